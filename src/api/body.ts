@@ -1,0 +1,111 @@
+// A request's body as JSON, read by ourselves: Elysia takes a form where JSON was meant, JSON.parse
+// takes broken UTF-8 for text, and neither has a limit on depth. Everything here has a limit.
+
+import { limit } from '../protocol/limit.ts';
+import { type Clock, withDeadline } from '../std/clock.ts';
+import { Fault } from '../std/fault.ts';
+import { clip } from './fault.ts';
+
+/** For the whole body to arrive: a client that sends a byte now and then must not stay for ever. */
+const bodyTimeoutMs = 60_000;
+
+export async function readJsonObject(
+  request: Request,
+  clock: Clock,
+): Promise<Record<string, unknown>> {
+  checkHeaders(request.headers);
+  const late = (): Fault =>
+    new Fault(
+      'invalid_request',
+      `The request body did not arrive within ${bodyTimeoutMs / 1000} s.`,
+    );
+  const bytes = await withDeadline(clock, bodyTimeoutMs, readBytes(request), late);
+  const value = parse(decode(bytes));
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
+  const found = value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+  throw new Fault('invalid_request', `The request body is ${found}; it must be a JSON object.`);
+}
+
+function checkHeaders(headers: Headers): void {
+  const contentType = headers.get('content-type') ?? '';
+  const mediaType = contentType.split(';')[0]?.trim().toLowerCase();
+  if (mediaType !== 'application/json') {
+    throw new Fault(
+      'media_type',
+      `Content-Type is ${mediaType === '' ? 'missing' : `'${clip(mediaType ?? '', 100)}'`}; send ` +
+        "'application/json'. With curl: -H 'Content-Type: application/json'.",
+    );
+  }
+  const encoding = headers.get('content-encoding') ?? 'identity';
+  if (encoding.trim().toLowerCase() !== 'identity') {
+    throw new Fault(
+      'media_type',
+      `Content-Encoding is '${clip(encoding, 100)}'; send the body uncompressed.`,
+    );
+  }
+  if (Number(headers.get('content-length') ?? 0) > limit.bodyBytesMax) throw tooLarge();
+}
+
+async function readBytes(request: Request): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  if (request.body !== null) {
+    // Leaving the loop cancels the stream: what the client still sends is not kept.
+    for await (const chunk of request.body) {
+      bytes += chunk.byteLength;
+      if (bytes > limit.bodyBytesMax) throw tooLarge();
+      chunks.push(chunk);
+    }
+  }
+  return Buffer.concat(chunks, bytes);
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new Fault('invalid_request', 'The request body is not valid UTF-8.', { cause });
+  }
+}
+
+function parse(text: string): unknown {
+  if (text.trim() === '') {
+    throw new Fault('invalid_request', 'The request body is empty; it must be a JSON object.');
+  }
+  if (isDeeperThan(text, limit.jsonDepthMax)) {
+    throw new Fault(
+      'invalid_request',
+      `The request body is nested deeper than ${limit.jsonDepthMax} levels.`,
+    );
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? clip(cause.message, 200) : 'malformed';
+    throw new Fault('invalid_request', `The request body is not valid JSON: ${reason}`, { cause });
+  }
+}
+
+/** Counts brackets outside strings; on malformed text any answer is fine, JSON.parse refuses it. */
+function isDeeperThan(text: string, depthMax: number): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < text.length; at++) {
+    const char = text.charCodeAt(at);
+    if (inString) {
+      if (char === 0x5c) at++;
+      else if (char === 0x22) inString = false;
+    } else if (char === 0x22) inString = true;
+    else if (char === 0x7b || char === 0x5b) {
+      if (++depth > depthMax) return true;
+    } else if (char === 0x7d || char === 0x5d) depth--;
+  }
+  return false;
+}
+
+function tooLarge(): Fault {
+  return new Fault(
+    'too_large',
+    `The request body is larger than ${limit.bodyBytesMax / 1024 / 1024} MiB.`,
+  );
+}

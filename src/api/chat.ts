@@ -1,0 +1,72 @@
+// POST /v1/chat/completions. Nothing is answered before the first text is there, so every failure up
+// to then has its real HTTP status. An exchange is closed once, however it ends: after the answer,
+// at the end of the stream, or when the client leaves.
+
+import { Fault, toFault } from '../std/fault.ts';
+import { readJsonObject } from './body.ts';
+import type { ChatChunk } from './chunk.ts';
+import type { Exchange } from './gate.ts';
+import type { Gateway } from './gateway.ts';
+import { readChatRequest } from './intake.ts';
+import type { Call } from './route.ts';
+import { eventStream } from './sse.ts';
+import { startGeneration } from './start.ts';
+import { Turn } from './turn.ts';
+
+export async function answerChat(gateway: Gateway, call: Call): Promise<Response> {
+  const exchange = gateway.gate.enter(call.request.signal);
+  try {
+    const chat = readChatRequest(await readJsonObject(call.request, gateway.clock), gateway);
+    const started = await startGeneration(gateway, exchange, chat);
+    const turn = new Turn(gateway, call, chat, started);
+    if (chat.stream) return await streamed(turn, call, exchange);
+    const answer = await turn.whole();
+    exchange.close();
+    turn.log(null);
+    return Response.json(answer, { headers: turn.headers() });
+  } catch (thrown) {
+    const fault = toFault(thrown);
+    exchange.abort(fault);
+    exchange.close();
+    throw fault;
+  }
+}
+
+async function streamed(turn: Turn, call: Call, exchange: Exchange): Promise<Response> {
+  const chunks = turn.chunks();
+  const first = await chunks.next();
+  let open = true;
+  const end = (fault: Fault | null): void => {
+    if (!open) return;
+    open = false;
+    if (fault !== null) exchange.abort(fault);
+    exchange.close();
+    turn.log(fault);
+  };
+  const onGone = (): void => end(new Fault('cancelled', 'The client closed the connection.'));
+  // A stream that nobody has begun to read is not cancelled when its client leaves: listen ourselves.
+  call.request.signal.addEventListener('abort', onGone, { once: true });
+  const body = eventStream({
+    events: resumed(first, chunks),
+    requestId: call.requestId,
+    onEnd: end,
+    onCancel: onGone,
+  });
+  return new Response(body, {
+    headers: {
+      ...turn.headers(),
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-cache',
+      'x-accel-buffering': 'no',
+    },
+  });
+}
+
+async function* resumed(
+  first: IteratorResult<ChatChunk, void>,
+  rest: AsyncGenerator<ChatChunk, void>,
+): AsyncGenerator<ChatChunk, void> {
+  if (first.done === true) return;
+  yield first.value;
+  yield* rest;
+}

@@ -1,0 +1,23 @@
+// What every handler needs: the ports, and the few things the gateway remembers. Built once by
+// server.ts. No handler reaches for a clock, for chance or for the cluster in any other way.
+
+import type { Cluster } from '../protocol/request.ts';
+import type { Clock } from '../std/clock.ts';
+import type { Chance } from '../std/prng.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { TextModelCache } from '../text/text-model.ts';
+import type { Gate } from './gate.ts';
+import type { AdmissionQueue } from './queue.ts';
+
+export type Gateway = {
+  readonly cluster: Cluster;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  readonly gate: Gate;
+  readonly queue: AdmissionQueue;
+  readonly texts: TextModelCache;
+  /** The only model to serve; null: all that workers announce. */
+  readonly onlyModel: string | null;
+  readonly version: string;
+};

@@ -1,0 +1,108 @@
+// A chat request's JSON → what we were asked, as values; or a refusal that names the field. Nothing
+// behind this line looks at the body again.
+
+import * as v from 'valibot';
+import { Fault } from '../std/fault.ts';
+import type { Chance } from '../std/prng.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { TemplateMessage } from '../text/template.ts';
+import { type ChatFields, chatSchema } from './chat-schema.ts';
+import { clip } from './fault.ts';
+import { checkOtherFields } from './neutral-field.ts';
+
+export type ChatRequest = {
+  /** Null: the only model there is. */
+  readonly model: string | null;
+  readonly messages: readonly TemplateMessage[];
+  /** As the client wrote them, for the template; null where there are none to see. */
+  readonly tools: readonly unknown[] | null;
+  readonly stream: boolean;
+  readonly includeUsage: boolean;
+  /** Usage on every chunk, not only at the end. */
+  readonly continuousUsage: boolean;
+  readonly stops: readonly string[];
+  /** Null: as many as fit the context. */
+  readonly maxTokens: number | null;
+  readonly minTokens: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly seed: number;
+  readonly ignoreEos: boolean;
+};
+
+/** Below this, logits divided by the temperature overflow; it means greedy. */
+const temperatureMin = 1e-5;
+
+export function readChatRequest(
+  body: Readonly<Record<string, unknown>>,
+  ports: { readonly chance: Chance; readonly log: Log },
+): ChatRequest {
+  const unknown = checkOtherFields(body, chatSchema.entries);
+  const parsed = v.safeParse(chatSchema, body, { abortEarly: true });
+  if (!parsed.success) throw issueFault(parsed.issues[0]);
+  if (unknown.length > 0) {
+    ports.log.debug('request fields ignored', { fields: clip(unknown.join(','), 200) });
+  }
+  const fields = parsed.output;
+  checkTogether(fields);
+  const temperature = fields.temperature ?? 1;
+  const stop = fields.stop ?? [];
+  return {
+    model: fields.model === '' ? null : (fields.model ?? null),
+    messages: fields.messages,
+    tools: Array.isArray(body['tools']) && fields.tool_choice !== 'none' ? body['tools'] : null,
+    stream: fields.stream ?? false,
+    includeUsage: fields.stream_options?.include_usage ?? false,
+    continuousUsage: fields.stream_options?.continuous_usage_stats ?? false,
+    stops: typeof stop === 'string' ? [stop] : stop,
+    maxTokens: maxTokensOf(fields),
+    minTokens: fields.min_tokens ?? 0,
+    temperature: temperature < temperatureMin ? 0 : temperature,
+    topP: fields.top_p ?? 1,
+    seed: safeSeed(fields.seed ?? ports.chance.u32()),
+    ignoreEos: fields.ignore_eos ?? false,
+  };
+}
+
+function checkTogether(fields: ChatFields): void {
+  const refuse = (param: string, message: string): never => {
+    throw new Fault('invalid_request', message, { param });
+  };
+  const options = fields.stream_options ?? null;
+  if (options !== null && fields.stream !== true) {
+    refuse('stream_options', 'stream_options is only allowed with "stream": true.');
+  }
+  if (options?.continuous_usage_stats === true && options.include_usage !== true) {
+    refuse('stream_options', 'continuous_usage_stats needs "include_usage": true beside it.');
+  }
+  if (fields.tool_choice === 'auto' && (fields.tools ?? null) === null) {
+    refuse('tool_choice', 'tool_choice "auto" needs tools to choose from.');
+  }
+  const maxTokens = maxTokensOf(fields);
+  const minTokens = fields.min_tokens ?? 0;
+  if (maxTokens !== null && minTokens > maxTokens) {
+    refuse('min_tokens', `min_tokens is ${minTokens}, more than the ${maxTokens} of max_tokens.`);
+  }
+}
+
+/** `max_completion_tokens` is the newer name and wins. */
+function maxTokensOf(fields: ChatFields): number | null {
+  return fields.max_completion_tokens ?? fields.max_tokens ?? null;
+}
+
+/**
+ * Seeds up to int64 are legal, draws take safe integers: larger ones keep their low 53 bits. JSON
+ * has rounded those to a multiple of 2 or more before, so neighbours may draw alike; the same seed
+ * always draws the same.
+ */
+function safeSeed(seed: number): number {
+  return Number.isSafeInteger(seed) ? seed : Number(BigInt.asIntN(53, BigInt(seed)));
+}
+
+function issueFault(issue: v.BaseIssue<unknown>): Fault {
+  const path = v.getDotPath(issue);
+  const message = clip(issue.message, 300);
+  return path === null
+    ? new Fault('invalid_request', message)
+    : new Fault('invalid_request', `${clip(path, 100)}: ${message}`, { param: clip(path, 100) });
+}

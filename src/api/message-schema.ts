@@ -1,0 +1,78 @@
+// The messages of a chat as clients send them, and their one form for templates: text content
+// (parts joined), tool arguments as objects, `developer` as `system`, which is what templates know.
+
+import * as v from 'valibot';
+import { limit } from '../protocol/limit.ts';
+import type { TemplateMessage } from '../text/template.ts';
+
+const text = v.pipe(
+  v.string(),
+  v.check((value) => value.isWellFormed(), 'Invalid Unicode: half of a surrogate pair'),
+);
+
+const textPart = v.object({
+  type: v.literal('text', 'Only content parts of type "text" are supported yet'),
+  text,
+});
+const parts = v.pipe(
+  v.array(textPart),
+  v.minLength(1, 'A list of content parts must not be empty'),
+  v.transform((list) => list.map((part) => part.text).join('\n')),
+);
+
+// Chosen by the value, not by trial (`union`), so that an error names the part at fault.
+const content = v.lazy((value) => (Array.isArray(value) ? parts : text));
+
+const toolCall = v.object({
+  id: v.string(),
+  type: v.literal('function'),
+  function: v.object({
+    name: v.string(),
+    arguments: v.pipe(v.string(), v.transform(argumentsValue)),
+  }),
+});
+
+const name = v.nullish(v.string());
+
+export const messageSchema = v.variant('role', [
+  v.object({ role: v.picklist(['system', 'developer', 'user']), content, name }),
+  v.object({
+    role: v.literal('assistant'),
+    content: v.nullish(content),
+    tool_calls: v.nullish(v.array(toolCall)),
+    name,
+  }),
+  v.object({ role: v.literal('tool'), content, tool_call_id: v.string(), name }),
+]);
+
+export const messagesSchema = v.pipe(
+  v.array(messageSchema),
+  v.minLength(1, 'There must be at least one message'),
+  v.maxLength(limit.messageCountMax, `At most ${limit.messageCountMax} messages are accepted`),
+  v.transform((messages) => messages.map(templateMessage)),
+);
+
+function templateMessage(message: v.InferOutput<typeof messageSchema>): TemplateMessage {
+  const { name: sender, ...fields } = message;
+  const named = sender === null || sender === undefined ? {} : { name: sender };
+  switch (fields.role) {
+    case 'developer':
+      return { ...named, role: 'system', content: fields.content };
+    case 'assistant': {
+      const { tool_calls: calls, content: answer, role } = fields;
+      const called = calls === null || calls === undefined ? {} : { tool_calls: calls };
+      return { ...named, ...called, role, content: answer ?? '' };
+    }
+    default:
+      return { ...named, ...fields };
+  }
+}
+
+/** Templates iterate over arguments, so they get the object; a model's broken JSON stays text. */
+function argumentsValue(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return json;
+  }
+}

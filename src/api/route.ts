@@ -1,0 +1,104 @@
+// One route and what all routes share: a request id, CORS, HEAD for GET, OPTIONS, 405 with `allow`,
+// and every failure in OpenAI's envelope.
+
+import { httpFace } from '../protocol/code.ts';
+import { Fault, toFault } from '../std/fault.ts';
+import type { CorsPolicy } from './cors.ts';
+import { errorResponse, faultFields } from './fault.ts';
+import type { Gateway } from './gateway.ts';
+import { requestIdHeader, requestIdOf } from './request-id.ts';
+
+/** A request on its way through a handler. */
+export type Call = {
+  readonly request: Request;
+  /** The client's own, or ours. */
+  readonly requestId: string;
+  readonly arrivedMs: number;
+  /** What the path has where the route's has `*`, decoded. */
+  readonly tail: string;
+};
+
+export type Handler = (gateway: Gateway, call: Call) => Response | Promise<Response>;
+
+export type Route = {
+  /** Ends in `*` to take any rest. */
+  readonly path: string;
+  readonly get?: Handler;
+  readonly post?: Handler;
+};
+
+export async function answerRoute(
+  gateway: Gateway,
+  cors: CorsPolicy,
+  route: Route | null,
+  request: Request,
+): Promise<Response> {
+  const requestId = requestIdOf(request.headers, gateway.chance);
+  const arrivedMs = gateway.clock.nowMs();
+  const methods = route === null ? [] : methodsOf(route);
+  let response: Response;
+  try {
+    if (request.method === 'OPTIONS') {
+      const headers = { ...cors.preflight(request, methods), allow: methods.join(', ') };
+      response = new Response(null, { status: 204, headers });
+    } else {
+      const handler = handlerFor(route, request, methods);
+      const tail = route === null ? '' : tailOf(route, request);
+      response = await handler(gateway, { request, requestId, arrivedMs, tail });
+    }
+  } catch (thrown) {
+    const fault = toFault(thrown);
+    logFault(gateway, { request, requestId }, fault);
+    response = errorResponse(fault, requestId);
+    if (fault.code === 'method') response.headers.set('allow', methods.join(', '));
+  }
+  response.headers.set(requestIdHeader, requestId);
+  for (const [name, value] of Object.entries(cors.answer(request.headers.get('origin')))) {
+    response.headers.set(name, value);
+  }
+  return response;
+}
+
+function methodsOf(route: Route): string[] {
+  const get = route.get === undefined ? [] : ['GET', 'HEAD'];
+  const post = route.post === undefined ? [] : ['POST'];
+  return [...get, ...post, 'OPTIONS'];
+}
+
+/** Bun leaves the body of an answer to HEAD away by itself. */
+function handlerFor(route: Route | null, request: Request, methods: readonly string[]): Handler {
+  if (route === null) {
+    const path = new URL(request.url).pathname.slice(0, 200);
+    throw new Fault('not_found', `There is no route ${request.method} ${path}.`);
+  }
+  const handler = request.method === 'POST' ? route.post : isRead(request) ? route.get : undefined;
+  if (handler !== undefined) return handler;
+  throw new Fault(
+    'method',
+    `${request.method} is not allowed here; this route takes ${methods.join(', ')}.`,
+  );
+}
+
+function isRead(request: Request): boolean {
+  return request.method === 'GET' || request.method === 'HEAD';
+}
+
+function tailOf(route: Route, request: Request): string {
+  if (!route.path.endsWith('*')) return '';
+  const tail = new URL(request.url).pathname.slice(route.path.length - 1);
+  try {
+    return decodeURIComponent(tail);
+  } catch {
+    return tail; // not percent-encoded after all: a name like any other
+  }
+}
+
+/** Ours to mend, the operator's to see, or the client's own affair. */
+function logFault(gateway: Gateway, call: Pick<Call, 'request' | 'requestId'>, fault: Fault): void {
+  const face = httpFace(fault.code);
+  const fields = { request: call.requestId, status: face.status, ...faultFields(fault) };
+  if (face.hidden) gateway.log.error('request failed', fields);
+  else if (face.status === 503 && !isRead(call.request))
+    gateway.log.warn('request refused', fields);
+  else gateway.log.debug('request refused', fields);
+}

@@ -1,0 +1,58 @@
+// Server-sent events, one to a socket write: load generators take a write for an event and do not
+// cut it. The next event is made only when the socket can take it, so a slow reader slows down its
+// own generation and fills no memory here. A stream that fails says so and then ends with `[DONE]`:
+// one that just stopped would pass for a complete answer.
+
+import { type Fault, toFault } from '../std/fault.ts';
+import { errorEnvelope } from './fault.ts';
+
+const doneText = 'data: [DONE]\n\n';
+
+export function eventStream(options: {
+  /** Objects to send, one event each. */
+  readonly events: AsyncIterator<object>;
+  readonly requestId: string;
+  /** Called once when nothing more will be sent; null: all went well. */
+  readonly onEnd: (fault: Fault | null) => void;
+  /** The client has gone. */
+  readonly onCancel: () => void;
+}): ReadableStream<Uint8Array> {
+  const { events, requestId, onEnd, onCancel } = options;
+  const encoder = new TextEncoder();
+  let failure: Fault | null = null;
+  let cancelled = false;
+
+  const nextText = async (): Promise<string> => {
+    if (failure !== null) return doneText;
+    try {
+      const next = await events.next();
+      return next.done === true ? doneText : eventText(next.value);
+    } catch (thrown) {
+      failure = toFault(thrown);
+      return eventText(errorEnvelope(failure, requestId));
+    }
+  };
+
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+    const text = await nextText();
+    // Bun joins what is enqueued in one turn of the event loop: give the last event its own.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    if (cancelled) return;
+    controller.enqueue(encoder.encode(text));
+    if (text !== doneText) return;
+    // At once: many clients hang up at `[DONE]`, and that is no cancellation.
+    controller.close();
+    onEnd(failure);
+  };
+
+  const cancel = (): void => {
+    cancelled = true;
+    onCancel();
+  };
+  // No queue of our own: an event is made when it is asked for.
+  return new ReadableStream<Uint8Array>({ pull, cancel }, { highWaterMark: 0 });
+}
+
+function eventText(value: object): string {
+  return `data: ${JSON.stringify(value)}\n\n`;
+}

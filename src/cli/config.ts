@@ -1,0 +1,92 @@
+// What a role needs to know, resolved and frozen: no role reads a flag or the environment itself.
+// Units are in the names; null means "decide from the model, the memory or the workers".
+
+import type { WorkerRole } from '../protocol/message.ts';
+import type { LogLevel } from '../telemetry/log.ts';
+import { redactUri } from './plane-uri.ts';
+
+export type CommonConfig = {
+  /** NATS addresses with scheme and port; may hold credentials. Port 0: any, for our own server. */
+  readonly planeUris: readonly string[];
+  /** Subject prefix on the request plane. */
+  readonly namespace: string;
+  readonly drainTimeoutMs: number;
+  /** Null: stdout. */
+  readonly logDir: string | null;
+  readonly logLevel: LogLevel;
+};
+
+export type ApiSettings = {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+  /** The only model to serve, by served name; null: every model that live workers announce. */
+  readonly servedModel: string | null;
+  /** Folder with tokenizer.json and tokenizer_config.json; null: what the workers announce. */
+  readonly tokenizerFolder: string | null;
+  readonly corsOrigins: readonly string[];
+  readonly queueCountMax: number;
+  readonly queueTimeoutMs: number;
+  /** Prompts shorter than this go to the generate worker alone; 0: none does. */
+  readonly localPrefillTokens: number;
+};
+
+export type WorkerSettings = {
+  /** `tdist/demo` or a folder. */
+  readonly modelName: string;
+  /** The `model` that clients send. */
+  readonly servedName: string;
+  readonly maxModelLen: number | null;
+  readonly seqCountMax: number | null;
+  /** Queued + running requests of one worker. */
+  readonly requestCountMax: number;
+  /** Share of the memory for weights and KV, in (0, 1]. */
+  readonly memoryShare: number;
+  readonly ignoreEos: boolean;
+  readonly device: 'cpu';
+  /** Intra-op threads of one worker process. */
+  readonly threadCount: number | null;
+  readonly weightDtype: 'float32';
+  readonly kvDtype: 'float32';
+  readonly kvPath: 'auto' | 'shm';
+  readonly kvArenaBytes: number;
+  readonly blockTokens: number;
+  /** The periodic statistics line. */
+  readonly statistics: boolean;
+  readonly dataPlaneHost: string | null;
+  readonly dataPlanePort: number;
+};
+
+export type ApiConfig = CommonConfig & ApiSettings & { readonly role: 'api' };
+
+export type WorkerConfig = CommonConfig &
+  WorkerSettings & {
+    readonly role: 'worker';
+    readonly kind: WorkerRole;
+    /** At least 1; above 1 this process supervises so many of its kind. */
+    readonly workerCount: number;
+    /** From TDIST_WORKER_ID or VLLM_WORKER_ID; for names and logs alone. */
+    readonly workerIndex: number;
+    readonly initializePlane: boolean;
+  };
+
+export type AllConfig = CommonConfig & {
+  readonly role: 'all';
+  readonly initializePlane: boolean;
+  /** At least one worker in total. */
+  readonly workerCounts: Readonly<Record<WorkerRole, number>>;
+  readonly api: ApiSettings;
+  readonly worker: WorkerSettings;
+};
+
+export type RoleConfig = ApiConfig | WorkerConfig | AllConfig;
+
+/** How a process calls itself in logs and in the name of its log file. */
+export function processName(config: RoleConfig): string {
+  return config.role === 'worker' ? `${config.kind}-${config.workerIndex}` : config.role;
+}
+
+/** The configuration as `--dump-config` shows it: readable JSON without secrets. */
+export function configText(config: RoleConfig): string {
+  return JSON.stringify({ ...config, planeUris: config.planeUris.map(redactUri) }, null, 2);
+}

@@ -1,0 +1,169 @@
+// Flag values to a role's configuration: which role is meant, what its defaults are, which values
+// go together. Pure; the only effect of a wrong value is a Fault with code `usage`.
+
+import { type WorkerRole, workerRoles } from '../protocol/message.ts';
+import { Fault } from '../std/fault.ts';
+import type {
+  AllConfig,
+  ApiSettings,
+  CommonConfig,
+  RoleConfig,
+  WorkerConfig,
+  WorkerSettings,
+} from './config.ts';
+import type { Role } from './flag.ts';
+import type { Values } from './flags.ts';
+import { noticesOf, refuseUnavailable } from './notice.ts';
+import type { Env, Parsed } from './parse.ts';
+import { planeUris } from './plane-uri.ts';
+
+export type Configured = {
+  readonly config: RoleConfig;
+  /** One line each, for the log. */
+  readonly warnings: readonly string[];
+};
+
+/** The role asked for, or the one that the seed's form `--context-worker-count 1` means. */
+export function roleOf(values: Values): Role | null {
+  if (values.role !== null) return values.role;
+  const counted = workerRoles.filter((kind) => (values[`${kind}-worker-count`] ?? 0) > 0);
+  return counted.length === 1 ? (counted[0] ?? null) : null;
+}
+
+export function configure(parsed: Parsed, role: Role, env: Env): Configured {
+  refuseUnavailable(parsed.values, role);
+  const warnings = noticesOf(parsed, role).map((notice) => notice.line);
+  return { config: deepFreeze(configOf(parsed, role, env)), warnings };
+}
+
+function configOf(parsed: Parsed, role: Role, env: Env): RoleConfig {
+  const { values } = parsed;
+  const common = commonOf(parsed);
+  switch (role) {
+    case 'api':
+      return { role, ...common, ...apiSettings(values, values['model-name']) };
+    case 'all':
+      return allConfig(values, common);
+    case 'context':
+    case 'generate':
+    case 'baseline':
+      return workerConfig(values, common, role, env);
+  }
+}
+
+function commonOf({ values, given }: Parsed): CommonConfig {
+  const oldName = given.has('request-plane-uri') ? null : values['nats-url'];
+  return {
+    planeUris: planeUris(oldName?.split(',') ?? values['request-plane-uri']),
+    namespace: wellFormed(values, 'namespace', /^[A-Za-z0-9_-]{1,64}$/, 'letters, digits, - and _'),
+    drainTimeoutMs: values['drain-timeout-ms'],
+    logDir: values['log-dir'],
+    logLevel: ({ error: 0, info: 1, debug: 2 } as const)[values['log-level']],
+  };
+}
+
+function apiSettings(values: Values, servedModel: string | null): ApiSettings {
+  return {
+    host: values['api-server-host'],
+    port: values['api-server-port'],
+    servedModel,
+    tokenizerFolder: values.tokenizer,
+    corsOrigins: values['cors-origin'],
+    queueCountMax: values['queue-limit'],
+    queueTimeoutMs: values['queue-timeout-ms'],
+    localPrefillTokens: values['local-prefill-tokens'],
+  };
+}
+
+function workerSettings(values: Values): WorkerSettings {
+  return {
+    modelName: values['model-name'] ?? 'tdist/demo',
+    servedName: wellFormed(values, 'worker-name', /^[!-~]{1,256}$/, 'up to 256 visible characters'),
+    maxModelLen: values['max-model-len'],
+    seqCountMax: values['max-num-seqs'],
+    requestCountMax: values['max-batch-size'],
+    memoryShare: values['gpu-memory-utilization'],
+    ignoreEos: values['ignore-eos'],
+    device: 'cpu',
+    threadCount: values.threads,
+    weightDtype: 'float32',
+    kvDtype: 'float32',
+    kvPath: values['kv-path'] === 'shm' ? 'shm' : 'auto',
+    kvArenaBytes: values['kv-arena-bytes'],
+    blockTokens: values['block-tokens'],
+    statistics: !values['disable-log-stats'],
+    dataPlaneHost: values['data-plane-host'],
+    dataPlanePort: values['data-plane-port'],
+  };
+}
+
+function workerConfig(
+  values: Values,
+  common: CommonConfig,
+  kind: WorkerRole,
+  env: Env,
+): WorkerConfig {
+  const workerCount = values[`${kind}-worker-count`] ?? 1;
+  if (workerCount === 0) {
+    throw new Fault('usage', `--${kind}-worker-count 0 leaves --role ${kind} nothing to do`);
+  }
+  return {
+    role: 'worker',
+    kind,
+    ...common,
+    ...workerSettings(values),
+    workerCount,
+    workerIndex: workerIndex(env),
+    initializePlane: values['initialize-request-plane'] ?? false,
+  };
+}
+
+function allConfig(values: Values, common: CommonConfig): AllConfig {
+  const chosen = workerRoles.some((kind) => values[`${kind}-worker-count`] !== null);
+  const countOf = (kind: WorkerRole, alone: number): number =>
+    values[`${kind}-worker-count`] ?? (chosen ? 0 : alone);
+  const workerCounts = {
+    context: countOf('context', 1),
+    generate: countOf('generate', 1),
+    baseline: countOf('baseline', 0),
+  };
+  if (workerCounts.context + workerCounts.generate + workerCounts.baseline === 0) {
+    throw new Fault('usage', '--role all without a worker: give a --…-worker-count above 0');
+  }
+  return {
+    role: 'all',
+    ...common,
+    initializePlane: values['initialize-request-plane'] ?? true,
+    workerCounts,
+    // --model-name is what the workers load; the gateway serves whatever they announce.
+    api: apiSettings(values, null),
+    worker: workerSettings(values),
+  };
+}
+
+function workerIndex(env: Env): number {
+  for (const name of ['TDIST_WORKER_ID', 'VLLM_WORKER_ID']) {
+    const found = env[name];
+    if (found === undefined || found === '') continue;
+    if (/^\d{1,6}$/.test(found)) return Number(found);
+    throw new Fault('usage', `${name}=${JSON.stringify(found)}: wanted a number, for example 0`);
+  }
+  return 0;
+}
+
+function wellFormed(
+  values: Values,
+  name: 'namespace' | 'worker-name',
+  form: RegExp,
+  wanted: string,
+): string {
+  if (form.test(values[name])) return values[name];
+  throw new Fault('usage', `--${name} ${JSON.stringify(values[name])}: wanted ${wanted}`);
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) {
+    if (typeof part === 'object' && part !== null) deepFreeze(part);
+  }
+  return Object.freeze(value);
+}

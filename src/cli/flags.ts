@@ -1,0 +1,214 @@
+// The one table of flags. Parsing, environment twins, help and README all read it; config.ts gives
+// the values their meaning. A flag of another role is accepted, so that one set of flags can be
+// passed to every process of a deployment, as the seed's scripts do.
+
+import { limit } from '../protocol/limit.ts';
+import { boolean, choice, type Flag, list, number, roles, text, type ValueOf } from './flag.ts';
+
+const every = roles;
+const gateway = ['api', 'all'] as const;
+const workers = ['context', 'generate', 'baseline', 'all'] as const;
+const port = { min: 0, max: 65_535, example: '8005' };
+const count = { min: 0, max: 256, example: '2', unset: '1 for the own role' };
+
+const general = {
+  role: choice(
+    every,
+    null,
+    { api: [], context: [], generate: [], baseline: [], all: [] },
+    'what this process is',
+  ),
+  namespace: text(every, 'tdist', 'subject prefix: several deployments can share one NATS'),
+  'drain-timeout-ms': number('integer', every, 30_000, 'how long running work may finish', {
+    min: 0,
+  }),
+  'dump-config': boolean(every, false, 'print the resolved configuration as JSON and exit'),
+  help: boolean(every, false, 'print this text; with --role only the flags of that role'),
+  version: boolean(every, false, 'print version and build'),
+};
+
+const plane = {
+  'request-plane-uri': list(every, ['nats://localhost:4223'], 'NATS address(es)', {
+    example: 'nats://localhost:4223',
+  }),
+  'initialize-request-plane': boolean(workers, null, 'start nats-server from this process', {
+    unset: 'off; on for all',
+  }),
+  'nats-url': text(every, null, 'old name of --request-plane-uri', {
+    example: 'nats://localhost:4223',
+    unset: 'none',
+  }),
+  'data-plane-host': text(every, null, 'address a worker advertises', {
+    example: '10.0.0.5',
+    unset: 'auto',
+  }),
+  'data-plane-port': number('integer', every, 0, 'port a worker advertises', port),
+};
+
+const api = {
+  'api-server-host': text(gateway, '127.0.0.1', 'address the API listens on'),
+  'api-server-port': number(
+    'integer',
+    gateway,
+    8005,
+    'port the API listens on; 0: a free one',
+    port,
+  ),
+  tokenizer: text(gateway, null, 'folder with tokenizer.json and tokenizer_config.json', {
+    example: './my-model',
+    unset: 'what the workers announce',
+  }),
+  'cors-origin': list(
+    gateway,
+    ['http://localhost'],
+    'origin a browser may call from; repeatable, *',
+  ),
+  'queue-limit': number('integer', gateway, 1024, 'requests waiting at most', { min: 0 }),
+  'queue-timeout-ms': number('integer', gateway, 30_000, 'longest wait for a worker', { min: 0 }),
+  'local-prefill-tokens': number(
+    'integer',
+    gateway,
+    0,
+    'shorter prompts are prefilled by the generate worker; 0: none',
+    { min: 0 },
+  ),
+};
+
+const worker = {
+  'context-worker-count': number('integer', workers, null, 'prefill processes', count),
+  'generate-worker-count': number('integer', workers, null, 'decode processes', count),
+  'baseline-worker-count': number('integer', workers, null, 'processes that do both', {
+    ...count,
+    unset: '1 for the own role; 0 for all',
+  }),
+  'model-name': text(every, null, 'workers: what to load; api: the only model to serve', {
+    example: './my-model',
+    unset: 'workers: tdist/demo, built in; api: all that workers announce',
+  }),
+  'worker-name': text(workers, 'llama', 'name clients ask for as `model`'),
+  'max-model-len': number('integer', workers, null, 'prompt + completion limit in tokens', {
+    min: 2,
+    example: '3500',
+    unset: "the model's own",
+  }),
+  'max-num-seqs': number('integer', workers, null, 'sequences in one decode batch', {
+    max: 4096,
+    example: '32',
+    unset: 'from memory',
+  }),
+  'max-batch-size': number('integer', workers, 10_000, 'queued + running requests of a worker'),
+  'ignore-eos': boolean(workers, false, 'default of the request field of that name'),
+  device: choice(workers, 'cpu', { cpu: [], auto: [], webgpu: [], cuda: [] }, 'where to compute'),
+  threads: number('integer', workers, null, 'threads of one worker', {
+    max: 1024,
+    example: '4',
+    unset: 'cores / local workers',
+  }),
+};
+
+const memory = {
+  dtype: choice(
+    workers,
+    'auto',
+    {
+      auto: [],
+      float32: ['fp32', 'float'],
+      float16: ['fp16', 'half'],
+      bfloat16: ['bf16'],
+    },
+    'weights and activations',
+  ),
+  'kv-cache-dtype': choice(
+    workers,
+    'auto',
+    {
+      auto: [],
+      float32: ['fp32'],
+      float16: ['fp16'],
+      bfloat16: ['bf16'],
+      int8: [],
+      fp8: ['fp8_e4m3'],
+    },
+    'how KV is stored and moved',
+  ),
+  'gpu-memory-utilization': number('share', workers, 0.9, 'share of memory for weights and KV', {
+    min: 0,
+    max: 1,
+  }),
+  'kv-path': choice(workers, 'auto', { auto: [], shm: [], object: [] }, 'how KV crosses'),
+  'kv-arena-bytes': number(
+    'bytes',
+    workers,
+    limit.arenaBytesDefault,
+    'shared memory of a context worker',
+    {
+      min: 1024 * 1024,
+      max: 2 ** 44,
+      example: '64MiB',
+    },
+  ),
+  'block-tokens': number('integer', workers, 64, 'tokens in a KV block', { max: 4096 }),
+};
+
+const logs = {
+  'log-dir': text(every, null, 'folder for one log file per process', {
+    example: './logs',
+    unset: 'stdout',
+  }),
+  'log-level': choice(
+    every,
+    'info',
+    { error: ['0'], info: ['1'], debug: ['2'] },
+    'how much is logged',
+  ),
+  'disable-log-stats': boolean(workers, false, 'no periodic statistics line'),
+};
+
+const kept = {
+  'enable-prefix-caching': boolean(workers, null, 'keep KV of earlier prompts', { unset: 'off' }),
+  'enable-chunked-prefill': boolean(workers, true, 'prefill in chunks; cannot be turned off'),
+  'context-tp-size': number('integer', workers, 1, 'tensor parallelism: only 1'),
+  'generate-tp-size': number('integer', workers, 1, 'tensor parallelism: only 1'),
+  'baseline-tp-size': number('integer', workers, 1, 'tensor parallelism: only 1'),
+  'enforce-eager': boolean(workers, false, 'no effect'),
+  'disable-async-output-proc': boolean(workers, false, 'no effect'),
+  'dummy-worker-count': number('integer', workers, 0, 'no effect', { min: 0 }),
+};
+
+export const flagGroups: readonly {
+  readonly title: string;
+  readonly flags: Readonly<Record<string, Flag>>;
+}[] = [
+  { title: 'General', flags: general },
+  { title: 'Request plane', flags: plane },
+  { title: 'Gateway', flags: api },
+  { title: 'Workers', flags: worker },
+  { title: 'Memory and precision', flags: memory },
+  { title: 'Logs', flags: logs },
+  { title: 'Kept for scripts written for vLLM', flags: kept },
+];
+
+export const flags = { ...general, ...plane, ...api, ...worker, ...memory, ...logs, ...kept };
+export type FlagName = keyof typeof flags;
+export type Values = { readonly [N in FlagName]: ValueOf<(typeof flags)[N]> };
+
+// Object.keys forgets the key type; the table is a literal, so its keys are exactly these.
+export const flagNames = Object.keys(flags) as readonly FlagName[];
+
+export function isFlagName(name: string): name is FlagName {
+  return Object.hasOwn(flags, name);
+}
+
+/** The flag's row without its literal types, for code that treats all flags alike. */
+export function flagOf(name: FlagName): Flag {
+  return flags[name];
+}
+
+/**
+ * `api-server-port` → `TDIST_API_SERVER_PORT`. Null for the two that are questions, not settings: an
+ * image that sets TDIST_VERSION to its version must not stop every start.
+ */
+export function envTwin(name: FlagName): string | null {
+  if (name === 'help' || name === 'version') return null;
+  return `TDIST_${name.toUpperCase().replaceAll('-', '_')}`;
+}

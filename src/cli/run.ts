@@ -1,0 +1,91 @@
+// One command line from words to exit code: a tool, or a role with its configuration and log. Every
+// failure ends here as one line on stderr; 2 means the command line was wrong, 1 that the world was.
+
+import { Fault, unreachable } from '../std/fault.ts';
+import { childEnv, childFlags } from './child.ts';
+import { configText, type RoleConfig } from './config.ts';
+import { configure, roleOf } from './configure.ts';
+import { helpText } from './help.ts';
+import { openLog } from './log-file.ts';
+import { exitCodeOf, failureText, type Output, processOutput } from './output.ts';
+import { type Env, parseFlags } from './parse.ts';
+import type { RoleIo } from './role-io.ts';
+import { nearest } from './suggest.ts';
+import { toolHelp, tools } from './tools.ts';
+import { build, version, versionLine } from './version.ts';
+
+/** The exit code. Never throws. */
+export async function run(
+  argv: readonly string[],
+  env: Env,
+  output: Output = processOutput,
+): Promise<number> {
+  try {
+    const [first, ...rest] = argv;
+    if (first === undefined || first.startsWith('-')) return await runRole(argv, env, output);
+    return await runTool(first, rest, output);
+  } catch (thrown) {
+    output.err(failureText(thrown, wantsStack(argv, env)));
+    return exitCodeOf(thrown);
+  }
+}
+
+async function runTool(name: string, argv: readonly string[], output: Output): Promise<number> {
+  const tool = tools.get(name);
+  if (tool !== undefined) return tool.run(argv, output);
+  const hint = nearest(name, [...tools.keys()]);
+  throw new Fault('usage', `unknown tool ${name}; the nearest known one is ${hint}`);
+}
+
+async function runRole(argv: readonly string[], env: Env, output: Output): Promise<number> {
+  const parsed = parseFlags(argv, env);
+  const role = roleOf(parsed.values);
+  if (parsed.values.help) {
+    output.out(helpText(toolHelp, role));
+    return 0;
+  }
+  if (parsed.values.version) {
+    output.out(versionLine);
+    return 0;
+  }
+  if (role === null) {
+    output.err(helpText(toolHelp, null));
+    if (argv.length > 0) output.err('\ntdist: no role given; begin with --role all');
+    return 2;
+  }
+  const { config, warnings } = configure(parsed, role, env);
+  if (parsed.values['dump-config']) {
+    for (const warning of warnings) output.err(`tdist: ${warning}`);
+    output.out(configText(config));
+    return 0;
+  }
+  const log = openLog(config, process.pid);
+  for (const warning of warnings) log.warn(warning);
+  return await startRole(config, {
+    log,
+    version,
+    build,
+    childFlags: (child) => childFlags(parsed, child),
+    childEnv: childEnv(env),
+  });
+}
+
+/** Loads the role's own code alone: a gateway never touches the engine's. */
+async function startRole(config: RoleConfig, io: RoleIo): Promise<number> {
+  switch (config.role) {
+    case 'api':
+      return (await import('../role/api.ts')).runApi(config, io);
+    case 'worker':
+      return (await import('../role/worker.ts')).runWorker(config, io);
+    case 'all':
+      return (await import('../role/all.ts')).runAll(config, io);
+    default:
+      return unreachable(config);
+  }
+}
+
+/** Asked of the words themselves, since what failed may be their parsing. */
+export function wantsStack(argv: readonly string[], env: Env): boolean {
+  const level = /--log-level[= ](2|debug)( |$)/.test(argv.join(' '));
+  return level || ['2', 'debug'].includes(env['TDIST_LOG_LEVEL'] ?? '');
+}

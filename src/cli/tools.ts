@@ -1,0 +1,40 @@
+// The tools beside the roles: name, help line, and what runs. Loaded only when called.
+
+import { type Output, processOutput } from './output.ts';
+import { versionLine } from './version.ts';
+
+type Tool = {
+  readonly help: string;
+  readonly run: (argv: readonly string[], output: Output) => Promise<number>;
+};
+
+export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
+  [
+    'demo',
+    {
+      help: 'start everything on free ports, ask one question, show where the time went',
+      run: async (argv) => (await import('../bench/demo.ts')).runDemo(argv),
+    },
+  ],
+  [
+    'bench',
+    {
+      help: 'measure time to first token, hand-over and decode steps',
+      run: async (argv) => (await import('../bench/bench.ts')).runBench(argv),
+    },
+  ],
+  [
+    'version',
+    {
+      help: 'print version and build',
+      run: async (_argv, output = processOutput) => {
+        output.out(versionLine);
+        return 0;
+      },
+    },
+  ],
+]);
+
+export const toolHelp: ReadonlyMap<string, string> = new Map(
+  [...tools].map(([name, tool]) => [name, tool.help]),
+);

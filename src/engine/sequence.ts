@@ -1,0 +1,71 @@
+// One request inside the engine. There is no prefill state and no decode state: a sequence has `ids`
+// and has `computed` so many of them, and is that many tokens behind. Many behind: a prompt chunk.
+// One behind: a row of the decode batch. A KV import just moves `computed`.
+
+import type { FinishReason, Sampling } from '../protocol/request.ts';
+
+export type Sequence = {
+  readonly requestId: string;
+  /** `prefill`: ends with the first token and an export. `generate`: goes on to the finish. */
+  readonly kind: 'prefill' | 'generate';
+  readonly promptLength: number;
+  /** Prompt, then what was generated. */
+  readonly ids: number[];
+  readonly sampling: Sampling;
+  /** Positions whose KV is in the slot. */
+  computed: number;
+  slot: number | null;
+  /** Keeps its slot and waits for KV from elsewhere. */
+  awaitsImport: boolean;
+  readonly arrivedMs: number;
+  /** When its first chunk began; null before. */
+  startedMs: number | null;
+};
+
+export function createSequence(
+  request: {
+    readonly requestId: string;
+    readonly promptIds: readonly number[];
+    readonly sampling: Sampling;
+  },
+  options: { kind: 'prefill' | 'generate'; awaitsImport: boolean; nowMs: number },
+): Sequence {
+  return {
+    requestId: request.requestId,
+    kind: options.kind,
+    promptLength: request.promptIds.length,
+    ids: [...request.promptIds],
+    sampling: request.sampling,
+    computed: 0,
+    slot: null,
+    awaitsImport: options.awaitsImport,
+    arrivedMs: options.nowMs,
+    startedMs: null,
+  };
+}
+
+/** Tokens whose KV is still to be computed. */
+export function behind(sequence: Sequence): number {
+  return sequence.ids.length - sequence.computed;
+}
+
+export function generatedCount(sequence: Sequence): number {
+  return sequence.ids.length - sequence.promptLength;
+}
+
+/** Ids that the next token must not be: end-of-sequence, until `minTokens` are out. */
+export function bannedIds(sequence: Sequence, eosIds: readonly number[]): readonly number[] {
+  return generatedCount(sequence) < sequence.sampling.minTokens ? eosIds : noIds;
+}
+const noIds: readonly number[] = [];
+
+/** Takes the sampled token in. A stop token ends the sequence and is not among its ids. */
+export function appendToken(
+  sequence: Sequence,
+  token: number,
+  eosIds: readonly number[],
+): FinishReason | null {
+  if (!sequence.sampling.ignoreEos && eosIds.includes(token)) return 'stop';
+  sequence.ids.push(token);
+  return generatedCount(sequence) >= sequence.sampling.maxTokens ? 'length' : null;
+}

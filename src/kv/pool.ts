@@ -1,0 +1,81 @@
+// The KV cache of one worker: one mapping, cut so that ONNX Runtime can use any run of slots as one
+// tensor and write new rows in place.
+//
+//   [layer][K|V][slot][kvHead][capacity][headDim]   float32
+//               └── a run of slots is one tensor [n, kvHeads, capacity, headDim]
+//
+// Pages are taken from the system when a row is first written: unused capacity costs nothing.
+
+import type { Geometry } from '../protocol/ticket.ts';
+import { assert } from '../std/fault.ts';
+import { copyMemory, type Mapping, mapAnonymousMemory, unmap } from '../std/memory.ts';
+import { rowBytes } from './geometry.ts';
+
+export class KvPool {
+  readonly geometry: Geometry;
+  readonly slots: number;
+  /** Positions a slot can hold. */
+  readonly capacity: number;
+  /** Bytes of one slot in one layer's K (or V). */
+  readonly slotBytes: number;
+  readonly #headBytes: number;
+  readonly #mapping: Mapping;
+
+  constructor(geometry: Geometry, options: { slots: number; capacity: number }) {
+    this.geometry = geometry;
+    this.slots = options.slots;
+    this.capacity = options.capacity;
+    this.#headBytes = this.capacity * rowBytes(geometry);
+    this.slotBytes = geometry.kvHeads * this.#headBytes;
+    this.#mapping = mapAnonymousMemory(geometry.layers * 2 * this.slots * this.slotBytes);
+  }
+
+  /** Address of a slot's tensor in one layer; `part` 0 = K, 1 = V. */
+  slotAddress(layer: number, part: 0 | 1, slot: number): number {
+    assert(slot >= 0 && slot < this.slots, `slot ${slot} of ${this.slots}`);
+    return this.#mapping.address + ((layer * 2 + part) * this.slots + slot) * this.slotBytes;
+  }
+
+  /**
+   * Copies `count` positions from `first` on between a slot and a packed buffer
+   * [layer][K|V][kvHead][count][headDim] at `address`.
+   */
+  copyRows(
+    direction: 'out' | 'in',
+    rows: { slot: number; first: number; count: number },
+    address: number,
+  ): void {
+    const { slot, first, count } = rows;
+    assert(first >= 0 && first + count <= this.capacity, `rows ${first}+${count}`);
+    const { layers, kvHeads } = this.geometry;
+    const row = rowBytes(this.geometry);
+    const bytes = count * row;
+    let packed = address;
+    for (let plane = 0; plane < layers * 2; plane++) {
+      const base = this.slotAddress(plane >> 1, plane & 1 ? 1 : 0, slot) + first * row;
+      for (let head = 0; head < kvHeads; head++) {
+        const own = base + head * this.#headBytes;
+        if (direction === 'out') copyMemory(packed, own, bytes);
+        else copyMemory(own, packed, bytes);
+        packed += bytes;
+      }
+    }
+  }
+
+  /** Copies the first `tokens` positions of a slot to another slot. */
+  moveSlot(from: number, to: number, tokens: number): void {
+    const { layers, kvHeads } = this.geometry;
+    const bytes = tokens * rowBytes(this.geometry);
+    for (let plane = 0; plane < layers * 2; plane++) {
+      const source = this.slotAddress(plane >> 1, plane & 1 ? 1 : 0, from);
+      const target = this.slotAddress(plane >> 1, plane & 1 ? 1 : 0, to);
+      for (let head = 0; head < kvHeads; head++) {
+        copyMemory(target + head * this.#headBytes, source + head * this.#headBytes, bytes);
+      }
+    }
+  }
+
+  close(): void {
+    unmap(this.#mapping);
+  }
+}

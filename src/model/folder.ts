@@ -1,0 +1,135 @@
+// A model in Hugging Face layout, found and read: the built-in one or a folder. Only what a worker
+// needs in order to describe it is read at once; the weights wait until somebody builds from them.
+
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { Fault } from '../std/fault.ts';
+import { digest } from '../std/hash.ts';
+import { type ModelConfig, parseConfig } from './config.ts';
+import { demoFiles, demoName } from './demo.ts';
+import { readWeights, type Weights } from './safetensors.ts';
+
+export type Model = {
+  /** What the user called it. */
+  readonly source: string;
+  readonly config: ModelConfig;
+  /** SHA-256 over config and weights. */
+  readonly modelDigest: string;
+  /** SHA-256 over the two files below, in this order. */
+  readonly textDigest: string;
+  /** tokenizer.json, as in the folder. */
+  readonly tokenizer: Uint8Array;
+  /** tokenizer_config.json with the chat template inside. */
+  readonly tokenizerConfig: Uint8Array;
+  /** Size of the weight files. */
+  readonly weightBytes: number;
+  weights(): Weights;
+};
+
+/** Reads a file of the model by name; null when it has none of that name. */
+type ReadFile = (name: string) => Uint8Array | null;
+
+/** A model's files, wherever they are. */
+type Files = {
+  readonly read: ReadFile;
+  /** Like `read`; throws a Fault where there is no such file. */
+  readonly need: (name: string) => Uint8Array;
+  /** The file's name in messages. */
+  readonly where: (name: string) => string;
+};
+
+export type ModelText = Pick<Model, 'tokenizer' | 'tokenizerConfig'>;
+
+/** @param name `--model-name`: `tdist/demo` or a folder. Throws a Fault `config`. */
+export function openModel(name: string): Model {
+  const files = openFiles('--model-name', name);
+  const { read, need, where } = files;
+  const configBytes = need('config.json');
+  const generation = read('generation_config.json');
+  const config = parseConfig(
+    parseJson(configBytes, where('config.json')),
+    generation === null ? {} : parseJson(generation, where('generation_config.json')),
+    where('config.json'),
+  );
+  const weightFiles = name === demoName ? ['model.safetensors'] : listWeightFiles(name);
+  const weights = weightFiles.map((file) => ({ name: where(file), bytes: need(file) }));
+  const text = readText(files);
+  return {
+    ...text,
+    source: name === demoName ? demoName : basename(name),
+    config,
+    modelDigest: digest(configBytes, generation ?? '', ...weights.map((file) => file.bytes)),
+    textDigest: digest(text.tokenizer, text.tokenizerConfig),
+    weightBytes: weights.reduce((sum, file) => sum + file.bytes.byteLength, 0),
+    weights: () => readWeights(weights),
+  };
+}
+
+/** Only the text side of a model, for a gateway. @param name `--tokenizer`. */
+export function openModelText(name: string): ModelText {
+  return readText(openFiles('--tokenizer', name));
+}
+
+function readText({ read, need, where }: Files): ModelText {
+  const tokenizer = need('tokenizer.json');
+  parseJson(tokenizer, where('tokenizer.json'));
+  const tokenizerConfig = withTemplate(need('tokenizer_config.json'), read, where);
+  return { tokenizer, tokenizerConfig };
+}
+
+function openFiles(flag: string, name: string): Files {
+  const isDemo = name === demoName;
+  if (!isDemo) requireFolder(flag, name);
+  const read: ReadFile = (file) => {
+    const path = isDemo ? demoFiles[file] : join(name, file);
+    return path !== undefined && existsSync(path) ? readFileSync(path) : null;
+  };
+  const where = (file: string): string => (isDemo ? `${demoName}/${file}` : join(name, file));
+  const need = (file: string): Uint8Array => {
+    const bytes = read(file);
+    if (bytes !== null) return bytes;
+    throw new Fault('config', `${where(file)} is missing; a model folder needs it`);
+  };
+  return { read, need, where };
+}
+
+function requireFolder(flag: string, name: string): void {
+  if (existsSync(name) && statSync(name).isDirectory()) return;
+  throw new Fault(
+    'config',
+    `${flag} ${name}: no such folder; give a folder in Hugging Face layout, or ${demoName}`,
+  );
+}
+
+function listWeightFiles(folder: string): string[] {
+  const files = readdirSync(folder)
+    .filter((file) => file.endsWith('.safetensors'))
+    .sort();
+  if (files.length > 0) return files;
+  throw new Fault(
+    'config',
+    `${folder} holds no *.safetensors file; a model folder needs its weights`,
+  );
+}
+
+function parseJson(bytes: Uint8Array, where: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw new Fault('config', `${where} is not valid JSON; download it again`);
+  }
+}
+
+/** Newer folders keep the template in chat_template.jinja; the gateway gets one file either way. */
+function withTemplate(
+  bytes: Uint8Array,
+  read: ReadFile,
+  where: (file: string) => string,
+): Uint8Array {
+  const parsed = parseJson(bytes, where('tokenizer_config.json'));
+  const template = read('chat_template.jinja');
+  const isObject = typeof parsed === 'object' && parsed !== null;
+  if (!isObject || template === null || 'chat_template' in parsed) return bytes;
+  const chat_template = new TextDecoder().decode(template);
+  return new TextEncoder().encode(JSON.stringify({ ...parsed, chat_template }));
+}

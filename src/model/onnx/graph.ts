@@ -1,0 +1,124 @@
+// An ONNX graph under construction: nodes, typed inputs and outputs, and weights that are written to
+// one external data file as they come, so that a large model never lies in memory twice.
+// Field numbers from onnx.proto3 (ModelProto, GraphProto, NodeProto, TensorProto, …).
+
+import { Message } from './proto.ts';
+
+export const onnxType = { float32: 1, int32: 6, int64: 7 } as const;
+export type OnnxType = keyof typeof onnxType;
+
+export type Attribute = number | { readonly float: number } | readonly number[] | string;
+/** A dimension is a number or a name for one that varies. */
+export type Dimension = number | string;
+
+export type NodeOptions = {
+  readonly domain?: 'com.microsoft';
+  readonly attributes?: Readonly<Record<string, Attribute>>;
+};
+
+/** Takes weights in order and keeps them in the data file. */
+export type WeightSink = { append(bytes: Uint8Array): { offset: number; length: number } };
+
+export class Graph {
+  readonly #graph = new Message();
+  readonly #sink: WeightSink;
+  readonly #dataFile: string;
+
+  /** @param dataFile name of the external data file, relative to the model file. */
+  constructor(name: string, dataFile: string, sink: WeightSink) {
+    this.#graph.text(2, name);
+    this.#dataFile = dataFile;
+    this.#sink = sink;
+  }
+
+  input(name: string, type: OnnxType, shape: readonly Dimension[]): string {
+    this.#graph.message(11, valueInfo(name, type, shape));
+    return name;
+  }
+
+  output(name: string, type: OnnxType, shape: readonly Dimension[]): void {
+    this.#graph.message(12, valueInfo(name, type, shape));
+  }
+
+  /** An initializer in the external file. */
+  weight(name: string, values: Float32Array, shape: readonly number[]): string {
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    const place = this.#sink.append(bytes);
+    const tensor = tensorHead(name, 'float32', shape).varint(14, 1); // data_location EXTERNAL
+    for (const [key, value] of [
+      ['location', this.#dataFile],
+      ['offset', String(place.offset)],
+      ['length', String(place.length)],
+    ] as const) {
+      tensor.message(13, new Message().text(1, key).text(2, value));
+    }
+    this.#graph.message(5, tensor);
+    return name;
+  }
+
+  /** A small integer initializer inside the model file; shape [] makes it a scalar. */
+  constant(name: string, values: readonly number[], shape: readonly number[]): string {
+    const raw = new Uint8Array(new BigInt64Array(values.map(BigInt)).buffer);
+    this.#graph.message(5, tensorHead(name, 'int64', shape).bytes(9, raw));
+    return name;
+  }
+
+  /** Inputs and outputs by name, '' = left out. Returns the first output's name. */
+  node(
+    type: string,
+    inputs: readonly string[],
+    outputs: readonly string[],
+    options: NodeOptions = {},
+  ): string {
+    const node = new Message();
+    for (const input of inputs) node.text(1, input);
+    for (const output of outputs) node.text(2, output);
+    const first = outputs[0] ?? '';
+    node.text(3, `${type}/${first}`).text(4, type);
+    for (const [name, value] of Object.entries(options.attributes ?? {})) {
+      node.message(5, attribute(name, value));
+    }
+    if (options.domain !== undefined) node.text(7, options.domain);
+    this.#graph.message(1, node);
+    return first;
+  }
+
+  /** The model file's bytes: IR version 10, opset 21 with the com.microsoft operators. */
+  finish(): Uint8Array {
+    return new Message()
+      .varint(1, 10)
+      .text(2, 'tdist')
+      .message(7, this.#graph)
+      .message(8, new Message().text(1, '').varint(2, 21))
+      .message(8, new Message().text(1, 'com.microsoft').varint(2, 1))
+      .finish();
+  }
+}
+
+function tensorHead(name: string, type: OnnxType, shape: readonly number[]): Message {
+  const tensor = new Message();
+  for (const dimension of shape) tensor.varint(1, dimension);
+  return tensor.varint(2, onnxType[type]).text(8, name);
+}
+
+function valueInfo(name: string, type: OnnxType, shape: readonly Dimension[]): Message {
+  const dimensions = new Message();
+  for (const d of shape) {
+    const dimension = new Message();
+    if (typeof d === 'number') dimension.varint(1, d);
+    else dimension.text(2, d);
+    dimensions.message(1, dimension);
+  }
+  const tensorType = new Message().varint(1, onnxType[type]).message(2, dimensions);
+  return new Message().text(1, name).message(2, new Message().message(1, tensorType));
+}
+
+/** AttributeProto: name 1, f 2, i 3, s 4, ints 8, type 20 (FLOAT 1, INT 2, STRING 3, INTS 7). */
+function attribute(name: string, value: Attribute): Message {
+  const message = new Message().text(1, name);
+  if (typeof value === 'number') return message.varint(3, value).varint(20, 2);
+  if (typeof value === 'string') return message.text(4, value).varint(20, 3);
+  if ('float' in value) return message.float(2, value.float).varint(20, 1);
+  for (const item of value) message.varint(8, item);
+  return message.varint(20, 7);
+}

@@ -1,0 +1,139 @@
+// The Runner over ONNX Runtime: one session, the KV pool as both past and present of every layer, so
+// that nothing of it is copied. All tensors are made once per (slot) or (batch size) and kept; a call
+// fills a few integers and runs.
+
+import type { KvPool } from '../kv/pool.ts';
+import { mapAnonymousMemory, viewFloats, viewInts } from '../std/memory.ts';
+import { llamaNames } from './onnx/llama.ts';
+import { elementType, type Ort, type TensorList } from './ort.ts';
+
+export type SessionOptions = {
+  readonly modelPath: string;
+  readonly pool: KvPool;
+  readonly vocabSize: number;
+  readonly threads: number;
+  /** Longest chunk `prefill` will be given, tokens. */
+  readonly chunkTokens: number;
+};
+
+export class OrtSession {
+  readonly vocabSize: number;
+  readonly #ort: Ort;
+  readonly #pool: KvPool;
+  readonly #session: number;
+  readonly #inputs: TensorList;
+  readonly #outputs: TensorList;
+  readonly #ids: { address: number; view: Int32Array };
+  readonly #lengths: { address: number; view: Int32Array };
+  readonly #total: { view: Int32Array; tensor: bigint };
+  readonly #logits: { address: number; view: Float32Array };
+  /** Tensor handles by shape, so that none is made twice. */
+  readonly #tensors = new Map<string, bigint>();
+  /** Past/present handles by "first slot:count". */
+  readonly #caches = new Map<string, BigUint64Array>();
+
+  constructor(ort: Ort, options: SessionOptions) {
+    const { pool, vocabSize, chunkTokens } = options;
+    this.vocabSize = vocabSize;
+    this.#ort = ort;
+    this.#pool = pool;
+    this.#session = ort.createSession(options.modelPath, { threads: options.threads });
+    const names = llamaNames(pool.geometry.layers);
+    this.#inputs = ort.tensorList(names.inputs);
+    this.#outputs = ort.tensorList(names.outputs);
+    this.#ids = int32Buffer(Math.max(chunkTokens, pool.slots));
+    this.#lengths = int32Buffer(pool.slots);
+    const total = int32Buffer(1);
+    const tensor = ort.createTensor(total.address, 4, [], elementType.int32);
+    this.#total = { view: total.view, tensor: BigInt(tensor) };
+    const logitsBytes = pool.slots * vocabSize * 4;
+    const { address } = mapAnonymousMemory(logitsBytes);
+    this.#logits = { address, view: viewFloats(address, pool.slots * vocabSize) };
+  }
+
+  prefill(step: { slot: number; past: number; ids: readonly number[] }): Float32Array {
+    const { slot, past, ids } = step;
+    this.#ids.view.set(ids);
+    this.#lengths.view[0] = past + ids.length - 1;
+    this.#total.view[0] = past + ids.length;
+    return this.#run(slot, 1, ids.length);
+  }
+
+  decode(step: { count: number; ids: Int32Array; pasts: Int32Array }): Float32Array {
+    const { count, ids, pasts } = step;
+    let longest = 0;
+    for (let i = 0; i < count; i++) {
+      const past = pasts[i] ?? 0;
+      this.#ids.view[i] = ids[i] ?? 0;
+      this.#lengths.view[i] = past;
+      if (past > longest) longest = past;
+    }
+    this.#total.view[0] = longest + 1;
+    return this.#run(0, count, 1);
+  }
+
+  close(): void {
+    this.#ort.releaseSession(this.#session);
+  }
+
+  /** Slots [slot, slot + batch), `length` tokens each. */
+  #run(slot: number, batch: number, length: number): Float32Array {
+    const { address: ids } = this.#ids;
+    const cache = this.#cache(slot, batch);
+    const inputs = this.#inputs.handles;
+    inputs[0] = this.#int32('ids', ids, [batch, length]);
+    inputs[1] = this.#int32('lengths', this.#lengths.address, [batch]);
+    inputs[2] = this.#total.tensor;
+    inputs.set(cache, 3);
+    const outputs = this.#outputs.handles;
+    outputs[0] = this.#tensor(
+      'logits',
+      this.#logits.address,
+      [batch, this.vocabSize],
+      elementType.float32,
+    );
+    outputs.set(cache, 1);
+    this.#ort.run(this.#session, this.#inputs, this.#outputs);
+    return this.#logits.view;
+  }
+
+  #cache(slot: number, batch: number): BigUint64Array {
+    const key = `${slot}:${batch}`;
+    const known = this.#caches.get(key);
+    if (known !== undefined) return known;
+    const { layers, kvHeads, headDim } = this.#pool.geometry;
+    const shape = [batch, kvHeads, this.#pool.capacity, headDim];
+    const handles = new BigUint64Array(layers * 2);
+    for (let plane = 0; plane < layers * 2; plane++) {
+      const address = this.#pool.slotAddress(plane >> 1, plane & 1 ? 1 : 0, slot);
+      const bytes = batch * this.#pool.slotBytes;
+      handles[plane] = BigInt(this.#ort.createTensor(address, bytes, shape, elementType.float32));
+    }
+    this.#caches.set(key, handles);
+    return handles;
+  }
+
+  #int32(name: string, address: number, shape: readonly number[]): bigint {
+    return this.#tensor(name, address, shape, elementType.int32);
+  }
+
+  #tensor(
+    name: string,
+    address: number,
+    shape: readonly number[],
+    type: (typeof elementType)[keyof typeof elementType],
+  ): bigint {
+    const key = `${name}:${shape.join()}`;
+    const known = this.#tensors.get(key);
+    if (known !== undefined) return known;
+    const bytes = shape.reduce((a, b) => a * b, 1) * 4;
+    const handle = BigInt(this.#ort.createTensor(address, bytes, shape, type));
+    this.#tensors.set(key, handle);
+    return handle;
+  }
+}
+
+function int32Buffer(count: number): { address: number; view: Int32Array } {
+  const { address } = mapAnonymousMemory(count * 4);
+  return { address, view: viewInts(address, count) };
+}

@@ -1,0 +1,251 @@
+// One try to serve a request on one choice of workers: reserve, prefill, stream. It knows at each
+// moment which workers hold something for it (they get an abort when it ends early) and which still
+// owe something (their death matters). Starting again elsewhere is the client's business.
+//
+//   reserve (generate) ─▶ prefill (context) ─▶ token 0 (context) ─▶ tokens 1… (generate) ─▶ finish
+//   holds: generate        + context             context owes the      generate owes all
+//                                                hand-over until token 1
+
+import { limit } from '../protocol/limit.ts';
+import { protocolVersion, type TokensMessage, type WorkerOp } from '../protocol/message.ts';
+import type { GenerateRequest, Timing } from '../protocol/request.ts';
+import type { Subjects } from '../protocol/subject.ts';
+import type { Clock } from '../std/clock.ts';
+import { Fault, toFault } from '../std/fault.ts';
+import type { Log } from '../telemetry/log.ts';
+import { askWorker } from './ask.ts';
+import type { Bus } from './bus.ts';
+import type { InFlight } from './in-flight.ts';
+import { Inbox } from './inbox.ts';
+import { Reassembly } from './reassembly.ts';
+import type { Registry } from './registry.ts';
+import { remoteFault } from './remote-fault.ts';
+import type { Choice } from './router.ts';
+import type { StreamHub } from './stream-hub.ts';
+import { TimingSum } from './timing.ts';
+import { GapTimer, Silence } from './watchdog.ts';
+
+/** Deltas that may wait for a slow reader. */
+const inboxCountMax = 16_384;
+/** Longest wait for token 0, queue and prefill of a long prompt included. */
+const firstTokenMs = 5 * limit.streamSilenceMs;
+
+export type AttemptPorts = {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly subjects: Subjects;
+  readonly registry: Registry;
+  readonly hub: StreamHub;
+  readonly inFlight: InFlight;
+};
+
+export type AttemptOptions = {
+  readonly ports: AttemptPorts;
+  /** The request's id on the plane: another one at each try. */
+  readonly planeId: string;
+  readonly request: GenerateRequest;
+  readonly choice: Exclude<Choice, { route: 'none' }>;
+  /** How long the request had waited before this try. */
+  readonly waitedMs: number;
+  readonly onEnd: () => void;
+};
+
+export class Attempt {
+  /** Resolves when token 0 is in the inbox, rejects with a Fault when that will not happen. */
+  readonly started: Promise<void>;
+  readonly inbox = new Inbox(inboxCountMax);
+  readonly #options: AttemptOptions;
+  readonly #ports: AttemptPorts;
+  readonly #context: string | null;
+  readonly #generate: string;
+  readonly #timing: TimingSum;
+  readonly #stream = new Reassembly();
+  readonly #first = Promise.withResolvers<void>();
+  readonly #asking = new AbortController();
+  readonly #holders = new Set<string>();
+  readonly #owing = new Set<string>();
+  readonly #silence: Silence;
+  readonly #gap: GapTimer;
+  readonly #unwatch: () => void;
+  #isStreaming = false;
+  #isOver = false;
+  #culprit: string | null = null;
+
+  constructor(options: AttemptOptions) {
+    const { ports, choice, planeId, waitedMs } = options;
+    this.#options = options;
+    this.#ports = ports;
+    this.started = this.#first.promise;
+    this.#context = choice.route === 'disaggregated' ? choice.context.worker : null;
+    this.#generate =
+      choice.route === 'aggregated' ? choice.baseline.worker : choice.generate.worker;
+    this.#timing = new TimingSum(choice, waitedMs);
+    this.#silence = new Silence(ports.clock, firstTokenMs, (silentMs) => this.#onSilence(silentMs));
+    this.#gap = new GapTimer(ports.clock, limit.gapTimeoutMs, () => {
+      const missing = this.#stream.ids.length === 0 ? this.#context : this.#generate;
+      this.#fail(this.#stream.gapFault(), missing ?? this.#generate);
+    });
+    this.#unwatch = ports.registry.onGone((worker, why) => this.#onGone(worker, why));
+    ports.hub.open(planeId, {
+      onChunk: (chunk) => this.#onChunk(chunk),
+      onBadChunk: (why) => this.#fail(new Fault('plane', why), this.#generate),
+    });
+    this.#begin().catch((error: unknown) => this.#fail(toFault(error), null));
+  }
+
+  /** The worker at whose door the failure lies; null: none (the plane, or a cancel). */
+  get culprit(): string | null {
+    return this.#culprit;
+  }
+
+  timing(): Timing {
+    return this.#timing.get();
+  }
+
+  /** Ends it from outside; workers that hold something are told. */
+  cancel(fault: Fault): void {
+    this.#fail(fault, null);
+  }
+
+  async #begin(): Promise<void> {
+    const { promptIds, sampling } = this.#options.request;
+    const requestId = this.#options.planeId;
+    const stream = this.#ports.hub.subjectOf(requestId);
+    const common = { v: protocolVersion, requestId, promptIds, sampling, stream };
+    const source = this.#context === null ? 'local' : 'handover';
+    const reserve = { ...common, type: 'generate', source };
+    if (!(await this.#place(this.#generate, 'generate', reserve))) return;
+    if (this.#context === null) return;
+    const prefill = { ...common, type: 'prefill', generateWorker: this.#generate };
+    await this.#place(this.#context, 'prefill', prefill);
+  }
+
+  /** Gives work to a worker. From before the question on it may hold something. */
+  async #place(worker: string, op: WorkerOp, message: object): Promise<boolean> {
+    const { bus, subjects, inFlight } = this.#ports;
+    this.#holders.add(worker);
+    this.#owing.add(worker);
+    inFlight.add(worker);
+    let refusal: Fault | null;
+    try {
+      const signal = this.#asking.signal;
+      refusal = await askWorker({ bus, subjects, worker, op, message, signal });
+    } catch (error) {
+      const fault = toFault(error);
+      if (fault.code === 'no_worker' || fault.code === 'too_large') this.#holders.delete(worker);
+      this.#fail(fault, bus.trouble() === null ? worker : null);
+      return false;
+    }
+    if (refusal === null) return !this.#isOver;
+    this.#holders.delete(worker);
+    this.#fail(refusal, worker);
+    return false;
+  }
+
+  #onChunk(chunk: TokensMessage): void {
+    const { worker, fault, timing } = chunk;
+    if (this.#isOver || (worker !== this.#generate && worker !== this.#context)) return;
+    this.#silence.note();
+    if (fault !== undefined) {
+      this.#holders.delete(worker);
+      this.#onLost(worker, remoteFault(fault.code, fault.message));
+      return;
+    }
+    if (timing !== undefined) this.#timing.add(timing);
+    if (worker === this.#generate && this.#context !== null) this.#dismiss(this.#context);
+    try {
+      const deltas = this.#stream.accept(chunk);
+      if (chunk.finish !== null) this.#dismiss(worker);
+      for (const delta of deltas) {
+        if (!this.inbox.push(delta)) throw new Fault('overloaded', 'the client reads too slowly');
+      }
+    } catch (error) {
+      this.#fail(toFault(error), worker);
+      return;
+    }
+    this.#gap.note(this.#stream.gapAt);
+    if (!this.#isStreaming && (this.#stream.ids.length > 0 || this.#stream.finished)) {
+      this.#isStreaming = true;
+      this.#silence.restart(limit.streamSilenceMs);
+      this.#first.resolve();
+    }
+    if (this.#stream.finished) this.#end();
+  }
+
+  #onGone(worker: string, why: string): void {
+    if (!this.#owing.has(worker)) return;
+    this.#holders.delete(worker);
+    this.#onLost(worker, new Fault('no_worker', `worker ${worker} ${why}`));
+  }
+
+  /** A worker will not do what it owes. A lost context after token 0 can be done without. */
+  #onLost(worker: string, fault: Fault): void {
+    if (!this.#owing.has(worker)) return;
+    const firstToken = this.#stream.ids[0];
+    if (worker !== this.#context || firstToken === undefined) {
+      this.#fail(fault, worker);
+      return;
+    }
+    this.#dismiss(worker);
+    this.#takeOver(firstToken, fault).catch((error: unknown) => {
+      this.#fail(toFault(error), this.#generate);
+    });
+  }
+
+  /** In the context worker's place: asks the generate worker to prefill by itself and go on. */
+  async #takeOver(firstToken: number, why: Fault): Promise<void> {
+    const { bus, subjects, log } = this.#ports;
+    const worker = this.#generate;
+    const requestId = this.#options.planeId;
+    log.warn('Hand-over lost, prefilling again', { request: requestId, worker, why: why.message });
+    const message = { v: protocolVersion, type: 'handover', requestId, firstToken, ticket: null };
+    const signal = this.#asking.signal;
+    const op = 'handover';
+    const timeoutMs = limit.leaseMs;
+    const refusal = await askWorker({ bus, subjects, worker, op, message, signal, timeoutMs });
+    // `invalid_request`: the ticket had arrived after all.
+    if (refusal !== null && refusal.code !== 'invalid_request') throw refusal;
+  }
+
+  #onSilence(silentMs: number): void {
+    const worker = this.#isStreaming ? this.#generate : (this.#context ?? this.#generate);
+    const text = `worker ${worker} sent nothing for ${Math.round(silentMs)} ms`;
+    this.#fail(new Fault('timeout', text), worker);
+  }
+
+  /** The worker owes nothing more and holds nothing more. */
+  #dismiss(worker: string): void {
+    this.#holders.delete(worker);
+    if (this.#owing.delete(worker)) this.#ports.inFlight.remove(worker);
+  }
+
+  #fail(fault: Fault, culprit: string | null): void {
+    if (this.#isOver) return;
+    this.#culprit = culprit;
+    this.#end();
+    this.inbox.fail(fault);
+    this.#first.reject(fault);
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#ports.hub.close(this.#options.planeId);
+    this.#unwatch();
+    this.#silence.stop();
+    this.#gap.stop();
+    this.#asking.abort();
+    for (const worker of this.#holders) this.#abort(worker);
+    for (const worker of [...this.#owing]) this.#dismiss(worker);
+    this.#options.onEnd();
+  }
+
+  #abort(worker: string): void {
+    const { bus, subjects, log } = this.#ports;
+    const requestId = this.#options.planeId;
+    const message = { v: protocolVersion, type: 'abort', requestId };
+    askWorker({ bus, subjects, worker, op: 'abort', message }).catch((error: unknown) => {
+      log.debug('abort not delivered', { worker, reason: toFault(error).message });
+    });
+  }
+}

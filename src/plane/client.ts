@@ -1,0 +1,218 @@
+// The gateway's view of the cluster: which models there are, and generations on them. Chooses workers,
+// moves a request to others when they refuse, vanish or fail before its first token, and waits for a
+// change of the cluster when nobody can take it. How long a request may wait is the caller's to say,
+// by its signal.
+
+import { limit } from '../protocol/limit.ts';
+import type { Heartbeat } from '../protocol/message.ts';
+import type { Cluster, GenerateRequest, Generation, ServedModel } from '../protocol/request.ts';
+import { subjects as subjectsOf } from '../protocol/subject.ts';
+import type { Clock } from '../std/clock.ts';
+import { Fault, type FaultCode, toFault } from '../std/fault.ts';
+import { digest } from '../std/hash.ts';
+import type { Chance } from '../std/prng.ts';
+import type { Log } from '../telemetry/log.ts';
+import { AssetStore } from './assets.ts';
+import { Attempt, type AttemptPorts } from './attempt.ts';
+import type { Bus, Ending } from './bus.ts';
+import { generationOf } from './generation.ts';
+import { InFlight } from './in-flight.ts';
+import { watchPresence } from './presence.ts';
+import { Registry } from './registry.ts';
+import { type Choice, chooseRoute } from './router.ts';
+import { StreamHub } from './stream-hub.ts';
+
+const attemptCountMax = 8;
+
+/** The request itself is at fault: no other worker would take it. */
+const final: ReadonlySet<FaultCode> = new Set<FaultCode>([
+  'invalid_request',
+  'context_length',
+  'model_not_found',
+  'too_large',
+]);
+
+/** The worker may come back, or another in its place: worth waiting for. */
+const passing: ReadonlySet<FaultCode> = new Set<FaultCode>(['no_worker', 'draining', 'plane']);
+
+export type ClientOptions = {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly chance: Chance;
+  readonly log: Log;
+  readonly namespace: string;
+  /** `[A-Za-z0-9_-]`, new at every start; drawn where not given. */
+  readonly gatewayId?: string;
+  /** Shorter prompts than this are prefilled by the generate worker itself. */
+  readonly localPrefillTokens: number;
+  /** The only model to serve; every announced one where not given. */
+  readonly model?: string;
+};
+
+export type PlaneClient = Cluster & {
+  /** Everyone alive, whatever the state. */
+  workers(): readonly Heartbeat[];
+  close(): Promise<void>;
+};
+
+export function createClient(options: ClientOptions): PlaneClient {
+  return new Client(options);
+}
+
+class Client implements PlaneClient {
+  readonly #options: ClientOptions;
+  readonly #registry: Registry;
+  readonly #ports: AttemptPorts;
+  readonly #assets: AssetStore;
+  readonly #presence: Ending;
+  readonly #wakers = new Set<() => void>();
+  #turn = 0;
+
+  constructor(options: ClientOptions) {
+    const { bus, clock, log } = options;
+    this.#options = options;
+    const subjects = subjectsOf(options.namespace);
+    const registry = new Registry({ clock, log, presenceMs: limit.presenceMs });
+    this.#registry = registry;
+    const gateway = options.gatewayId ?? options.chance.id();
+    const hub = new StreamHub({ bus, subjects, gateway, log });
+    this.#ports = { bus, clock, log, subjects, registry, hub, inFlight: new InFlight() };
+    this.#assets = new AssetStore({ bus, subjects, registry });
+    this.#presence = watchPresence({ bus, clock, log, subjects, registry });
+    registry.onChange(() => this.#wake());
+    bus.onTrouble(() => this.#wake());
+  }
+
+  models(): readonly ServedModel[] {
+    const { model } = this.#options;
+    return this.#registry.models().filter(({ name }) => model === undefined || name === model);
+  }
+
+  workers(): readonly Heartbeat[] {
+    return this.#registry.workers();
+  }
+
+  unready(): string | null {
+    const { bus, model } = this.#options;
+    const trouble = bus.trouble();
+    if (trouble !== null) return trouble;
+    if (this.models().length > 0) return null;
+    const of = model === undefined ? '' : ` of model ${model}`;
+    const workers = this.#registry.workers();
+    const alive = workers.map(({ role, state }) => `${role} ${state}`).join(', ');
+    const found = workers.length === 0 ? 'no worker is alive' : `alive: ${alive}`;
+    return `no generate or baseline worker${of} is ready (${found}); start one with the same --request-plane-uri and --namespace`;
+  }
+
+  textAssets(model: ServedModel) {
+    return this.#assets.get(model);
+  }
+
+  async generate(
+    request: GenerateRequest,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<Generation> {
+    const { clock, log } = this.#options;
+    const beganMs = clock.nowMs();
+    const tried = new Map<string, Fault>();
+    for (let count = 1; ; count++) {
+      const choice = await this.#choose(request, tried, signal);
+      const cancel = () => attempt.cancel(cancelFault(signal));
+      const attempt = new Attempt({
+        ports: this.#ports,
+        planeId: planeId(request.requestId, count),
+        request,
+        choice,
+        waitedMs: clock.nowMs() - beganMs,
+        onEnd: () => signal.removeEventListener('abort', cancel),
+      });
+      signal.addEventListener('abort', cancel, { once: true });
+      try {
+        await attempt.started;
+        return generationOf(attempt);
+      } catch (error) {
+        const fault = toFault(error);
+        if (signal.aborted || final.has(fault.code) || count >= attemptCountMax) throw fault;
+        const worker = attempt.culprit;
+        if (worker !== null) tried.set(worker, fault);
+        log.warn('Request moved to other workers', {
+          request: request.requestId,
+          worker,
+          code: fault.code,
+          reason: fault.message,
+        });
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#presence.stop();
+    await this.#ports.hub.stop();
+  }
+
+  /** Waits until somebody can take the request. Throws when that is hopeless, or by the signal. */
+  async #choose(
+    request: GenerateRequest,
+    tried: Map<string, Fault>,
+    signal: AbortSignal,
+  ): Promise<Exclude<Choice, { route: 'none' }>> {
+    const { bus, localPrefillTokens } = this.#options;
+    for (;;) {
+      if (signal.aborted) throw cancelFault(signal);
+      if (bus.trouble() === null) {
+        const choice = chooseRoute({
+          model: request.model,
+          workers: this.#registry.group(request.model),
+          promptTokens: request.promptIds.length,
+          localPrefillTokens,
+          excluded: new Set(tried.keys()),
+          inFlight: this.#ports.inFlight.of,
+          turn: this.#turn++,
+        });
+        if (choice.route !== 'none') return choice;
+        const hopeless = [...tried.values()].find(({ code }) => !passing.has(code));
+        if (hopeless !== undefined) throw hopeless;
+      }
+      await this.#change(tried, signal);
+    }
+  }
+
+  /**
+   * Waits for a change of the cluster or of the plane, or for the signal. A worker that could not be
+   * reached but still shows signs of life gets another chance after a heartbeat's time.
+   */
+  async #change(tried: Map<string, Fault>, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const alive = this.#registry.workers().filter(({ worker }) => tried.has(worker));
+    await new Promise<void>((resolve) => {
+      const again = () => {
+        for (const { worker } of alive) tried.delete(worker);
+        wake();
+      };
+      const timer = alive.length === 0 ? null : clock.after(limit.heartbeatMs, again);
+      const wake = () => {
+        timer?.cancel();
+        this.#wakers.delete(wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#wakers.add(wake);
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#wakers]) wake();
+  }
+}
+
+/** Unique per try, at most 64 characters. */
+function planeId(requestId: string, count: number): string {
+  const base = requestId.length <= 60 ? requestId : digest(requestId).slice(0, 48);
+  return `${base}-${count}`;
+}
+
+function cancelFault(signal: AbortSignal): Fault {
+  if (signal.reason instanceof Fault) return signal.reason;
+  return new Fault('cancelled', 'the request was cancelled');
+}

@@ -1,0 +1,42 @@
+// Messages to bytes and back. Everything that arrives is decoded by schema; what does not fit becomes
+// a Fault `plane` that says which message, where in it, and what was wanted. Never a crash.
+
+import * as v from 'valibot';
+import { protocolVersion } from '../protocol/message.ts';
+import { Fault } from '../std/fault.ts';
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+export function encode(message: object): Uint8Array {
+  return encoder.encode(JSON.stringify(message));
+}
+
+/** Reads `payload` as the message `what` (a word for the error text). Throws a Fault `plane`. */
+export function decode<const Schema extends v.GenericSchema>(
+  schema: Schema,
+  payload: Uint8Array,
+  what: string,
+): v.InferOutput<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(payload));
+  } catch (cause) {
+    throw new Fault('plane', `${what}: ${payload.byteLength} bytes that are no JSON`, { cause });
+  }
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  const version = versionOf(value);
+  if (version !== protocolVersion) {
+    throw new Fault(
+      'plane',
+      `${what}: message version ${String(version)}, this process speaks ${protocolVersion}; run the same release of tdist everywhere`,
+    );
+  }
+  const issue = result.issues[0];
+  throw new Fault('plane', `${what}: ${v.getDotPath(issue) ?? 'message'}: ${issue.message}`);
+}
+
+function versionOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && 'v' in value ? value.v : undefined;
+}

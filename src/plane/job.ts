@@ -1,0 +1,43 @@
+// A request's life on a worker, as far as messages go: who waits for which answer, and where its
+// tokens are sent. An answer is given once; later ones are ignored.
+
+import { type Ack, protocolVersion } from '../protocol/message.ts';
+
+export class Pending {
+  readonly answer: Promise<Ack>;
+  readonly #settle: (ack: Ack) => void;
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<Ack>();
+    this.answer = promise;
+    this.#settle = resolve;
+  }
+
+  settle(ack: Ack): void {
+    this.#settle(ack);
+  }
+}
+
+export type Job = {
+  readonly requestId: string;
+  readonly op: 'generate' | 'prefill';
+  /** Does a `generate` wait for a hand-over? */
+  readonly source: 'handover' | 'local';
+  /** Subject of its token chunks. */
+  readonly stream: string;
+  /** Who gets the KV of a `prefill`. */
+  readonly generateWorker: string | null;
+  readonly admission: Pending;
+  /** Set once a ticket has come. */
+  handover: Pending | null;
+  /** Index after the last token sent. */
+  nextIndex: number;
+  /** Ends a hand-over that is under way when the job ends. */
+  readonly over: AbortController;
+};
+
+export const yes: Ack = { v: protocolVersion, ok: true };
+
+export function no(code: string, message: string): Ack {
+  return { v: protocolVersion, ok: false, code, message: message.slice(0, 4096) };
+}

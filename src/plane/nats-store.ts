@@ -1,0 +1,50 @@
+// The embedded nats-server's JetStream folder. Its name says who owns it (process id and start time,
+// so that a reused id fools nobody); what owners left behind that died without cleaning up is swept at
+// the next start.
+
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+const prefix = 'tdist-nats-';
+let createdCount = 0;
+
+/** Makes a folder of this process's own under `root`, after sweeping those of dead owners. */
+export function createStore(root: string): string {
+  mkdirSync(root, { recursive: true });
+  sweepStores(root);
+  const owner = `${process.pid}-${startOf(process.pid) ?? '0'}`;
+  const path = join(root, `${prefix}${owner}-${createdCount++}`);
+  rmSync(path, { recursive: true, force: true });
+  mkdirSync(path, { mode: 0o700 });
+  return path;
+}
+
+export function sweepStores(root: string): void {
+  for (const name of readdirSync(root)) {
+    const owner = /^tdist-nats-(\d+)-(\d+)-\d+$/.exec(name);
+    if (owner === null || isAlive(Number(owner[1]), owner[2])) continue;
+    rmSync(join(root, name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number, start: string | undefined): boolean {
+  const now = startOf(pid);
+  if (now !== null) return start === '0' || now === start;
+  if (process.platform === 'linux') return false;
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** Clock ticks since boot at which a process began: field 22 of /proc/PID/stat (man 5 proc). */
+function startOf(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // Field 2, the name, may hold blanks and brackets; field 3 follows the last bracket.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  } catch {
+    return null;
+  }
+}

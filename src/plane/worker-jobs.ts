@@ -1,0 +1,238 @@
+// Between the messages and the engine: each accepted message becomes a command, each event of the
+// engine an answer or a token chunk. Holds one Job per request, from the command on until its last
+// event. What the engine says about requests that are over is dropped, except that KV exported too
+// late is released at once.
+
+import type { EngineEvent, EnginePort } from '../protocol/engine.ts';
+import { limit } from '../protocol/limit.ts';
+import {
+  type Ack,
+  type GenerateMessage,
+  type HandoverMessage,
+  type PrefillMessage,
+  protocolVersion,
+  type TokensMessage,
+} from '../protocol/message.ts';
+import type { Subjects } from '../protocol/subject.ts';
+import type { Clock } from '../std/clock.ts';
+import { Fault, toFault, unreachable } from '../std/fault.ts';
+import type { Log } from '../telemetry/log.ts';
+import { askWorker } from './ask.ts';
+import type { Bus } from './bus.ts';
+import { encode } from './codec.ts';
+import { type Job, no, Pending, yes } from './job.ts';
+import { LostStreams } from './lost-streams.ts';
+
+export type WorkerJobsPorts = {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly subjects: Subjects;
+  readonly engine: EnginePort;
+  readonly workerId: string;
+  /** Called whenever the last job has ended. */
+  readonly onIdle: () => void;
+};
+
+type TokensEvent = Extract<EngineEvent, { type: 'tokens' }>;
+type PrefilledEvent = Extract<EngineEvent, { type: 'prefilled' }>;
+
+export class WorkerJobs {
+  readonly #ports: WorkerJobsPorts;
+  readonly #jobs = new Map<string, Job>();
+  readonly #lost: LostStreams;
+
+  constructor(ports: WorkerJobsPorts) {
+    this.#ports = ports;
+    this.#lost = new LostStreams(ports);
+    ports.engine.listen((event) => this.#onEvent(event));
+  }
+
+  get count(): number {
+    return this.#jobs.size;
+  }
+
+  generate(message: GenerateMessage): Promise<Ack> {
+    const { requestId, promptIds, sampling, stream, source } = message;
+    const job = this.#open({ requestId, stream, source, op: 'generate', generateWorker: null });
+    if (job === null) return Promise.resolve(duplicate(requestId));
+    this.#ports.engine.submit({ type: 'generate', requestId, promptIds, sampling, source });
+    return this.#admission(job);
+  }
+
+  prefill(message: PrefillMessage): Promise<Ack> {
+    const { requestId, promptIds, sampling, stream, generateWorker } = message;
+    const job = this.#open({ requestId, stream, source: 'local', op: 'prefill', generateWorker });
+    if (job === null) return Promise.resolve(duplicate(requestId));
+    this.#ports.engine.submit({ type: 'prefill', requestId, promptIds, sampling });
+    return this.#admission(job);
+  }
+
+  handover({ requestId, firstToken, ticket }: HandoverMessage): Promise<Ack> {
+    const job = this.#jobs.get(requestId);
+    if (job === undefined) {
+      return Promise.resolve(no('not_found', `request ${requestId} is not here`));
+    }
+    if (job.source !== 'handover' || job.handover !== null) {
+      return Promise.resolve(no('invalid_request', `request ${requestId} waits for no KV`));
+    }
+    job.handover = new Pending();
+    this.#ports.engine.submit({ type: 'import', requestId, firstToken, ticket });
+    const late = no('timeout', `no import of ${requestId} within ${limit.leaseMs} ms`);
+    return this.#withDeadline(job.handover, limit.leaseMs, () => late);
+  }
+
+  abort(requestId: string): Ack {
+    const job = this.#jobs.get(requestId);
+    this.#ports.engine.submit({ type: 'abort', requestId });
+    if (job !== undefined) this.#close(job, no('cancelled', `request ${requestId} was aborted`));
+    return yes;
+  }
+
+  /** Gives up everything that runs, telling each gateway why. */
+  failAll(code: string, message: string): void {
+    for (const job of [...this.#jobs.values()]) {
+      this.#publish(job, { first: job.nextIndex, ids: [], finish: null, fault: { code, message } });
+      this.abort(job.requestId);
+    }
+  }
+
+  #open(what: Omit<Job, 'admission' | 'handover' | 'nextIndex' | 'over'>): Job | null {
+    if (this.#jobs.has(what.requestId)) return null;
+    const over = new AbortController();
+    const job: Job = { ...what, admission: new Pending(), handover: null, nextIndex: 0, over };
+    this.#jobs.set(job.requestId, job);
+    return job;
+  }
+
+  /** Ends a job; whoever still waits for an answer about it gets `ack`. */
+  #close(job: Job, ack: Ack): void {
+    if (!this.#jobs.delete(job.requestId)) return;
+    job.admission.settle(ack);
+    job.handover?.settle(ack);
+    job.over.abort();
+    if (this.#jobs.size === 0) this.#ports.onIdle();
+  }
+
+  async #admission(job: Job): Promise<Ack> {
+    // Earlier than the asker's own deadline, so that the refusal still reaches it.
+    const waitMs = limit.admitTimeoutMs * 0.9;
+    return await this.#withDeadline(job.admission, waitMs, () => {
+      this.abort(job.requestId);
+      return no('timeout', `the engine did not admit ${job.requestId} within ${waitMs} ms`);
+    });
+  }
+
+  async #withDeadline(pending: Pending, waitMs: number, late: () => Ack): Promise<Ack> {
+    const timer = this.#ports.clock.after(waitMs, () => pending.settle(late()));
+    const ack = await pending.answer;
+    timer.cancel();
+    return ack;
+  }
+
+  #onEvent(event: EngineEvent): void {
+    if (event.type === 'load') return; // read by the heartbeat when it is due
+    const job = this.#jobs.get(event.requestId);
+    if (job === undefined) {
+      const { requestId } = event;
+      if (event.type === 'prefilled') this.#ports.engine.submit({ type: 'release', requestId });
+      return;
+    }
+    switch (event.type) {
+      case 'admitted':
+        job.admission.settle(yes);
+        return;
+      case 'refused':
+        this.#close(job, no(event.code, event.message));
+        return;
+      case 'tokens':
+        this.#onTokens(job, event);
+        return;
+      case 'prefilled':
+        this.#handOver(job, event).catch((error: unknown) => {
+          this.#ports.log.error('hand-over failed', { reason: toFault(error).message });
+        });
+        return;
+      case 'imported':
+        job.handover?.settle(event.refusal ?? yes);
+        return;
+      default:
+        unreachable(event);
+    }
+  }
+
+  #onTokens(job: Job, event: TokensEvent): void {
+    job.admission.settle(yes);
+    const { first, ids, finish, fault, timing } = event;
+    job.nextIndex = first + ids.length;
+    const sent = this.#publish(job, {
+      first,
+      ids: [...ids],
+      finish,
+      ...(fault === undefined ? {} : { fault }),
+      ...(timing === undefined ? {} : { timing }),
+    });
+    if (fault !== undefined) this.#close(job, no(fault.code, fault.message));
+    else if (finish !== null) this.#close(job, yes);
+    else if (!sent) this.abort(job.requestId);
+  }
+
+  /** Sends the ticket, at most once, and ends the lease whatever the answer. */
+  async #handOver(job: Job, { firstToken, ticket }: PrefilledEvent): Promise<void> {
+    const { bus, subjects, engine, log } = this.#ports;
+    const { requestId, generateWorker } = job;
+    if (generateWorker === null) throw new Fault('internal', `${requestId} was not a prefill`);
+    const message: HandoverMessage = {
+      v: protocolVersion,
+      type: 'handover',
+      requestId,
+      firstToken,
+      ticket,
+    };
+    const signal = job.over.signal;
+    const timeoutMs = limit.leaseMs;
+    const op = 'handover';
+    let refusal: Fault | null;
+    try {
+      const worker = generateWorker;
+      refusal = await askWorker({ bus, subjects, worker, op, message, signal, timeoutMs });
+    } catch (error) {
+      refusal = toFault(error);
+    }
+    engine.submit({ type: 'release', requestId });
+    if (refusal !== null && refusal.code !== 'cancelled') {
+      const { code, message: why } = refusal;
+      log.warn('Hand-over failed', { request: requestId, worker: generateWorker, code, why });
+      // Nobody will go on from token 1 where nobody has the reservation: tell the gateway now.
+      if (code === 'no_worker' || code === 'not_found') {
+        const fault = { code: 'no_worker', message: `worker ${generateWorker}: ${why}` };
+        this.#publish(job, { first: job.nextIndex, ids: [], finish: null, fault });
+      }
+    }
+    this.#close(job, yes);
+  }
+
+  #publish(job: Job, part: Pick<TokensMessage, 'first' | 'ids' | 'finish' | 'fault' | 'timing'>) {
+    const { bus, log, workerId } = this.#ports;
+    const { requestId, stream } = job;
+    const chunk: TokensMessage = {
+      v: protocolVersion,
+      type: 'tokens',
+      requestId,
+      worker: workerId,
+      ...part,
+    };
+    try {
+      bus.publish(stream, encode(chunk));
+      return true;
+    } catch (error) {
+      log.warn('Tokens lost', { request: requestId, reason: toFault(error).message });
+      this.#lost.note(job);
+      return false;
+    }
+  }
+}
+
+function duplicate(requestId: string): Ack {
+  return no('invalid_request', `request ${requestId} is already running on this worker`);
+}

@@ -1,0 +1,160 @@
+// A worker on the request plane: announces itself, serves its role's operations as the micro service
+// `tdist-<role>`, and drains. A message that cannot be read is refused, never a crash. What happens to
+// an accepted request is plane/worker-jobs.ts's.
+
+import type { EnginePort } from '../protocol/engine.ts';
+import {
+  type Ack,
+  abortSchema,
+  type Card,
+  generateSchema,
+  type Heartbeat,
+  handoverSchema,
+  prefillSchema,
+  protocolVersion,
+  type WorkerOp,
+  type WorkerRole,
+} from '../protocol/message.ts';
+import { subjects as subjectsOf } from '../protocol/subject.ts';
+import type { Clock } from '../std/clock.ts';
+import { toFault } from '../std/fault.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Bus, Endpoint } from './bus.ts';
+import { decode, encode } from './codec.ts';
+import { startHeartbeat } from './heartbeat.ts';
+import { no } from './job.ts';
+import { type AssetFiles, assetReply } from './worker-assets.ts';
+import { WorkerJobs } from './worker-jobs.ts';
+
+export type WorkerState = 'starting' | 'ready' | 'draining';
+
+export type WorkerOptions = {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly namespace: string;
+  /** Instance id, new at every start: `[A-Za-z0-9_-]{1,64}`. */
+  readonly workerId: string;
+  readonly role: WorkerRole;
+  readonly card: Card;
+  /** Equal for processes that can map each other's shared memory. */
+  readonly host: string;
+  readonly pid: number;
+  /** Version of this program: `1.2.3`. */
+  readonly build: string;
+  readonly engine: EnginePort;
+  readonly assets: AssetFiles;
+};
+
+export type WorkerNode = {
+  /** Begins as `starting`. Requests are taken while `ready`. */
+  setState(state: WorkerState): void;
+  /** Refuses what is new, waits for what runs (at most so long, then ends it), says goodbye. */
+  drain(timeoutMs: number): Promise<void>;
+  /** Says goodbye and leaves the plane; the bus stays open. */
+  close(): Promise<void>;
+  /** Requests that it has now. */
+  jobCount(): number;
+};
+
+const opsOf: Readonly<Record<WorkerRole, readonly WorkerOp[]>> = {
+  context: ['prefill', 'abort', 'asset'],
+  generate: ['generate', 'handover', 'abort', 'asset'],
+  baseline: ['generate', 'abort', 'asset'],
+};
+
+export function createWorkerNode(options: WorkerOptions): WorkerNode {
+  const { bus, clock, log, workerId, role, card, host, pid, build, engine, assets } = options;
+  const subjects = subjectsOf(options.namespace);
+  let state: Heartbeat['state'] = 'starting';
+  let idle: (() => void) | null = null;
+
+  const snapshot = (): Heartbeat => ({
+    v: protocolVersion,
+    type: 'heartbeat',
+    worker: workerId,
+    role,
+    state,
+    host,
+    pid,
+    build,
+    card,
+    load: engine.load(),
+  });
+  const onIdle = () => idle?.();
+  const jobs = new WorkerJobs({ bus, clock, log, subjects, engine, workerId, onIdle });
+
+  const closedFor = (): Ack | null => {
+    if (state === 'ready') return null;
+    const code = state === 'draining' ? 'draining' : 'no_worker';
+    return no(code, `worker ${workerId} is ${state}`);
+  };
+  const answerOf: Readonly<
+    Record<Exclude<WorkerOp, 'asset'>, (payload: Uint8Array) => Ack | Promise<Ack>>
+  > = {
+    generate: (payload) => {
+      const message = decode(generateSchema, payload, 'generate');
+      return closedFor() ?? jobs.generate(message);
+    },
+    prefill: (payload) => {
+      const message = decode(prefillSchema, payload, 'prefill');
+      return closedFor() ?? jobs.prefill(message);
+    },
+    handover: (payload) => jobs.handover(decode(handoverSchema, payload, 'handover')),
+    abort: (payload) => jobs.abort(decode(abortSchema, payload, 'abort').requestId),
+  };
+  const endpoint = (op: WorkerOp): Endpoint => ({
+    name: op,
+    subject: subjects.worker(workerId, op),
+    handle: async (payload) => {
+      if (op === 'asset') return assetReply(assets, payload, bus.maxPayloadBytes);
+      try {
+        return encode(await answerOf[op](payload));
+      } catch (error) {
+        const fault = toFault(error);
+        log.warn('Message refused', { op, code: fault.code, reason: fault.message });
+        return encode(no(fault.code, fault.message));
+      }
+    },
+  });
+
+  const service = bus.serve({
+    name: `tdist-${role}`,
+    version: build,
+    description: `tdist ${role} worker of model ${card.model}`,
+    metadata: { worker: workerId, role, model: card.model, host, pid: String(pid) },
+    endpoints: opsOf[role].map(endpoint),
+  });
+  const heartbeat = startHeartbeat({ bus, clock, log, subjects, snapshot });
+
+  const setState = (next: Heartbeat['state']) => {
+    if (state === 'gone' || next === state) return;
+    state = next;
+    heartbeat.announce();
+  };
+  const close = async () => {
+    setState('gone');
+    await heartbeat.stop();
+    await service.stop();
+  };
+  const drain = async (timeoutMs: number) => {
+    setState('draining');
+    if (jobs.count > 0) {
+      log.info('Draining', { running: jobs.count });
+      await new Promise<void>((resolve) => {
+        const timer = clock.after(timeoutMs, resolve);
+        idle = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
+      idle = null;
+    }
+    if (jobs.count > 0) {
+      log.warn('Drain time is over, ending what still runs', { running: jobs.count, timeoutMs });
+      jobs.failAll('draining', `worker ${workerId} was stopped before the end`);
+    }
+    await close();
+  };
+  return { setState, drain, close, jobCount: () => jobs.count };
+}

@@ -1,0 +1,88 @@
+// What a worker's message room and its engine say to each other. The engine runs in a thread of its
+// own (engine/thread.ts), so everything here is plain data that structured clone can carry.
+
+import type { Ack } from './message.ts';
+import type { FinishReason, Sampling } from './request.ts';
+import type { Ticket } from './ticket.ts';
+
+export type EngineCommand =
+  /** Take a sequence for decoding; `handover` waits for `import`, `local` prefills here. */
+  | {
+      readonly type: 'generate';
+      readonly requestId: string;
+      readonly promptIds: readonly number[];
+      readonly sampling: Sampling;
+      readonly source: 'handover' | 'local';
+    }
+  /** Prefill, sample the first token, export the KV. */
+  | {
+      readonly type: 'prefill';
+      readonly requestId: string;
+      readonly promptIds: readonly number[];
+      readonly sampling: Sampling;
+    }
+  /** The KV of a `handover` sequence: copy it in, or prefill here where the ticket is null. */
+  | {
+      readonly type: 'import';
+      readonly requestId: string;
+      readonly firstToken: number;
+      readonly ticket: Ticket | null;
+    }
+  /** The reader is done with the exported blocks of this request: lease over. */
+  | { readonly type: 'release'; readonly requestId: string }
+  /** Stop and forget, whatever the state. Unknown ids are fine. */
+  | { readonly type: 'abort'; readonly requestId: string };
+
+export type Refusal = Extract<Ack, { ok: false }>;
+
+export type EngineEvent =
+  | { readonly type: 'admitted'; readonly requestId: string }
+  | {
+      readonly type: 'refused';
+      readonly requestId: string;
+      readonly code: string;
+      readonly message: string;
+    }
+  | {
+      readonly type: 'tokens';
+      readonly requestId: string;
+      readonly first: number;
+      readonly ids: readonly number[];
+      readonly finish: FinishReason | null;
+      readonly fault?: { readonly code: string; readonly message: string };
+      readonly timing?: StepTiming;
+    }
+  /** A `prefill` is done and its KV lies in the arena (ticket null: there was no room for it). */
+  | {
+      readonly type: 'prefilled';
+      readonly requestId: string;
+      readonly firstToken: number;
+      readonly ticket: Ticket | null;
+    }
+  /** The engine no longer needs the exported blocks; refusal set where they could not be used. */
+  | { readonly type: 'imported'; readonly requestId: string; readonly refusal: Refusal | null }
+  | { readonly type: 'load'; readonly load: Load };
+
+export type StepTiming = {
+  readonly queueMs?: number;
+  readonly prefillMs?: number;
+  readonly transferMs?: number;
+  readonly cachedTokens?: number;
+  readonly kvPath?: 'shm' | 'object' | 'none';
+  readonly kvBytes?: number;
+};
+
+export type Load = {
+  readonly running: number;
+  readonly waiting: number;
+  readonly slots: number;
+  readonly freeTokens: number;
+};
+
+/** The engine as the rest of a worker process sees it. */
+export type EnginePort = {
+  submit(command: EngineCommand): void;
+  /** One listener; events of one request arrive in order. */
+  listen(handler: (event: EngineEvent) => void): void;
+  load(): Load;
+};

@@ -1,0 +1,36 @@
+// Every limit in one place; their relations are asserted in test/protocol/limit.test.ts.
+
+export const limit = {
+  // --- HTTP
+  bodyBytesMax: 10 * 1024 * 1024,
+  jsonDepthMax: 64,
+  messageCountMax: 4096,
+  stopCountMax: 4,
+  stopCharsMax: 256,
+  errorCharsMax: 1000,
+  // --- request plane
+  heartbeatMs: 1000,
+  /** A worker unheard of for so long is gone. Must allow for two lost heartbeats. */
+  presenceMs: 3500,
+  /** Wait for a worker's accept or refusal. */
+  admitTimeoutMs: 5000,
+  /** Wait for the missing piece when token chunks arrive out of order. */
+  gapTimeoutMs: 2000,
+  /** Longest silence within a stream before the gateway gives the worker up. */
+  streamSilenceMs: 60_000,
+  /** Bytes of a text asset in one reply; well below NATS's default max_payload of 1 MiB. */
+  assetSliceBytes: 512 * 1024,
+  // --- engine
+  /** Prompt tokens of one prefill chunk. */
+  chunkTokens: 256,
+  /** Sequences in one decode batch unless the user says otherwise. */
+  seqsDefault: 32,
+  // --- KV hand-over
+  /** How long an exported block waits for its reader. */
+  leaseMs: 10_000,
+  /** How often expired leases are looked for. */
+  sweepMs: 1000,
+  /** A generate worker's reservation waits so long for its KV before it is given up. */
+  reserveMs: 60_000,
+  arenaBytesDefault: 64 * 1024 * 1024,
+} as const;

@@ -1,0 +1,154 @@
+// Everything that crosses the request plane, as versioned shapes. These messages are the
+// architecture: gateway → worker (generate, prefill, abort, asset), context → generate (handover),
+// worker → gateway (tokens), worker → everyone (heartbeat), gateway → everyone (who).
+//
+//   gateway ── generate ──▶ generate worker      reserve a slot; reply: admitted | refused
+//   gateway ── prefill ───▶ context worker       reply: admitted | refused
+//   context ── tokens ────▶ gateway              token 0
+//   context ── handover ──▶ generate worker      ticket; reply: done | refused (blocks may go back)
+//   generate ─ tokens ────▶ gateway              token 1, 2, … finish
+
+import * as v from 'valibot';
+import { countSchema, idSchema, promptSchema, samplingSchema, tokenIdsSchema } from './request.ts';
+import { geometrySchema, ticketSchema } from './ticket.ts';
+
+export const protocolVersion = 1;
+const version = v.literal(protocolVersion);
+const ms = v.pipe(v.number(), v.minValue(0));
+const text = v.pipe(v.string(), v.maxLength(4096));
+
+/** Subject on which the gateway listens for this request's tokens. */
+const subject = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{1,256}$/));
+
+export const generateSchema = v.object({
+  v: version,
+  type: v.literal('generate'),
+  requestId: idSchema,
+  promptIds: promptSchema,
+  sampling: samplingSchema,
+  stream: subject,
+  /** `handover`: keep room and wait for a ticket. `local`: prefill here. */
+  source: v.picklist(['handover', 'local']),
+});
+export type GenerateMessage = v.InferOutput<typeof generateSchema>;
+
+export const prefillSchema = v.object({
+  v: version,
+  type: v.literal('prefill'),
+  requestId: idSchema,
+  promptIds: promptSchema,
+  sampling: samplingSchema,
+  stream: subject,
+  /** The generate worker that holds the reservation. */
+  generateWorker: idSchema,
+});
+export type PrefillMessage = v.InferOutput<typeof prefillSchema>;
+
+export const handoverSchema = v.object({
+  v: version,
+  type: v.literal('handover'),
+  requestId: idSchema,
+  /** Sampled by the context worker, already on its way to the gateway. */
+  firstToken: countSchema,
+  /** Null when the export failed: the generate worker prefills by itself. */
+  ticket: v.nullable(ticketSchema),
+});
+export type HandoverMessage = v.InferOutput<typeof handoverSchema>;
+
+export const abortSchema = v.object({ v: version, type: v.literal('abort'), requestId: idSchema });
+export type AbortMessage = v.InferOutput<typeof abortSchema>;
+
+export const assetSchema = v.object({
+  v: version,
+  type: v.literal('asset'),
+  name: v.picklist(['tokenizer', 'tokenizerConfig']),
+  offset: countSchema,
+});
+export type AssetMessage = v.InferOutput<typeof assetSchema>;
+
+/** What a worker is asked, one subject each (`protocol/subject.ts`). */
+export const workerOps = ['generate', 'prefill', 'handover', 'abort', 'asset'] as const;
+export type WorkerOp = (typeof workerOps)[number];
+
+/** Reply to generate, prefill, handover, abort. */
+export const ackSchema = v.variant('ok', [
+  v.object({ v: version, ok: v.literal(true) }),
+  v.object({ v: version, ok: v.literal(false), code: v.string(), message: text }),
+]);
+export type Ack = v.InferOutput<typeof ackSchema>;
+
+/** Reply to asset: a slice of the file's UTF-8 bytes. */
+export const assetReplySchema = v.object({
+  v: version,
+  totalBytes: countSchema,
+  /** base64 */
+  slice: v.string(),
+});
+export type AssetReply = v.InferOutput<typeof assetReplySchema>;
+
+export const tokensSchema = v.object({
+  v: version,
+  type: v.literal('tokens'),
+  requestId: idSchema,
+  worker: idSchema,
+  /** Index of `ids[0]` in the completion. Numbers the chunks: a gap shows. */
+  first: countSchema,
+  ids: tokenIdsSchema,
+  finish: v.nullable(v.picklist(['stop', 'length'])),
+  /** Set instead of going on: the worker cannot finish this request. */
+  fault: v.optional(v.object({ code: v.string(), message: text })),
+  /** On a context worker's chunk and on the first chunk of a generate worker. */
+  timing: v.optional(
+    v.object({
+      queueMs: v.optional(ms),
+      prefillMs: v.optional(ms),
+      transferMs: v.optional(ms),
+      cachedTokens: v.optional(countSchema),
+      kvPath: v.optional(v.picklist(['shm', 'object', 'none'])),
+      kvBytes: v.optional(countSchema),
+    }),
+  ),
+});
+export type TokensMessage = v.InferOutput<typeof tokensSchema>;
+
+export const workerRoles = ['context', 'generate', 'baseline'] as const;
+export type WorkerRole = (typeof workerRoles)[number];
+
+export const cardSchema = v.object({
+  /** Served name. */
+  model: v.pipe(v.string(), v.minLength(1), v.maxLength(256)),
+  /** What was loaded: `tdist/demo`, a folder's name or a repository id. */
+  source: text,
+  modelDigest: v.string(),
+  textDigest: v.string(),
+  geometry: geometrySchema,
+  kvDtype: v.string(),
+  maxModelLen: countSchema,
+  vocabSize: countSchema,
+  eosIds: tokenIdsSchema,
+});
+export type Card = v.InferOutput<typeof cardSchema>;
+
+export const heartbeatSchema = v.object({
+  v: version,
+  type: v.literal('heartbeat'),
+  /** Instance id: new at every start. */
+  worker: idSchema,
+  role: v.picklist(workerRoles),
+  state: v.picklist(['starting', 'ready', 'draining', 'gone']),
+  /** Equal for processes that can map each other's shared memory. */
+  host: v.string(),
+  pid: countSchema,
+  build: v.string(),
+  card: cardSchema,
+  load: v.object({
+    running: countSchema,
+    waiting: countSchema,
+    slots: countSchema,
+    /** Tokens of KV that could still be taken on. */
+    freeTokens: countSchema,
+  }),
+});
+export type Heartbeat = v.InferOutput<typeof heartbeatSchema>;
+
+export const whoSchema = v.object({ v: version, type: v.literal('who') });

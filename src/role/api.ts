@@ -1,0 +1,68 @@
+// The gateway process: OpenAI's API on one side, the request plane on the other. Never touches ONNX
+// Runtime.
+
+import { createServer } from '../api/server.ts';
+import type { ApiConfig } from '../cli/config.ts';
+import type { RoleIo } from '../cli/role-io.ts';
+import { openModelText } from '../model/folder.ts';
+import { createClient, type PlaneClient } from '../plane/client.ts';
+import type { Cluster, TextAssets } from '../protocol/request.ts';
+import { realClock } from '../std/clock.ts';
+import { realChance } from '../std/prng.ts';
+import { bindToSupervisor, isOrphan } from './parent.ts';
+import { openPlane } from './plane.ts';
+import { stopSignal } from './signals.ts';
+
+export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
+  bindToSupervisor();
+  const { log } = io;
+  const stop = stopSignal(log);
+  const text = config.tokenizerFolder === null ? null : readAssets(config.tokenizerFolder);
+  const bus = openPlane(config, 'api', log);
+  const client = createClient({
+    bus,
+    clock: realClock,
+    chance: realChance,
+    log,
+    namespace: config.namespace,
+    localPrefillTokens: config.localPrefillTokens,
+    ...(config.servedModel === null ? {} : { model: config.servedModel }),
+  });
+  try {
+    const server = createServer({
+      cluster: text === null ? client : withText(client, text),
+      clock: realClock,
+      chance: realChance,
+      log,
+      host: config.host,
+      port: config.port,
+      corsOrigins: config.corsOrigins,
+      ...(config.servedModel === null ? {} : { model: config.servedModel }),
+      queueLimit: config.queueCountMax,
+      queueTimeoutMs: config.queueTimeoutMs,
+      version: io.version,
+    });
+    await stop;
+    await server.stop({ limitMs: isOrphan() ? 0 : config.drainTimeoutMs });
+  } finally {
+    await client.close();
+    await bus.close();
+  }
+  return 0;
+}
+
+/** `--tokenizer`: these files instead of what the workers announce. */
+function readAssets(name: string): TextAssets {
+  const { tokenizer, tokenizerConfig } = openModelText(name);
+  const parse = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes));
+  return { tokenizer: parse(tokenizer), tokenizerConfig: parse(tokenizerConfig) };
+}
+
+function withText(client: PlaneClient, text: TextAssets): Cluster {
+  return {
+    generate: (request, options) => client.generate(request, options),
+    models: () => client.models(),
+    unready: () => client.unready(),
+    textAssets: async () => text,
+  };
+}

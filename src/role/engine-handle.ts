@@ -1,0 +1,80 @@
+// The main thread's end of the engine's thread: starts it, passes commands, hears events.
+
+import type { EngineCommand, EngineEvent, EnginePort, Load } from '../protocol/engine.ts';
+import { Fault, type FaultCode } from '../std/fault.ts';
+import type { EngineOptions, FromEngine, ToEngine } from './engine-thread.ts';
+
+export type EngineHandle = EnginePort & {
+  /** Lets go of everything native and ends the thread. */
+  stop(): Promise<void>;
+};
+
+/** In the executable all entry points lie under one root; from sources the thread is a neighbour. */
+const threadUrl = import.meta.url.includes('/$bunfs/')
+  ? new URL('./role/engine-thread.ts', import.meta.url).href
+  : new URL('./engine-thread.ts', import.meta.url).href;
+
+/**
+ * Resolves when the model is loaded and warm; rejects with the thread's Fault else.
+ * @param onCrash the thread died by itself: nothing can go on in this process.
+ */
+export async function startEngine(
+  options: EngineOptions,
+  onCrash: (reason: string) => void,
+): Promise<EngineHandle> {
+  const thread = new Worker(threadUrl);
+  let handler: (event: EngineEvent) => void = () => undefined;
+  let load: Load = {
+    running: 0,
+    waiting: 0,
+    slots: options.slots,
+    freeTokens: options.slots * options.maxModelLen,
+  };
+  const started = Promise.withResolvers<void>();
+  const stopped = Promise.withResolvers<void>();
+  const post = (message: ToEngine): void => thread.postMessage(message);
+  let state: 'starting' | 'running' | 'stopping' = 'starting';
+
+  thread.onmessage = ({ data: message }: MessageEvent<FromEngine>) => {
+    switch (message.type) {
+      case 'started':
+        return started.resolve();
+      case 'failed':
+        // The code crossed a thread as text; it was one of ours when it left.
+        return started.reject(new Fault(message.code as FaultCode, message.message));
+      case 'events':
+        load = message.load;
+        for (const event of message.events) handler(event);
+        return;
+      case 'stopped':
+        return stopped.resolve();
+    }
+  };
+  thread.onerror = (event) => {
+    const reason = event.message || 'the engine thread failed';
+    if (state === 'starting') started.reject(new Fault('engine', reason));
+    else if (state === 'running') onCrash(reason);
+    stopped.resolve();
+  };
+  post({ type: 'start', options });
+  try {
+    await started.promise;
+  } catch (thrown) {
+    thread.terminate();
+    throw thrown;
+  }
+  state = 'running';
+  return {
+    submit: (command: EngineCommand) => post({ type: 'command', command }),
+    listen: (listener) => {
+      handler = listener;
+    },
+    load: () => load,
+    async stop() {
+      state = 'stopping';
+      post({ type: 'stop' });
+      await stopped.promise;
+      thread.terminate();
+    },
+  };
+}

@@ -1,0 +1,28 @@
+// Memory this process may count on: what the machine could give without swapping, within the limit of
+// the control group (a container's) where there is one.
+
+import { readFileSync } from 'node:fs';
+import { freemem } from 'node:os';
+
+export function freeMemoryBytes(): number {
+  return Math.min(availableBytes(), groupBytes());
+}
+
+function availableBytes(): number {
+  const line = /^MemAvailable:\s+(\d+) kB$/m.exec(readText('/proc/meminfo'));
+  return line === null ? freemem() : Number(line[1]) * 1024;
+}
+
+function groupBytes(): number {
+  const limit = Number(readText('/sys/fs/cgroup/memory.max').trim());
+  const used = Number(readText('/sys/fs/cgroup/memory.current').trim());
+  return limit > 0 && Number.isFinite(limit) ? Math.max(0, limit - used) : Number.POSITIVE_INFINITY;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return ''; // not this kind of system
+  }
+}

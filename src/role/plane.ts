@@ -1,0 +1,47 @@
+// The request plane as a role needs it: nats-server as our child where asked for, and a connection
+// that looks for it for ever.
+
+import { tmpdir } from 'node:os';
+import type { CommonConfig } from '../cli/config.ts';
+import type { Bus } from '../plane/bus.ts';
+import { embeddedNatsServer } from '../plane/embedded-nats.ts';
+import { openNatsBus } from '../plane/nats.ts';
+import { startNatsServer } from '../plane/server.ts';
+import { Fault } from '../std/fault.ts';
+import type { Log } from '../telemetry/log.ts';
+import { cacheDir } from './cache-dir.ts';
+
+export type OwnServer = {
+  /** Resolves with one line when it has ended without being asked to. */
+  readonly crashed: Promise<string>;
+  stop(): Promise<void>;
+};
+
+/** nats-server at the first address of the request plane. Throws a Fault with the mend. */
+export async function startPlane(config: CommonConfig, log: Log): Promise<OwnServer> {
+  const [uri] = config.planeUris;
+  if (uri === undefined) throw new Fault('usage', '--request-plane-uri is empty');
+  const server = await startNatsServer({
+    uri,
+    log,
+    storeRoot: tmpdir(),
+    embedded: embeddedNatsServer,
+    cacheDir: cacheDir(),
+  });
+  let stopping = false;
+  return {
+    crashed: new Promise((resolve) => {
+      server.ended.then((how) => {
+        if (!stopping) resolve(how);
+      });
+    }),
+    async stop() {
+      stopping = true;
+      await server.stop();
+    },
+  };
+}
+
+export function openPlane(config: CommonConfig, name: string, log: Log): Bus {
+  return openNatsBus({ uris: config.planeUris, name: `tdist ${name}`, log });
+}

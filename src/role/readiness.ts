@@ -1,0 +1,23 @@
+// Waits until a gateway says that it could serve a request now.
+
+import { realClock } from '../std/clock.ts';
+
+const askEveryMs = 20;
+
+/** @param url `http://host:port`. Rejects with the signal's reason when it fires first. */
+export async function waitUntilReady(url: string, signal: AbortSignal): Promise<void> {
+  while (!(await isReady(url))) {
+    signal.throwIfAborted();
+    await new Promise<void>((resolve) => realClock.after(askEveryMs, resolve));
+  }
+}
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${url}/health`);
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false; // nobody listens yet
+  }
+}

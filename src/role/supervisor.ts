@@ -1,0 +1,94 @@
+// Supervisors: `--role all` (request plane, gateway and workers) and a worker count above 1 (workers
+// of one kind). Children are this same executable; what they print goes where our own lines go.
+
+import { availableParallelism } from 'node:os';
+import type { CommonConfig, WorkerConfig } from '../cli/config.ts';
+import type { RoleIo } from '../cli/role-io.ts';
+import { sweepArenas } from '../kv/janitor.ts';
+import { selfCommand } from '../plane/guard.ts';
+import { type WorkerRole, workerRoles } from '../protocol/message.ts';
+import { realClock } from '../std/clock.ts';
+import { Children } from './children.ts';
+import { bindToSupervisor, supervisedEnv } from './parent.ts';
+import { startPlane } from './plane.ts';
+import { stopSignal } from './signals.ts';
+
+/** `--role context --context-worker-count 3` and the like. */
+export async function superviseWorkers(config: WorkerConfig, io: RoleIo): Promise<number> {
+  bindToSupervisor();
+  const counts = { context: 0, generate: 0, baseline: 0, [config.kind]: config.workerCount };
+  return await supervise(config, io, {
+    counts,
+    initializePlane: config.initializePlane,
+    api: null,
+    ready: null,
+  });
+}
+
+export type Plan = {
+  readonly counts: Readonly<Record<WorkerRole, number>>;
+  readonly initializePlane: boolean;
+  /** The gateway's own flags; null: no gateway. */
+  readonly api: readonly string[] | null;
+  /** Waits until the whole can serve; ended by the signal. Null: nobody here can tell. */
+  readonly ready: ((signal: AbortSignal) => Promise<void>) | null;
+};
+
+export async function supervise(config: CommonConfig, io: RoleIo, plan: Plan): Promise<number> {
+  const { log } = io;
+  const stop = stopSignal(log);
+  sweepArenas();
+  const server = plan.initializePlane ? await startPlane(config, log) : null;
+  const children = new Children({ clock: realClock, log });
+  startChildren(children, config, io, plan);
+  const started = new AbortController();
+  plan.ready?.(started.signal).then(
+    () => children.settle(),
+    (reason: unknown) => log.debug('not waiting for readiness any longer', { why: String(reason) }),
+  );
+  log.info('Workers started ... press Ctrl-C to Exit');
+  const neverEnds = new Promise<never>(() => undefined);
+  const how = await Promise.race([
+    stop.then(() => 'stop' as const),
+    children.firstFailure(),
+    server === null ? neverEnds : server.crashed,
+  ]);
+  started.abort();
+  if (how !== 'stop') {
+    log.error(typeof how === 'string' ? how : `${how.name} cannot start; see its line above`);
+  }
+  // The gateway finishes its streams first: it needs the workers for that, and all need the plane.
+  await children.stop((name) => name === 'api', config.drainTimeoutMs);
+  await children.stop(() => true, config.drainTimeoutMs);
+  await server?.stop();
+  return how === 'stop' ? 0 : 1;
+}
+
+function startChildren(children: Children, config: CommonConfig, io: RoleIo, plan: Plan): void {
+  const self = selfCommand();
+  // By the environment: an address may hold a password, and arguments are everybody's to read.
+  const env = {
+    ...supervisedEnv(io.childEnv),
+    TDIST_REQUEST_PLANE_URI: config.planeUris.join(','),
+  };
+  if (plan.api !== null) {
+    const command = [...self, '--role=api', ...io.childFlags('api'), ...plan.api];
+    children.start({ name: 'api', command, env });
+  }
+  const kinds = workerRoles.flatMap((role) => new Array<WorkerRole>(plan.counts[role]).fill(role));
+  const threads = Math.max(1, Math.floor(availableParallelism() / kinds.length));
+  for (const [index, role] of kinds.entries()) {
+    const given = io.childFlags(role);
+    const hasThreads = given.some((flag) => flag.startsWith('--threads'));
+    children.start({
+      name: `${role}-${index}`,
+      command: [
+        ...self,
+        `--role=${role}`,
+        ...given,
+        ...(hasThreads ? [] : [`--threads=${threads}`]),
+      ],
+      env: { ...env, TDIST_WORKER_ID: String(index) },
+    });
+  }
+}

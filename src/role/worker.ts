@@ -1,0 +1,149 @@
+// A worker process: model, engine thread, request plane. The same steps for context, generate and
+// baseline; only the engine's parts differ. Everything it starts it also stops, last first.
+
+import { rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import type { WorkerConfig } from '../cli/config.ts';
+import type { RoleIo } from '../cli/role-io.ts';
+import { arenaPrefix, shmFolder } from '../kv/arena.ts';
+import { sweepArenas } from '../kv/janitor.ts';
+import { type Model, openModel } from '../model/folder.ts';
+import { cachedGraph } from '../model/graph-cache.ts';
+import { ortLibraryPath } from '../model/ort-library.ts';
+import { createWorkerNode } from '../plane/worker.ts';
+import type { Card } from '../protocol/message.ts';
+import type { Geometry } from '../protocol/ticket.ts';
+import { realClock } from '../std/clock.ts';
+import { realChance } from '../std/prng.ts';
+import { cacheDir } from './cache-dir.ts';
+import { startEngine } from './engine-handle.ts';
+import type { EngineOptions } from './engine-thread.ts';
+import { freeMemoryBytes } from './free-memory.ts';
+import { hostIdentity } from './host.ts';
+import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
+import { openPlane, startPlane } from './plane.ts';
+import { stopSignal } from './signals.ts';
+import { sizeWorker } from './sizing.ts';
+import { superviseWorkers } from './supervisor.ts';
+
+export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<number> {
+  if (config.workerCount > 1) return await superviseWorkers(config, io);
+  bindToSupervisor();
+  const { log } = io;
+  const stop = stopSignal(log);
+  await using ends = new AsyncDisposableStack();
+  const swept = sweepArenas();
+  if (swept.length > 0)
+    log.info('Removed KV arenas that dead workers left', { count: swept.length });
+
+  const crash = Promise.withResolvers<string>();
+  if (config.initializePlane) {
+    const server = await startPlane(config, log);
+    ends.defer(() => server.stop());
+    server.crashed.then(crash.resolve);
+  }
+  const workerId = `${config.kind}-${realChance.id().slice(0, 12)}`;
+  const bus = openPlane(config, workerId, log);
+  ends.defer(() => bus.close());
+
+  const model = openModel(config.modelName);
+  const options = await engineOptions(config, model, workerId);
+  removeAtExit(workerId);
+  const engine = await startEngine(options, crash.resolve);
+  ends.defer(() => engine.stop());
+  const { maxModelLen, slots } = options;
+  log.info('Model loaded', { model: model.source, maxModelLen, slots, threads: options.threads });
+
+  const node = createWorkerNode({
+    bus,
+    clock: realClock,
+    log,
+    namespace: config.namespace,
+    workerId,
+    role: config.kind,
+    card: cardOf(config, model, options),
+    host: hostIdentity(),
+    pid: process.pid,
+    build: `${io.version}+${io.build}`,
+    engine,
+    assets: { tokenizer: model.tokenizer, tokenizerConfig: model.tokenizerConfig },
+  });
+  ends.defer(() => node.close());
+  node.setState('ready');
+  const handler = config.kind === 'generate' ? 'generate' : config.servedName;
+  log.info('Worker started...', { worker: workerId });
+  log.info(`Starting ${handler} handler...`);
+  if (!isSupervised()) log.info('Workers started ... press Ctrl-C to Exit');
+
+  const how = await Promise.race([stop, crash.promise.then((reason) => ({ reason }))]);
+  if (typeof how !== 'string') {
+    log.error(how.reason);
+    return 1;
+  }
+  await node.drain(isOrphan() ? 0 : config.drainTimeoutMs);
+  return 0;
+}
+
+async function engineOptions(
+  config: WorkerConfig,
+  model: Model,
+  workerId: string,
+): Promise<EngineOptions> {
+  const geometry: Geometry = {
+    layers: model.config.layers,
+    kvHeads: model.config.kvHeads,
+    headDim: model.config.headDim,
+    blockTokens: config.blockTokens,
+  };
+  const cache = cacheDir();
+  const modelPath = cachedGraph(model.config, {
+    modelDigest: model.modelDigest,
+    cacheDir: cache,
+    weights: model.weights,
+  });
+  const sizing = sizeWorker({
+    geometry,
+    positions: model.config.positions,
+    isContext: config.kind === 'context',
+    maxModelLen: config.maxModelLen,
+    seqCountMax: config.seqCountMax,
+    freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
+    // As float32, and once more in the form that ONNX Runtime's kernels want.
+    weightBytes: model.weightBytes * 4,
+  });
+  return {
+    workerId,
+    role: config.kind,
+    libraryPath: await ortLibraryPath(cache),
+    modelPath,
+    modelDigest: model.modelDigest,
+    geometry,
+    vocabSize: model.config.vocabSize,
+    eosIds: model.config.eosIds,
+    ...sizing,
+    threads: config.threadCount ?? availableParallelism(),
+    queueCountMax: config.requestCountMax,
+    arenaBytes: config.kvArenaBytes,
+  };
+}
+
+function cardOf(config: WorkerConfig, model: Model, options: EngineOptions): Card {
+  return {
+    model: config.servedName,
+    source: model.source,
+    modelDigest: model.modelDigest,
+    textDigest: model.textDigest,
+    geometry: options.geometry,
+    kvDtype: config.kvDtype,
+    maxModelLen: options.maxModelLen,
+    vocabSize: model.config.vocabSize,
+    eosIds: [...model.config.eosIds],
+  };
+}
+
+/** However this process ends short of kill -9, its arena goes with it. */
+function removeAtExit(workerId: string): void {
+  process.on('exit', () => {
+    rmSync(`${shmFolder}/${arenaPrefix}${workerId}`, { force: true });
+  });
+}

@@ -1,0 +1,54 @@
+// What the world may do to us, as one class of error with a code. A bug is an assertion instead.
+// The code decides the HTTP face (protocol/code.ts) and the exit code; the message is for the user:
+// what was being done, the value found, the value wanted, and the mend.
+
+export type FaultCode =
+  | 'usage' // a wrong flag or flag value
+  | 'config' // a model folder, file or environment we cannot work with
+  | 'invalid_request' // the client's request is wrong; `param` names the field
+  | 'not_found' // unknown route
+  | 'model_not_found' // unknown model name
+  | 'context_length' // prompt does not fit the model
+  | 'method' // wrong HTTP method
+  | 'media_type' // wrong content type
+  | 'too_large' // body or message above its limit
+  | 'no_worker' // nobody alive who could serve this
+  | 'overloaded' // a bounded queue is full
+  | 'draining' // the process finishes what it has and takes nothing new
+  | 'timeout' // a deadline passed
+  | 'cancelled' // the client went away
+  | 'plane' // the request plane is unreachable or broke its promise (gap, bad message)
+  | 'transfer' // a KV hand-over failed (checksum, expired lease, missing arena)
+  | 'mismatch' // a KV hand-over between workers that cannot understand each other
+  | 'engine' // ONNX Runtime refused or failed
+  | 'internal'; // ours; the message stays generic outside
+
+export class Fault extends Error {
+  override readonly name = 'Fault';
+  readonly code: FaultCode;
+  /** Dotted path of the request field at fault, where there is one. */
+  readonly param: string | undefined;
+
+  constructor(code: FaultCode, message: string, options: { param?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.param = options.param;
+  }
+}
+
+/** Any thrown value as a Fault; what is not one already becomes `internal` with its text kept. */
+export function toFault(thrown: unknown, code: FaultCode = 'internal'): Fault {
+  if (thrown instanceof Fault) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new Fault(code, message, { cause: thrown });
+}
+
+/** For what only a bug can do. Never for input. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new Error(`assertion failed: ${message}`);
+}
+
+/** Closes a switch over a union: a new member becomes a type error here. */
+export function unreachable(value: never): never {
+  throw new Error(`unreachable: ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,70 @@
+// Token ids → text while they arrive. Joined, the pieces equal decoding all ids at once. A token may
+// end inside a character: that part waits for the next token, so no half character ever leaves.
+//
+//   ids      … a b │ c d │ e         the window: [prefix, read) is context, already out as text
+//               prefix  read  end    text of [prefix, end) minus text of [prefix, read) is new
+//
+// Context is needed because some decoders treat the first token of a text differently (a leading
+// space goes). The window moves on whenever its text is whole, so a token costs O(1). The last prompt tokens are
+// deliberately no context: the text is that of the completion alone, as a full decode gives it.
+
+import type { Tokenizer } from './tokenizer.ts';
+
+/** U+FFFD: what a decoder prints for bytes that are no character, or not one yet. */
+const replacement = '\ufffd';
+
+/** A whole character needs 4 bytes at most; a window this long without one is not waiting for it. */
+const pendingTokensMax = 16;
+
+/** What of a tokenizer is needed here. */
+export type Decoder = Pick<Tokenizer, 'specialIds' | 'decode'>;
+
+export class Detokenizer {
+  readonly #tokenizer: Decoder;
+  #window: number[] = [];
+  /** Tokens at the window's start that are context. */
+  #contextCount = 0;
+  /** Text of the context, plus what of the later tokens is already out. */
+  #outChars = 0;
+
+  constructor(tokenizer: Decoder) {
+    this.#tokenizer = tokenizer;
+  }
+
+  /** The text that `id` completes; often that of one token, sometimes none. */
+  push(id: number): string {
+    if (this.#tokenizer.specialIds.has(id)) return '';
+    this.#window.push(id);
+    const text = this.#decode(this.#window);
+    const pendingCount = this.#window.length - this.#contextCount;
+    const inDoubt = text.endsWith(replacement);
+    const waiting = inDoubt || text.length <= this.#outChars;
+    if (waiting && pendingCount < pendingTokensMax) {
+      // Only the last character is in doubt; what stands before it is settled.
+      return this.#emit(text, text.length - (inDoubt ? replacement.length : 0));
+    }
+    const piece = this.#emit(text, text.length);
+    // Broken bytes were printed as they are: later ones must not join them, so they are no context.
+    this.#window = waiting ? [] : this.#window.slice(this.#contextCount);
+    this.#contextCount = this.#window.length;
+    this.#outChars = this.#decode(this.#window).length;
+    return piece;
+  }
+
+  /** What still waits: at the end an unfinished character is printed as U+FFFD. */
+  flush(): string {
+    const text = this.#decode(this.#window);
+    return this.#emit(text, text.length);
+  }
+
+  #emit(text: string, endChars: number): string {
+    if (endChars <= this.#outChars) return '';
+    const piece = text.slice(this.#outChars, endChars);
+    this.#outChars = endChars;
+    return piece;
+  }
+
+  #decode(ids: readonly number[]): string {
+    return this.#tokenizer.decode(ids, { skipSpecial: true });
+  }
+}

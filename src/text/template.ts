@@ -1,0 +1,102 @@
+// Messages → the prompt's text, by the model's own chat template. The only importer of the Jinja
+// library. Templates come with the model, never from a client: a template can loop for as long as
+// it likes. `raise_exception` and `strftime_now` are the library's own.
+
+import { Template } from '@huggingface/jinja';
+import { Fault, toFault } from '../std/fault.ts';
+
+/** A message as templates expect it: text content, tool arguments as objects. */
+export type TemplateMessage = Readonly<Record<string, unknown>> & {
+  readonly role: string;
+  readonly content: string;
+};
+
+export type TemplateInput = {
+  readonly messages: readonly TemplateMessage[];
+  readonly tools: readonly unknown[] | null;
+  readonly addGenerationPrompt: boolean;
+};
+
+export class ChatTemplate {
+  readonly #plain: Template;
+  readonly #withTools: Template;
+  readonly #tokens: Readonly<Record<string, string>>;
+
+  constructor(plain: Template, withTools: Template, tokens: Readonly<Record<string, string>>) {
+    this.#plain = plain;
+    this.#withTools = withTools;
+    this.#tokens = tokens;
+  }
+
+  render(input: TemplateInput): string {
+    const template = input.tools === null ? this.#plain : this.#withTools;
+    try {
+      return template.render({
+        ...this.#tokens,
+        messages: input.messages,
+        tools: input.tools,
+        add_generation_prompt: input.addGenerationPrompt,
+      });
+    } catch (thrown) {
+      throw new Fault(
+        'invalid_request',
+        `The model's chat template refused the messages: ${toFault(thrown).message}`,
+        { param: 'messages', cause: thrown },
+      );
+    }
+  }
+}
+
+/** The template in tokenizer_config.json, or null where the model has none. */
+export function loadChatTemplate(tokenizerConfig: unknown): ChatTemplate | null {
+  const config = fieldsOf(tokenizerConfig);
+  const sources = templateSources(config.get('chat_template'));
+  const plain = sources.get('default') ?? [...sources.values()][0];
+  if (plain === undefined) return null;
+  const tokens = Object.fromEntries(
+    ['bos_token', 'eos_token', 'pad_token', 'unk_token'].map((name) => [
+      name,
+      tokenText(config.get(name)),
+    ]),
+  );
+  const parsed = parse(plain);
+  const withTools = sources.get('tool_use');
+  return new ChatTemplate(parsed, withTools === undefined ? parsed : parse(withTools), tokens);
+}
+
+/** One template as a string, or several as `[{name, template}]`. */
+function templateSources(value: unknown): Map<string, string> {
+  const sources = new Map<string, string>();
+  if (typeof value === 'string') sources.set('default', value);
+  for (const entry of Array.isArray(value) ? value : []) {
+    const fields = fieldsOf(entry);
+    const name = fields.get('name');
+    const template = fields.get('template');
+    if (typeof name === 'string' && typeof template === 'string') sources.set(name, template);
+  }
+  return sources;
+}
+
+/** `"<s>"`, or the older `{"content": "<s>", …}`; absent tokens print as nothing. */
+function tokenText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  const content = fieldsOf(value).get('content');
+  return typeof content === 'string' ? content : '';
+}
+
+function fieldsOf(value: unknown): Map<string, unknown> {
+  return new Map(typeof value === 'object' && value !== null ? Object.entries(value) : []);
+}
+
+function parse(source: string): Template {
+  try {
+    return new Template(source);
+  } catch (thrown) {
+    throw new Fault(
+      'config',
+      `reading chat_template of tokenizer_config.json: ${toFault(thrown).message}; wanted a Jinja ` +
+        "template. Take the file from the model's own repository.",
+      { cause: thrown },
+    );
+  }
+}

@@ -1,0 +1,86 @@
+// A model's text side: its tokenizer and chat template, built once from the files that its workers
+// announce and kept by their digest, the least recently used forgotten first.
+
+import type { ServedModel, TextAssets } from '../protocol/request.ts';
+import { Fault } from '../std/fault.ts';
+import { Detokenizer } from './detokenizer.ts';
+import { type ChatTemplate, loadChatTemplate, type TemplateInput } from './template.ts';
+import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
+
+export class TextModel {
+  readonly tokenizer: Tokenizer;
+  readonly #template: ChatTemplate | null;
+
+  constructor(assets: TextAssets) {
+    this.tokenizer = loadTokenizer(assets);
+    this.#template = loadChatTemplate(assets.tokenizerConfig);
+  }
+
+  /**
+   * Token ids of a chat. A prompt that cannot fit `tokensMax`, judged by its characters alone, is
+   * refused before the work of tokenising it.
+   */
+  promptIds(input: TemplateInput, tokensMax: number): number[] {
+    if (this.#template === null) {
+      throw new Fault(
+        'invalid_request',
+        'This model has no chat template, so it cannot answer a chat. Use a model whose ' +
+          'tokenizer_config.json has `chat_template`.',
+        { param: 'model' },
+      );
+    }
+    const text = this.#template.render(input);
+    const tokensMin = Math.ceil(text.length / this.tokenizer.tokenCharsMax);
+    if (tokensMin > tokensMax) throw contextFault(`at least ${tokensMin}`, tokensMax);
+    // The template wrote the special tokens itself: adding them again would double `bos_token`.
+    return this.tokenizer.encode(text, { addSpecialTokens: false });
+  }
+
+  detokenizer(): Detokenizer {
+    return new Detokenizer(this.tokenizer);
+  }
+}
+
+/** The prompt leaves no room for a single token of answer. */
+export function contextFault(promptTokens: string, contextTokens: number): Fault {
+  return new Fault(
+    'context_length',
+    `The prompt has ${promptTokens} tokens. This model's context length is ${contextTokens} ` +
+      `tokens for prompt and answer together, so a prompt may have ${contextTokens - 1}. ` +
+      'Shorten the messages.',
+    { param: 'messages' },
+  );
+}
+
+export class TextModelCache {
+  readonly #load: (model: ServedModel) => Promise<TextAssets>;
+  readonly #countMax: number;
+  /** By digest, oldest use first. Concurrent callers share one load. */
+  readonly #models = new Map<string, Promise<TextModel>>();
+
+  constructor(load: (model: ServedModel) => Promise<TextAssets>, countMax = 8) {
+    this.#load = load;
+    this.#countMax = countMax;
+  }
+
+  get(model: ServedModel): Promise<TextModel> {
+    const key = model.textDigest;
+    const found = this.#models.get(key) ?? this.#start(model);
+    this.#models.delete(key);
+    this.#models.set(key, found);
+    for (const oldest of this.#models.keys()) {
+      if (this.#models.size <= this.#countMax) break;
+      this.#models.delete(oldest);
+    }
+    return found;
+  }
+
+  #start(model: ServedModel): Promise<TextModel> {
+    const loading = this.#load(model).then((assets) => new TextModel(assets));
+    // A load that failed is not kept: the next caller tries again.
+    loading.catch(() => {
+      if (this.#models.get(model.textDigest) === loading) this.#models.delete(model.textDigest);
+    });
+    return loading;
+  }
+}

@@ -1,0 +1,88 @@
+// Text ⇄ token ids, by the Hugging Face tokenizer of the model. The only importer of that library:
+// its traps (spaces "cleaned up" by default, `decode([])` throws, ids without a word become
+// `undefined`) stay in here.
+
+import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
+import { Fault, toFault } from '../std/fault.ts';
+
+export class Tokenizer {
+  /** Ids that never become text: `<|im_end|>` and its like. */
+  readonly specialIds: ReadonlySet<number>;
+  /** The longest word of the vocabulary; `chars / tokenCharsMax` is the fewest tokens possible. */
+  readonly tokenCharsMax: number;
+  readonly #hub: HubTokenizer;
+
+  constructor(hub: HubTokenizer, specialIds: ReadonlySet<number>, tokenCharsMax: number) {
+    this.#hub = hub;
+    this.specialIds = specialIds;
+    this.tokenCharsMax = tokenCharsMax;
+  }
+
+  /** Ids of `text`. Special tokens written in the text are recognised in either case. */
+  encode(text: string, options: { readonly addSpecialTokens: boolean }): number[] {
+    if (text === '') return [];
+    const encoding = this.#hub.encode(text, { add_special_tokens: options.addSpecialTokens });
+    // A character that the vocabulary lacks, with no unknown-token to stand for it, has no id.
+    return encoding.ids.filter((id) => Number.isInteger(id));
+  }
+
+  /** Text of `ids`. Ids above the vocabulary (padding of the logits) have none. */
+  decode(ids: readonly number[], options: { readonly skipSpecial: boolean }): string {
+    const known = ids.filter(
+      (id) =>
+        this.#hub.id_to_token(id) !== undefined &&
+        !(options.skipSpecial && this.specialIds.has(id)),
+    );
+    return known.length === 0 ? '' : this.#hub.decode(known, { skip_special_tokens: false });
+  }
+}
+
+/** Builds the tokenizer from the parsed tokenizer.json and tokenizer_config.json. */
+export function loadTokenizer(files: {
+  readonly tokenizer: unknown;
+  readonly tokenizerConfig: unknown;
+}): Tokenizer {
+  const tokenizer = asObject(files.tokenizer, 'tokenizer.json');
+  const config = asObject(files.tokenizerConfig, 'tokenizer_config.json');
+  if (!Array.isArray(tokenizer['added_tokens'])) tokenizer['added_tokens'] = [];
+  let hub: HubTokenizer;
+  try {
+    hub = new HubTokenizer(tokenizer, { ...config, clean_up_tokenization_spaces: false });
+    hub.encode('probe');
+  } catch (thrown) {
+    throw new Fault(
+      'config',
+      `reading tokenizer.json: ${toFault(thrown).message}; wanted a file of the Hugging Face ` +
+        'tokenizers library. Export the model again with save_pretrained, or pass --tokenizer.',
+      { cause: thrown },
+    );
+  }
+  let tokenCharsMax = 1;
+  for (const word of hub.get_vocab().keys()) {
+    if (typeof word === 'string' && word.length > tokenCharsMax) tokenCharsMax = word.length;
+  }
+  return new Tokenizer(hub, specialIdsOf(hub, config), tokenCharsMax);
+}
+
+function specialIdsOf(hub: HubTokenizer, config: Record<string, unknown>): Set<number> {
+  const ids = new Set<number>();
+  for (const [id, token] of hub.get_added_tokens_decoder()) if (token.special) ids.add(id);
+  const additional = config['additional_special_tokens'];
+  for (const entry of Array.isArray(additional) ? additional : []) {
+    const id = typeof entry === 'string' ? hub.token_to_id(entry) : undefined;
+    if (id !== undefined) ids.add(id);
+  }
+  return ids;
+}
+
+function asObject(value: unknown, file: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return { ...value };
+  }
+  const found = value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value;
+  throw new Fault(
+    'config',
+    `reading ${file}: found ${found}, wanted a JSON object. Take the file from the model's own ` +
+      'repository.',
+  );
+}

@@ -1,0 +1,125 @@
+// A cluster whose answers a test writes down. It keeps the contract of protocol/request.ts: resolves
+// with the first delta, throws when the signal fires, counts what was cancelled.
+
+import type {
+  Cluster,
+  GenerateRequest,
+  Generation,
+  ServedModel,
+  TextAssets,
+  Timing,
+  TokenDelta,
+} from '../../src/protocol/request.ts';
+import { Fault } from '../../src/std/fault.ts';
+import { bytesOf, tinyAssets } from '../text/tiny-tokenizer.ts';
+
+/** The deltas of one generation; throwing is failing, awaiting is making the gateway wait. */
+export type Script = (request: GenerateRequest, signal: AbortSignal) => AsyncIterable<TokenDelta>;
+
+export const llama: ServedModel = {
+  name: 'llama',
+  maxModelLen: 256,
+  textDigest: 'tiny',
+  createdS: 1_700_000_000,
+};
+
+const timing: Timing = {
+  route: 'disaggregated',
+  contextWorker: 'context-1',
+  generateWorker: 'generate-1',
+  kvPath: 'shm',
+  kvBytes: 4096,
+  cachedTokens: 3,
+  queueMs: 1,
+  prefillMs: 2,
+  transferMs: 0.5,
+};
+
+export class FakeCluster implements Cluster {
+  readonly requests: GenerateRequest[] = [];
+  served: readonly ServedModel[] = [llama];
+  reason: string | null = null;
+  script: Script = says('hello');
+  assets: () => Promise<TextAssets> = async () => tinyAssets();
+  /** Resolves when a generation has been cancelled, by its signal or by leaving its loop. */
+  readonly cancelled = Promise.withResolvers<'signal' | 'return'>();
+  /** Resolves when `generate` has been called. */
+  readonly asked = Promise.withResolvers<void>();
+
+  async generate(request: GenerateRequest, options: { signal: AbortSignal }): Promise<Generation> {
+    const { signal } = options;
+    this.requests.push(request);
+    this.asked.resolve();
+    signal.addEventListener('abort', () => this.cancelled.resolve('signal'), { once: true });
+    const source = this.script(request, signal)[Symbol.asyncIterator]();
+    const first = await unlessAborted(signal, source.next());
+    return { deltas: this.#deltas(first, source, signal), timing: () => timing };
+  }
+
+  async *#deltas(
+    first: IteratorResult<TokenDelta>,
+    source: AsyncIterator<TokenDelta>,
+    signal: AbortSignal,
+  ): AsyncGenerator<TokenDelta> {
+    let next = first;
+    let complete = false;
+    try {
+      for (; next.done !== true; next = await unlessAborted(signal, source.next())) {
+        complete = next.value.finish !== null;
+        yield next.value;
+      }
+    } finally {
+      if (!complete) this.cancelled.resolve('return');
+    }
+  }
+
+  models(): readonly ServedModel[] {
+    return this.served;
+  }
+
+  unready(): string | null {
+    return this.reason;
+  }
+
+  textAssets(): Promise<TextAssets> {
+    return this.assets();
+  }
+}
+
+/** One token per byte, then a stop token. */
+export function says(text: string): Script {
+  return deltas(...bytesOf(text).map((id) => ({ ids: [id], finish: null })), {
+    ids: [],
+    finish: 'stop',
+  });
+}
+
+export function deltas(...list: readonly TokenDelta[]): Script {
+  return async function* () {
+    yield* list;
+  };
+}
+
+/** `text` and then nothing more, for ever. */
+export function stalls(text: string): Script {
+  return async function* () {
+    for (const id of bytesOf(text)) yield { ids: [id], finish: null };
+    await new Promise<never>(() => undefined);
+  };
+}
+
+export function fails(text: string, fault: Fault): Script {
+  return async function* () {
+    for (const id of bytesOf(text)) yield { ids: [id], finish: null };
+    throw fault;
+  };
+}
+
+function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(new Fault('cancelled', 'the request was aborted'));
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject);
+  });
+}

@@ -1,0 +1,175 @@
+import { describe, expect, test } from 'bun:test';
+import { type ChatRequest, readChatRequest } from '../../src/api/intake.ts';
+import { Fault } from '../../src/std/fault.ts';
+import { seededChance } from '../../src/std/prng.ts';
+import { createLog, silentLog } from '../../src/telemetry/log.ts';
+
+const user = { role: 'user', content: 'hi' };
+
+function read(fields: Readonly<Record<string, unknown>>): ChatRequest {
+  const body = { model: 'llama', messages: [user], ...fields };
+  return readChatRequest(body, { chance: seededChance(1), log: silentLog });
+}
+
+function refusal(fields: Readonly<Record<string, unknown>>): Fault {
+  try {
+    read(fields);
+  } catch (thrown) {
+    if (thrown instanceof Fault) return thrown;
+    throw thrown;
+  }
+  throw new Error(`accepted: ${JSON.stringify(fields)}`);
+}
+
+const tool = { type: 'function', function: { name: 'f', parameters: {} } };
+
+describe('readChatRequest', () => {
+  test('defaults, with a seed drawn by chance', () => {
+    expect(read({})).toEqual({
+      model: 'llama',
+      messages: [user],
+      tools: null,
+      stream: false,
+      includeUsage: false,
+      continuousUsage: false,
+      stops: [],
+      maxTokens: null,
+      minTokens: 0,
+      temperature: 1,
+      topP: 1,
+      seed: seededChance(1).u32(),
+      ignoreEos: false,
+    });
+  });
+
+  test("the seed's own request, and genai-perf's", () => {
+    const first = { temperature: 0, top_p: 0.95, max_tokens: 25, stream: true, n: 1, stop: [] };
+    expect(read({ ...first, frequency_penalty: 0.0 })).toMatchObject({ maxTokens: 25, stops: [] });
+    expect(read({ stream: true, max_tokens: 150, seed: 100, min_tokens: 150 })).toMatchObject({
+      minTokens: 150,
+      seed: 100,
+    });
+  });
+
+  test('null is absent', () => {
+    const names = 'stream_options stop tools logit_bias n temperature top_p seed max_tokens model';
+    const nulls = Object.fromEntries(names.split(' ').map((name) => [name, null]));
+    expect(read(nulls)).toMatchObject({ temperature: 1, stops: [], tools: null, model: null });
+  });
+
+  test('every kind of message', () => {
+    const messages = [
+      { role: 'developer', content: 'be brief' },
+      { role: 'user', name: 'eve', content: [{ type: 'text', text: 'a' }, { type: 'text', text: 'b' }] },
+      {
+        role: 'assistant',
+        content: null,
+        tool_calls: [{ id: 'c1', type: 'function', function: { name: 'f', arguments: '{"x":1}' } }],
+      },
+      { role: 'tool', tool_call_id: 'c1', content: '42' },
+    ];
+    expect(read({ messages }).messages).toEqual([
+      { role: 'system', content: 'be brief' },
+      { role: 'user', name: 'eve', content: 'a\nb' },
+      {
+        role: 'assistant',
+        content: '',
+        tool_calls: [
+          { id: 'c1', type: 'function', function: { name: 'f', arguments: { x: 1 } } },
+        ],
+      },
+      { role: 'tool', tool_call_id: 'c1', content: '42' },
+    ]);
+  });
+
+  test('tools as written, unless tool_choice hides them', () => {
+    expect(read({ tools: [tool] }).tools).toEqual([tool]);
+    expect(read({ tools: [tool], tool_choice: 'auto' }).tools).toEqual([tool]);
+    expect(read({ tools: [tool], tool_choice: 'none' }).tools).toBeNull();
+  });
+
+  test('a hair above zero is greedy; seeds beyond 2^53 stay usable and repeatable', () => {
+    expect(read({ temperature: 1e-300 }).temperature).toBe(0);
+    const { seed } = read({ seed: 2 ** 63 - 1025 });
+    expect(Number.isSafeInteger(seed)).toBe(true);
+    expect(read({ seed: 2 ** 63 - 1025 }).seed).toBe(seed);
+    expect(read({ seed: -5 }).seed).toBe(-5);
+  });
+
+  test('fields that change nothing are ignored; unknown ones are named in the debug log', () => {
+    const lines: string[] = [];
+    const log = createLog({ level: 2, name: '', sink: (line) => lines.push(line) });
+    const body = { messages: [user], user: 'u', store: true, frobnicate: 1, ['__proto__x']: 2 };
+    readChatRequest(body, { chance: seededChance(1), log });
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain('frobnicate');
+    expect(lines[0]).not.toContain('store');
+  });
+
+  const halfPair = '\ud83d';
+  test.each([
+    [{ messages: undefined }, 'messages'],
+    [{ messages: 'hi' }, 'messages'],
+    [{ messages: [] }, 'messages'],
+    [{ messages: [null] }, 'messages.0'],
+    [{ messages: [{}] }, 'messages.0.role'],
+    [{ messages: [{ role: 123, content: '' }] }, 'messages.0.role'],
+    [{ messages: [{ role: 'root', content: '' }] }, 'messages.0.role'],
+    [{ messages: [{ role: 'user', content: 123 }] }, 'messages.0.content'],
+    [{ messages: [{ role: 'user' }] }, 'messages.0.content'],
+    [{ messages: [{ role: 'user', content: [] }] }, 'messages.0.content'],
+    [{ messages: [{ role: 'user', content: [{}] }] }, 'messages.0.content.0.type'],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: {} }] }] },
+      'messages.0.content.0.type',
+    ],
+    [{ messages: [{ role: 'user', content: halfPair }] }, 'messages.0.content'],
+    [{ messages: [{ role: 'tool', content: 'x' }] }, 'messages.0.tool_call_id'],
+    [{ messages: Array.from({ length: 5000 }, () => user) }, 'messages'],
+    [{ model: 5 }, 'model'],
+    [{ temperature: 'hot' }, 'temperature'],
+    [{ temperature: -1 }, 'temperature'],
+    [{ temperature: 3 }, 'temperature'],
+    [{ temperature: Number.POSITIVE_INFINITY }, 'temperature'],
+    [{ top_p: 0 }, 'top_p'],
+    [{ top_p: 1.1 }, 'top_p'],
+    [{ n: 0 }, 'n'],
+    [{ n: 2 }, 'n'],
+    [{ n: 1.5 }, 'n'],
+    [{ max_tokens: 0 }, 'max_tokens'],
+    [{ max_tokens: -1 }, 'max_tokens'],
+    [{ max_tokens: 1e18 }, 'max_tokens'],
+    [{ max_tokens: '5' }, 'max_tokens'],
+    [{ max_tokens: 1.5 }, 'max_tokens'],
+    [{ max_completion_tokens: true }, 'max_completion_tokens'],
+    [{ min_tokens: 5, max_tokens: 4 }, 'min_tokens'],
+    [{ stop: '' }, 'stop'],
+    [{ stop: [''] }, 'stop.0'],
+    [{ stop: ['a', 'b', 'c', 'd', 'e'] }, 'stop'],
+    [{ stop: 'x'.repeat(1_000_000) }, 'stop'],
+    [{ stop: [1] }, 'stop.0'],
+    [{ seed: 1.5 }, 'seed'],
+    [{ seed: 2 ** 64 }, 'seed'],
+    [{ stream: 'yes' }, 'stream'],
+    [{ stream_options: { include_usage: true } }, 'stream_options'],
+    [{ stream: true, stream_options: { continuous_usage_stats: true } }, 'stream_options'],
+    [{ frequency_penalty: 0.5 }, 'frequency_penalty'],
+    [{ logit_bias: { 5: 1 } }, 'logit_bias'],
+    [{ logprobs: true }, 'logprobs'],
+    [{ top_logprobs: 3 }, 'top_logprobs'],
+    [{ response_format: { type: 'json_object' } }, 'response_format'],
+    [{ chat_template: '{{ x }}' }, 'chat_template'],
+    [{ tools: [] }, 'tools'],
+    [{ tools: [tool, tool] }, 'tools'],
+    [{ tools: [{ type: 'function', function: { name: 'a b' } }] }, 'tools.0.function.name'],
+    [{ tools: [{ type: 'function', function: { name: 'f', parameters: 5 } }] }, 'tools.0.function.parameters'],
+    [{ tools: [tool], tool_choice: 'required' }, 'tool_choice'],
+    [{ tools: [tool], tool_choice: { type: 'function', function: { name: 'f' } } }, 'tool_choice'],
+    [{ tool_choice: 'auto' }, 'tool_choice'],
+  ])('refused by name (%#)', (fields, param) => {
+    const fault = refusal(fields);
+    expect(fault.code).toBe('invalid_request');
+    expect(fault.param).toBe(param);
+    expect(fault.message.length).toBeLessThan(1000);
+  });
+});

@@ -1,0 +1,46 @@
+// What a supervisor hands on: a child configured from it must come out as the supervisor's own
+// settings say, without a second warning.
+
+import { expect, test } from 'bun:test';
+import { childEnv, childFlags } from '../../src/cli/child.ts';
+import { configure } from '../../src/cli/configure.ts';
+import { parseFlags } from '../../src/cli/parse.ts';
+
+const env = {
+  TDIST_THREADS: '3',
+  TDIST_ROLE: 'all',
+  VLLM_WORKER_ID: '7',
+  HOME: '/h',
+  HF_TOKEN: 't',
+};
+const words = [
+  '--context-worker-count=4',
+  '--model-name=./my model',
+  '--kv-cache-dtype=fp8',
+  '--no-ignore-eos',
+  '--cors-origin=a',
+  '--cors-origin=b',
+  '--kv-arena-bytes=2MiB',
+];
+const parsed = parseFlags(words, env);
+
+test('a worker gets its flags, from both sources', () => {
+  const handed = childFlags(parsed, 'context');
+  expect([...handed].sort()).toEqual([
+    '--kv-arena-bytes=2097152',
+    '--model-name=./my model',
+    '--no-ignore-eos',
+    '--threads=3',
+  ]);
+  const { config, warnings } = configure(parseFlags(handed, childEnv(env)), 'context', {});
+  expect(config).toMatchObject({ modelName: './my model', threadCount: 3, kvArenaBytes: 2 ** 21 });
+  expect(warnings).toEqual([]);
+});
+
+test('an api gets its own, and no model name', () => {
+  expect(childFlags(parsed, 'api')).toEqual(['--cors-origin=a,b']);
+});
+
+test('the environment loses our twins alone', () => {
+  expect(childEnv(env)).toEqual({ HOME: '/h', HF_TOKEN: 't' });
+});

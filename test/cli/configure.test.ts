@@ -1,0 +1,186 @@
+// Values to a role's configuration: defaults by role, the seed's forms, refusals and warnings.
+
+import { describe, expect, test } from 'bun:test';
+import { configText, processName, type RoleConfig } from '../../src/cli/config.ts';
+import { configure, roleOf } from '../../src/cli/configure.ts';
+import { type Env, parseFlags } from '../../src/cli/parse.ts';
+
+function configured(words: string, env: Env = {}) {
+  const parsed = parseFlags(words.split(' ').filter(Boolean), env);
+  const role = roleOf(parsed.values);
+  if (role === null) throw new Error('no role');
+  return configure(parsed, role, env);
+}
+
+const config = (words: string, env: Env = {}): RoleConfig => configured(words, env).config;
+
+const seedFlags =
+  '--request-plane-uri host-1:4223 --model-name neuralmagic/Meta-Llama-3.1-8B-Instruct-FP8 ' +
+  '--kv-cache-dtype fp8 --dtype auto --worker-name llama --disable-async-output-proc ' +
+  '--disable-log-stats --max-model-len 3500 --max-batch-size 10000 --gpu-memory-utilization 0.9 ' +
+  '--context-tp-size 1 --generate-tp-size 1';
+
+describe('the seed’s three terminals', () => {
+  test('context with the request plane', () => {
+    const { config, warnings } = configured(
+      `--context-worker-count 1 ${seedFlags} --initialize-request-plane`,
+      { VLLM_WORKER_ID: '0', CUDA_VISIBLE_DEVICES: '0' },
+    );
+    expect(config).toMatchObject({
+      role: 'worker',
+      kind: 'context',
+      workerCount: 1,
+      planeUris: ['nats://host-1:4223'],
+      initializePlane: true,
+      servedName: 'llama',
+      maxModelLen: 3500,
+      requestCountMax: 10_000,
+      kvDtype: 'float32',
+      statistics: false,
+    });
+    expect(warnings).toEqual([
+      '--kv-cache-dtype fp8: KV is stored as float32 in this version',
+      '--disable-async-output-proc has no meaning here',
+    ]);
+  });
+
+  test('generate, with the role as well', () => {
+    const env = { VLLM_WORKER_ID: '1' };
+    const worker = config(`--role generate --generate-worker-count 1 ${seedFlags}`, env);
+    expect(worker).toMatchObject({ kind: 'generate', workerIndex: 1, initializePlane: false });
+    expect(processName(worker)).toBe('generate-1');
+  });
+
+  test('api server', () => {
+    const words =
+      '--role api --tokenizer ./m --request-plane-uri host-1:4223 --api-server-host host-1 ' +
+      '--model-name llama --api-server-port 8005';
+    expect(config(words)).toMatchObject({
+      role: 'api',
+      host: 'host-1',
+      port: 8005,
+      servedModel: 'llama',
+      tokenizerFolder: './m',
+    });
+  });
+});
+
+describe('roles', () => {
+  test('one count alone means its role', () => {
+    const role = (words: string) => roleOf(parseFlags(words.split(' ').filter(Boolean), {}).values);
+    expect(role('--baseline-worker-count 2')).toBe('baseline');
+    expect(role('--context-worker-count 1 --generate-worker-count 0')).toBe('context');
+    expect(role('--context-worker-count 1 --generate-worker-count 1')).toBeNull();
+    expect(role('')).toBeNull();
+    expect(role('--role all --context-worker-count 1')).toBe('all');
+  });
+
+  test('all: one of each, unless a count is given', () => {
+    expect(config('--role all')).toMatchObject({
+      initializePlane: true,
+      workerCounts: { context: 1, generate: 1, baseline: 0 },
+    });
+    expect(config('--role all --baseline-worker-count 2')).toMatchObject({
+      workerCounts: { context: 0, generate: 0, baseline: 2 },
+    });
+    expect(config('--role all --no-initialize-request-plane')).toMatchObject({
+      initializePlane: false,
+    });
+  });
+
+  test('all: --model-name is for the workers, not a restriction of the gateway', () => {
+    expect(config('--role all --model-name ./m')).toMatchObject({
+      api: { servedModel: null },
+      worker: { modelName: './m' },
+    });
+  });
+
+  test('defaults of a worker', () => {
+    expect(config('--role baseline')).toMatchObject({
+      planeUris: ['nats://localhost:4223'],
+      modelName: 'tdist/demo',
+      servedName: 'llama',
+      workerCount: 1,
+      maxModelLen: null,
+      kvPath: 'auto',
+      blockTokens: 64,
+      namespace: 'tdist',
+      logLevel: 1,
+    });
+  });
+
+  test('the configuration is frozen throughout', () => {
+    const all = config('--role all');
+    expect(Object.isFrozen(all)).toBe(true);
+    expect(all.role === 'all' && Object.isFrozen(all.api) && Object.isFrozen(all.planeUris)).toBe(
+      true,
+    );
+  });
+});
+
+describe('refused', () => {
+  test.each([
+    ['--role generate --context-tp-size 2', '--context-tp-size 2: this version offers only 1'],
+    ['--role all --device cuda', '--device cuda: this version offers only cpu or auto'],
+    ['--role context --kv-path object', '--kv-path object'],
+    ['--role context --context-worker-count 0', 'leaves --role context nothing to do'],
+    ['--role all --context-worker-count 0', 'without a worker'],
+    ['--role api --namespace a.b', 'wanted letters, digits'],
+    ['--role api --request-plane-uri http://h', 'http'],
+  ])('%s', (words, part) => expect(() => config(words)).toThrow(part));
+
+  test('a worker number that is none', () => {
+    const env = { VLLM_WORKER_ID: 'a' };
+    expect(() => config('--role context', env)).toThrow('VLLM_WORKER_ID="a"');
+  });
+});
+
+describe('warned', () => {
+  test.each([
+    ['--enable-prefix-caching', 1],
+    ['--no-enable-prefix-caching', 0],
+    ['--enable-chunked-prefill', 0],
+    ['--no-enable-chunked-prefill', 1],
+    ['--enforce-eager --dummy-worker-count 0', 1],
+    ['--dummy-worker-count 3', 1],
+    ['--dtype half --kv-cache-dtype int8', 2],
+    ['--dtype float32 --kv-cache-dtype fp32', 0],
+    ['--nats-url nats://h:1', 1],
+  ])('%s: %d', (words, count) => {
+    expect(configured(`--role context ${words}`).warnings).toHaveLength(count);
+    const forApi = words.includes('nats-url') ? count : 0;
+    expect(configured(`--role api ${words}`).warnings).toHaveLength(forApi);
+  });
+
+  test('another role’s flag is accepted in silence', () => {
+    expect(configured('--role api --device cuda --context-tp-size 4').warnings).toEqual([]);
+  });
+});
+
+describe('request plane addresses', () => {
+  const uris = (text: string) => config(`--role api --request-plane-uri ${text}`).planeUris;
+
+  test.each<[string, string[]]>([
+    ['host', ['nats://host:4223']],
+    ['host:5', ['nats://host:5']],
+    ['nats://host', ['nats://host:4223']],
+    ['tls://host:5', ['tls://host:5']],
+    ['nats://u:p%40@host:5', ['nats://u:p%40@host:5']],
+    ['nats://token@host', ['nats://token@host:4223']],
+    ['[::1]:5', ['nats://[::1]:5']],
+    ['localhost:0', ['nats://localhost:0']],
+    ['a,b:1', ['nats://a:4223', 'nats://b:1']],
+  ])('%s', (text, wanted) => expect(uris(text)).toEqual(wanted));
+
+  test('the old name counts only where the new one is absent', () => {
+    expect(config('--role api --nats-url h:1').planeUris).toEqual(['nats://h:1']);
+    const both = config('--role api --nats-url h:1 --request-plane-uri g:2');
+    expect(both.planeUris).toEqual(['nats://g:2']);
+  });
+
+  test('no secret in the dump', () => {
+    const text = configText(config('--role api --request-plane-uri nats://u:geheim@h,tok@g'));
+    expect(text).not.toMatch(/geheim|tok@/);
+    expect(JSON.parse(text).planeUris).toEqual(['nats://***@h:4223', 'nats://***@g:4223']);
+  });
+});

@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'bun:test';
+import { seededChance } from '../../src/std/prng.ts';
+import { Detokenizer } from '../../src/text/detokenizer.ts';
+import { loadTokenizer } from '../../src/text/tokenizer.ts';
+import { bytesOf, imEndId, tinyAssets, tinyVocabSize } from './tiny-tokenizer.ts';
+
+const tokenizer = loadTokenizer(tinyAssets());
+
+function piecesOf(ids: readonly number[]): string[] {
+  const detokenizer = new Detokenizer(tokenizer);
+  return [...ids.map((id) => detokenizer.push(id)), detokenizer.flush()];
+}
+
+describe('Detokenizer', () => {
+  test.each([
+    'plain',
+    'Ünïcödé',
+    '日本語',
+    '👩‍👩‍👧‍👦 family',
+    'ab\ufeffcd',
+    'مرحبا',
+    'a\ufffdb\ufffd',
+  ])('%s: byte by byte, pieces are whole characters and join to the text', (text) => {
+    const pieces = piecesOf(bytesOf(text));
+    expect(pieces.join('')).toBe(text);
+    for (const piece of pieces) expect(piece.isWellFormed()).toBe(true);
+  });
+
+  test('a character leaves with its last byte', () => {
+    expect(piecesOf(bytesOf('aé€'))).toEqual(['a', '', 'é', '', '', '€', '']);
+  });
+
+  test('an unfinished character is printed at the end only', () => {
+    expect(piecesOf([97, 0xf0, 0x9f])).toEqual(['a', '', '', '\ufffd']);
+  });
+
+  test('special tokens and ids above the vocabulary make no text', () => {
+    expect(piecesOf([97, imEndId, 100_000, 98]).join('')).toBe('ab');
+    expect(piecesOf([0xc3, imEndId, 0xa9]).join('')).toBe('é');
+  });
+
+  test('random bytes: the same as decoding everything at once', () => {
+    const chance = seededChance(7);
+    for (let round = 0; round < 50; round++) {
+      const ids = Array.from({ length: 200 }, () => chance.u32() % tinyVocabSize);
+      expect(piecesOf(ids).join('')).toBe(tokenizer.decode(ids, { skipSpecial: true }));
+    }
+  });
+
+  test('an endless run of broken bytes is not held back for ever', () => {
+    const detokenizer = new Detokenizer(tokenizer);
+    const ids = Array.from({ length: 100 }, () => 0xf0);
+    const early = ids.map((id) => detokenizer.push(id)).join('');
+    expect(early.length).toBeGreaterThan(90);
+    expect(early + detokenizer.flush()).toBe('\ufffd'.repeat(100));
+  });
+
+  test('a token costs the same however long the text is', () => {
+    let decodedCount = 0;
+    const detokenizer = new Detokenizer({
+      specialIds: tokenizer.specialIds,
+      decode: (ids, options) => {
+        decodedCount += ids.length;
+        return tokenizer.decode(ids, options);
+      },
+    });
+    for (let index = 0; index < 2000; index++) detokenizer.push(97 + (index % 26));
+    expect(decodedCount / 2000).toBeLessThan(6);
+  });
+});

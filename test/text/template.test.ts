@@ -1,0 +1,66 @@
+import { describe, expect, test } from 'bun:test';
+import { Fault } from '../../src/std/fault.ts';
+import { type ChatTemplate, loadChatTemplate } from '../../src/text/template.ts';
+import { chatmlTemplate } from './tiny-tokenizer.ts';
+
+const user = { role: 'user', content: 'hi' };
+const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object' } } };
+
+function load(chatTemplate: unknown, rest: Record<string, unknown> = {}): ChatTemplate {
+  const template = loadChatTemplate({ chat_template: chatTemplate, ...rest });
+  if (template === null) throw new Error('no template');
+  return template;
+}
+
+const input = { messages: [user], tools: null, addGenerationPrompt: true };
+
+describe('ChatTemplate', () => {
+  test('renders ChatML with the generation prompt', () => {
+    const text = '<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n';
+    expect(load(chatmlTemplate).render(input)).toBe(text);
+  });
+
+  test('tools reach the template through tojson', () => {
+    const text = load(chatmlTemplate).render({ ...input, tools: [tool] });
+    expect(text).toContain('"name": "f"');
+  });
+
+  test('a list of named templates: default, and tool_use when there are tools', () => {
+    const template = load([
+      { name: 'tool_use', template: 'T' },
+      { name: 'default', template: 'D' },
+    ]);
+    expect(template.render(input)).toBe('D');
+    expect(template.render({ ...input, tools: [tool] })).toBe('T');
+  });
+
+  test('bos and eos tokens, as strings or as objects; absent ones print nothing', () => {
+    const template = load('[{{ bos_token }}|{{ eos_token }}|{{ pad_token }}]', {
+      bos_token: '<s>',
+      eos_token: { content: '</s>', special: true },
+    });
+    expect(template.render(input)).toBe('[<s>|</s>|]');
+  });
+
+  test('strftime_now works', () => {
+    expect(load("{{ strftime_now('%Y') }}").render(input)).toMatch(/^\d{4}$/);
+  });
+
+  test('raise_exception is the client’s fault, and its message gets through', () => {
+    const render = (): string =>
+      load("{{ raise_exception('roles must alternate') }}").render(input);
+    expect(render).toThrow('roles must alternate');
+    try {
+      render();
+    } catch (thrown) {
+      expect(thrown).toMatchObject({ code: 'invalid_request', param: 'messages' });
+    }
+  });
+
+  test('no template is null, a broken one a config fault', () => {
+    expect(loadChatTemplate({})).toBeNull();
+    expect(loadChatTemplate(null)).toBeNull();
+    expect(() => load('{% if %}')).toThrow(Fault);
+    expect(() => load('{% for x in %}')).toThrow('chat_template');
+  });
+});
