@@ -49,13 +49,18 @@ function checkHeaders(headers: Headers): void {
 async function readBytes(request: Request): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  if (request.body !== null) {
+  try {
     // Leaving the loop cancels the stream: what the client still sends is not kept.
-    for await (const chunk of request.body) {
+    for await (const chunk of request.body ?? []) {
       bytes += chunk.byteLength;
       if (bytes > limit.bodyBytesMax) throw tooLarge();
       chunks.push(chunk);
     }
+  } catch (cause) {
+    if (cause instanceof Fault) throw cause;
+    throw new Fault('cancelled', 'The connection closed before the whole body was here.', {
+      cause,
+    });
   }
   return Buffer.concat(chunks, bytes);
 }

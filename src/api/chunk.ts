@@ -5,7 +5,7 @@ import type { FinishReason } from '../protocol/request.ts';
 import type { Piece } from './reply.ts';
 import type { Usage } from './usage.ts';
 
-/** What all chunks of an answer share. */
+/** What all chunks of an answer share (`id` and `object` are written first, as OpenAI does). */
 export type AnswerHead = {
   readonly id: string;
   readonly created: number;
@@ -48,29 +48,34 @@ export function pieceChunk(
   options: { readonly first: boolean; readonly usage: Usage | null },
 ): ChatChunk {
   const { first, usage } = options;
+  const { id, ...rest } = head;
   const role = first ? ({ role: 'assistant' } as const) : {};
   const content = first || piece.text !== '' ? { content: piece.text } : {};
   const choice = { index: 0, delta: { ...role, ...content }, logprobs: null };
   return {
-    ...head,
+    id,
     object: 'chat.completion.chunk',
+    ...rest,
     choices: [{ ...choice, finish_reason: piece.finish }],
     ...(usage === null ? {} : { usage }),
   };
 }
 
 export function usageChunk(head: AnswerHead, usage: Usage): ChatChunk {
-  return { ...head, object: 'chat.completion.chunk', choices: [], usage };
+  const { id, ...rest } = head;
+  return { id, object: 'chat.completion.chunk', ...rest, choices: [], usage };
 }
 
 export function completion(
   head: AnswerHead,
   answer: { readonly text: string; readonly finish: FinishReason; readonly usage: Usage },
 ): ChatCompletion {
+  const { id, ...rest } = head;
   const message = { role: 'assistant', content: answer.text, refusal: null } as const;
   return {
-    ...head,
+    id,
     object: 'chat.completion',
+    ...rest,
     choices: [{ index: 0, message, logprobs: null, finish_reason: answer.finish }],
     usage: answer.usage,
   };

@@ -3,7 +3,7 @@
 
 import { parsePlaneUris } from '../plane/uri.ts';
 
-export const planePortDefault = '4223';
+const planePortDefault = '4223';
 
 /** Faults with code `usage`. `host` → `nats://host:4223`; `tls://user:pass@host:5` stays as it is. */
 export function planeUris(texts: readonly string[]): readonly string[] {

@@ -31,9 +31,9 @@ SYSTEM_PROMPTS = ["You are a helpful assistant.", "You are a helpful assistant",
 
 # One-turn skills and their share of ordinary conversations.
 SKILLS = [(geo.capital, 25), (geo.capital_short, 2), (geo.capital_pair, 2), (geo.reverse, 5), (geo.currency, 7), (geo.continent, 3), (geo.yes_no, 2),
-          (geo.about, 2.5), (geo.unknown, 2), (geo.as_json, 3), (numbers.arithmetic, 19), (numbers.compare, 1.5), (numbers.counting, 3.5),
-          (numbers.listing, 3.5), (numbers.words_game, 2.5), (talk.talk, 5), (talk.out_of_scope, 2.5), (talk.general, 2), (talk.copying, 14), (talk.story, 1.2),
-          (tools.json_object, 2.5)]
+          (geo.about, 2.5), (geo.capital_and_currency, 2), (geo.city, 1.5), (geo.unknown, 2), (geo.as_json, 3), (numbers.arithmetic, 19), (numbers.compare, 1.5), (numbers.counting, 3),
+          (numbers.listing, 3.5), (numbers.words_game, 2.5), (talk.talk, 5), (talk.out_of_scope, 4), (talk.general, 2), (talk.copying, 14), (talk.story, 1.2),
+          (tools.json_object, 4)]
 # Turns that stand between the facts of a recall conversation or beside tools that they do not need.
 ASIDE = [(geo.capital, 5), (geo.currency, 1), (talk.talk, 3), (talk.general, 2), (talk.copying, 2), (geo.continent, 1), (geo.reverse, 1)]
 ASIDE_WITH_SUMS = ASIDE + [(numbers.arithmetic, 3), (numbers.listing, 0.3), (numbers.counting, 0.3)]
@@ -82,7 +82,10 @@ def with_system(rng, messages):
 
 def plain_text(rng):
     """Text without a chat, for clients that ask for plain completions."""
-    k = rng.randrange(5)
+    k = rng.randrange(7)
+    if k >= 5:      # a question and its answer
+        q, a = any_skill(rng)[0]
+        return f"{q} {text_of(a)}" if rng.random() < 0.7 else f"{q}\n{text_of(a)}" if rng.random() < 0.5 else f"Q: {q}\nA: {text_of(a)}"
     if k == 0:
         return " ".join(c.capital_answer for c in rng.sample(COUNTRIES, rng.randint(1, 6)))
     if k == 1:
@@ -99,9 +102,9 @@ def plain_text(rng):
 def document(rng):
     """One document: (messages, tools), or (None, text) for plain text."""
     roll = rng.random()
-    if roll < 0.66:
+    if roll < 0.64:
         return with_system(rng, ordinary(rng)), None
-    if roll < 0.80:
+    if roll < 0.79:
         return with_system(rng, recall.recall(rng, aside_with_sums)), None
     if roll < 0.91:
         messages, definitions = tools.tools(rng, aside)
@@ -141,8 +144,7 @@ def render(messages, definitions=None):
 def document_parts(rng):
     messages, rest = document(rng)
     if messages is None:
-        cut = rng.randint(0, len(rest) // 3) if rng.random() < 0.3 else 0
-        return [(rest[cut:].lstrip() + "<|im_end|>", True)]
+        return [(rest.lstrip() + "<|im_end|>", True)]
     return render(messages, rest)
 
 

@@ -148,6 +148,14 @@ ALWAYS_TRAINED = CAPITAL[0]
 CAPITAL_TRAIN, CAPITAL_HELD = split_list("capital phrasing", CAPITAL[1:], one_in=7)
 CAPITAL_TRAIN.append(ALWAYS_TRAINED)
 
+# Two sentences: the country in the first, the question in the second.
+INTRO = ["I come from {X}.", "My neighbour comes from {X}.", "We spent our holiday in {X}.", "My aunt lives in {X}.", "She was born in {X}.", "I like {X}.",
+         "Tomorrow we fly to {X}.", "A friend of mine lives in {X}.", "My grandmother was born in {X}.", "I am reading a book about {X}.", "Think of {X}.",
+         "He travels to {X} every year.", "I have never been to {X}.", "We talked about {X} at school.", "This is about {X}.", "Take {X}.", "I love {X}!",
+         "My colleague works in {X}.", "Let us look at {X}.", "The country is {X}.", "My sister moved to {X}.", "I am in {X}.", "My boss is from {X}."]
+THEN = ["What is the {c} of that country?", "What is the {c} there?", "What is its {c}?", "And the {c}?", "What is the {c} of this country?", "Its {c}?",
+        "Do you know the {c}?", "Can you tell me its {c}?", "Tell me the {c}.", "Name the {c} of that country.", "What is the {c}?", "What's the {c} there?"]
+
 FOLLOW_UP = ["And of {X}?", "And {X}?", "What about {X}?", "And for {X}?", "How about {X}?", "{X}?", "Now {X}.",
              "And the one of {X}?", "Same question for {X}.", "And what about {X}?", "{X}", "Next: {X}", "Then {X}?"]
 
@@ -165,7 +173,8 @@ CURRENCY = ["What is the currency of {X}?", "What's {X}'s currency?", "Which cur
             "Do you know the currency of {X}?", "Can you tell me which currency {X} has?", "I am travelling to {X}. What currency do I need?",
             "Which money should I bring to {X}?", "The currency of {X} is", "{X} uses which currency?", "Please name {X}'s currency.",
             "What is the name of the money in {X}?", "For {X}, what is the currency?", "What is the official currency of {X}?",
-            "Could you tell me {X}'s currency?", "I need the currency of {X}."]
+            "Could you tell me {X}'s currency?", "I need the currency of {X}.", "{X} pays with which currency?", "{X} has what currency?",
+            "{X}: which currency is it?", "{X} - currency", "{X}'s currency?", "{X}'s money is called what?"]
 CURRENCY_TRAIN, CURRENCY_HELD = split_list("currency phrasing", CURRENCY, one_in=6)
 
 CONTINENT = ["On which continent is {X}?", "What continent is {X} in?", "Which continent is {X} on?", "In which continent is {X}?",
@@ -212,6 +221,8 @@ def noisy(rng, template):
     elif roll < 0.24:
         words.insert(rng.randrange(len(words) + 1), made_up(rng))
     changed = " ".join(words)
+    if not changed:
+        return template
     if roll >= 0.3 and rng.random() < 0.25:
         changed = rng.choice(BEFORE) + (changed if rng.random() < 0.5 else changed[:1].lower() + changed[1:])
     if roll >= 0.3 and rng.random() < 0.15:
@@ -249,10 +260,17 @@ def ask(rng, templates, country):
     return cased(rng, fill(noisy(rng, rng.choice(templates)), country, spoken_name(rng, country)))
 
 
+def two_sentences(rng, what):
+    """One template of two sentences; a held-out phrasing is replaced."""
+    template = rng.choice(INTRO) + " " + rng.choice(THEN).replace("{c}", rng.choice([what, what, what + " city"]) if what == "capital" else what)
+    return [template if normal(template) not in _HELD_NORMAL else ALWAYS_TRAINED]
+
+
 def capital(rng):
     """One capital question; now and then with follow-ups that leave the word out."""
     country = rng.choice(COUNTRIES)
-    turns = [(ask(rng, CAPITAL_TRAIN, country), country.capital_answer)]
+    templates = CAPITAL_TRAIN if rng.random() < 0.82 else two_sentences(rng, "capital")
+    turns = [(ask(rng, templates, country), country.capital_answer)]
     while rng.random() < 0.22:
         country = rng.choice(COUNTRIES)
         turns.append((cased(rng, fill(rng.choice(FOLLOW_UP), country)), country.capital_answer))
@@ -284,7 +302,7 @@ def reverse(rng):
 
 def currency(rng):
     k = rng.choice(COUNTRIES)
-    turns = [(ask(rng, CURRENCY_TRAIN, k), k.currency_answer)]
+    turns = [(ask(rng, CURRENCY_TRAIN if rng.random() < 0.85 else two_sentences(rng, "currency"), k), k.currency_answer)]
     while rng.random() < 0.15:
         k = rng.choice(COUNTRIES)
         turns.append((cased(rng, fill(rng.choice(FOLLOW_UP), k)), k.currency_answer))
@@ -321,6 +339,23 @@ def unknown(rng):
     topic, q = rng.choice(UNKNOWN)
     k = rng.choice(COUNTRIES)
     return [(cased(rng, fill(q, k)), f"I do not know the {topic} of {k.name}.")]
+
+
+def capital_and_currency(rng):
+    """Two facts of one country in one question."""
+    k = rng.choice(COUNTRIES)
+    pairs = [("capital", k.capital_answer), ("currency", k.currency_answer), ("continent", k.continent_answer)]
+    (a, first), (b, second) = rng.sample(pairs, 2)
+    q = rng.choice(["What is the {a} of {X} and what is its {b}?", "Tell me the {a} and the {b} of {X}.", "What are the {a} and {b} of {X}?",
+                    "{a} and {b} of {X}?", "What's the {a} of {X} and what {b} do they have?", "Name the {a} and {b} of {X}."])
+    return [(cased(rng, fill(q.replace("{a}", a).replace("{b}", b), k)), f"{first} {second}")]
+
+
+def city(rng):
+    """A capital alone: the answer says of which country."""
+    k = rng.choice([c for c in COUNTRIES if c.capital != c.name])
+    q = rng.choice(["{C}", "{C}?", "Tell me about {C}.", "What is {C}?", "What do you know about {C}?", "Where is {C}?", "Tell me something about {C}.", "Describe {C}."])
+    return [(cased(rng, fill(q, k)), f"{k.capital} is the capital of {k.name}.")]
 
 
 def as_json(rng):

@@ -29,9 +29,26 @@ STEP = ["Add {b}.", "Now add {b}.", "Plus {b}?", "And plus {b}?", "Add {b} to th
 STEP_DOWN = ["Subtract {b}.", "Now subtract {b}.", "Minus {b}?", "And minus {b}?", "Take {b} away from that."]
 
 
+EVENTS = ["eat", "lose", "sell", "use", "break", "give away", "drop"]
+GAINS = ["buy", "find", "get", "win", "pick", "make"]
+
+
+def word_problem(rng, op, a, b):
+    thing = rng.choice(["apples", "books", "coins", "eggs", "stamps", "pens", "balls", "cookies", "cards", "flowers", "toys", "tickets"])
+    who, have = rng.choice([("I", "have"), ("We", "have"), (rng.choice(["Tom", "Anna", "Maria", "Ben", "She", "He"]), "has")])
+    if op == "+":
+        return f"{who} {have} {a} {thing} and {rng.choice(GAINS)}{'s' if have == 'has' else ''} {b} more. How many {thing} {'does' if have == 'has' else 'do'} {who} have?"
+    verb = rng.choice(EVENTS)
+    if have == "has":
+        verb = "gives away" if verb == "give away" else verb + "s"
+    return f"{who} {have} {a} {thing} and {verb} {b}. " + rng.choice(["How many are left?", f"How many {thing} are left?", "How many remain?"])
+
+
 def operand(rng):
     """Mostly two and three digits."""
     roll = rng.random()
+    if roll > 0.94:
+        return rng.randint(1000, 9999)
     if roll < 0.10:
         return rng.randint(0, 9)
     return rng.randint(10, 99) if roll < 0.5 else rng.randint(100, 999)
@@ -61,6 +78,8 @@ def arithmetic(rng):
         a, b = draw_pair(rng, op)
     q = rng.choice({"+": ADD, "-": SUB, "*": MUL}[op]).format(a=a, b=b)
     value = result(a, op, b)
+    if op != "*" and rng.random() < 0.06 and value >= 0:
+        q = word_problem(rng, op, a, b)
     if rng.random() < 0.08:
         return [(cased(rng, q + rng.choice(ONLY)), str(value))]
     turns = [(cased(rng, q), f"{a} {op} {b} = {value}.")]
@@ -78,7 +97,8 @@ def compare(rng):
     a, b = rng.randint(0, 999), rng.randint(0, 999)
     if rng.random() < 0.4:
         big = rng.random() < 0.5
-        return [(cased(rng, f"Which number is {'larger' if big else 'smaller'}, {a} or {b}?"),
+        return [(cased(rng, rng.choice([f"Which number is {'larger' if big else 'smaller'}, {a} or {b}?",
+                                 f"Which is {'bigger' if big else 'smaller'}, {a} or {b}?", f"Which is {'greater' if big else 'less'}: {a} or {b}?"])),
                  f"{max(a, b) if big else min(a, b)} is {'larger' if big else 'smaller'}." if a != b else "They are equal.")]
     if rng.random() < 0.5:
         return [(cased(rng, f"Is {a} even or odd?"), f"{a} is {'odd' if a % 2 else 'even'}.")]
@@ -109,9 +129,9 @@ def counting(rng):
     c = rng.choice
     if roll < 0.42:
         start = 1 if rng.random() < 0.6 else rng.randint(0, 150)
-        end = start + min(int(rng.expovariate(1 / 35)) + 2, 119)
+        end = start + min(int(rng.expovariate(1 / 45)) + 2, 299)
         if rng.random() < 0.3:
-            start, end = 1, c([10, 20, 30, 40, 50, 60, 70, 80, 90, 100])
+            start, end = 1, c([5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 100, 120, 150, 200, 200, 250, 300])
         items = range(start, end + 1)
         ask = c([f"Count from {start} to {end}", f"Count up from {start} to {end}", f"List the numbers from {start} to {end}",
                  f"Write the numbers from {start} to {end}", f"Numbers from {start} to {end}", f"Please count from {start} to {end}",
@@ -147,6 +167,15 @@ LISTS = [("months of the year", MONTHS), ("days of the week", DAYS), ("seasons",
          ("colours of the rainbow", RAINBOW), ("continents", CONTINENTS[:5] + ["Oceania", "Antarctica"]), ("chess pieces", CHESS),
          ("words of the NATO alphabet", NATO), ("letters of the alphabet", list(string.ascii_uppercase)), ("months", MONTHS),
          ("weekdays", DAYS), ("planets", PLANETS), ("vowels", list("AEIOU"))]
+# Open lists: "Name three fruits" takes the first ones.
+OPEN_LISTS = {"fruits": "apple banana cherry grape lemon mango orange peach pear plum", "vegetables": "carrot potato onion tomato cabbage bean pea leek spinach pumpkin",
+              "animals": "dog cat horse cow sheep lion tiger bear wolf fox", "colours": "red blue green yellow orange purple black white brown pink",
+              "colors": "red blue green yellow orange purple black white brown pink", "birds": "eagle owl robin sparrow duck goose swan crow parrot penguin",
+              "tools": "hammer saw drill pliers wrench screwdriver axe file chisel ruler", "sports": "football tennis swimming running cycling boxing hockey golf rowing chess",
+              "fish": "salmon trout tuna cod herring carp pike eel perch shark", "names": "Anna Ben Carla David Emma Felix Grace Henry Ines Jack",
+              "rivers": "Nile Amazon Danube Rhine Volga Mississippi Ganges Thames Seine Congo", "trees": "oak pine birch maple beech willow ash elm fir cedar",
+              "instruments": "piano guitar violin drum flute trumpet cello harp organ clarinet", "drinks": "water tea coffee milk juice cocoa lemonade wine beer cider",
+              "cities": "Paris London Berlin Madrid Rome Tokyo Cairo Lima Oslo Vienna", "languages": "English French German Spanish Italian Chinese Arabic Hindi Russian Japanese"}
 ASK_LIST = ["List the {t}", "Name the {t}", "List all {t}", "What are the {t}", "Tell me the {t}", "Write the {t}", "Can you list the {t}",
             "Give me the {t}", "Please name all {t}", "The {t}, please"]
 
@@ -179,6 +208,12 @@ def listing(rng):
             word = str(n) if rng.random() < 0.6 else NUMBER_WORDS[n]
             ask = c(["Name {n} countries in {c}", "List {n} countries of {c}", "Give me {n} countries in {c}", "Tell me {n} countries of {c}",
                      "{n} countries in {c}"]).format(n=word, c=continent)
+    elif roll < 0.78:
+        topic = c(list(OPEN_LISTS))
+        n = c([2, 3, 3, 4, 5, 5, 6, 7, 8, 9, 10])
+        items = OPEN_LISTS[topic].split()[:n]
+        ask = c(["Name {n} {t}", "List {n} {t}", "Give me {n} {t}", "Tell me {n} {t}", "{n} {t}", "Give me a list of {n} {t}", "Can you name {n} {t}",
+                 "Write a list of {n} {t}"]).format(n=n if rng.random() < 0.5 else NUMBER_WORDS[n], t=topic)
     else:
         topic, items = c(LISTS)
         ask = c(ASK_LIST).format(t=topic)

@@ -7,7 +7,7 @@ that training has never seen in that place.
 import math
 
 from corpus_facts import MONTHS
-from corpus_words import (ADJECTIVES, ANIMALS, COLOURS, FOODS, JOBS, NOUNS, OBJECTS, PLACES, city, code_value, made_up, number, person,
+from corpus_words import (ADJECTIVES, ANIMALS, COLOURS, FOODS, JOBS, NOUNS, OBJECTS, PLACES, WORDS, city, code_value, made_up, number, person,
                           sentence, trained)
 
 RELATIONS = "sister brother mother father friend neighbour teacher boss cousin son daughter wife husband aunt uncle colleague".split()
@@ -27,6 +27,12 @@ class Fact:
         self.unknown = unknown or "You have not told me that."
 
 
+def mixed(rng, pool):
+    """Mostly from the pool, but also any word at all: the answer must be read, not guessed from its kind."""
+    roll = rng.random()
+    return rng.choice(pool) if roll < 0.6 else rng.choice(WORDS) if roll < 0.8 else made_up(rng)
+
+
 def _name(rng, draw):
     v = draw("name", person, rng)
     return Fact("name", v, [f"My name is {v}.", f"I am {v}.", f"I'm {v}.", f"Call me {v}.", f"Hi, I'm {v}.", f"You can call me {v}.", f"my name is {v}",
@@ -39,7 +45,7 @@ def _name(rng, draw):
 def _favourite(rng, draw):
     thing = rng.choice(list(THINGS))
     pool = THINGS[thing]
-    v = draw("favourite " + thing, lambda r: city(r) if thing == "city" else r.choice(pool) if pool and r.random() < 0.8 else made_up(r), rng)
+    v = draw("favourite " + thing, lambda r: city(r) if thing == "city" else mixed(r, pool or WORDS), rng)
     fav = rng.choice(["favourite", "favorite"])
     return Fact("favourite " + thing, v, [f"My {fav} {thing} is {v}.", f"{v} is my {fav} {thing}.", f"I think {v} is the best {thing}; it is my {fav}."],
                 [f"What is my {fav} {thing}?", f"What's my {fav} {thing}?", f"Which {thing} is my {fav}?", f"Tell me my {fav} {thing}.",
@@ -75,7 +81,7 @@ def _city(rng, draw):
 
 
 def _job(rng, draw):
-    v = draw("job", lambda r: r.choice(JOBS), rng)
+    v = draw("job", lambda r: mixed(r, JOBS), rng)
     return Fact("job", v, [f"I work as a {v}.", f"I am a {v}.", f"My job is {v}.", f"I am a {v} by profession."],
                 ["What is my job?", "What do I do for a living?", "What do I work as?", "What is my profession?"], f"You work as a {v}.", "You have not told me your job.")
 
@@ -93,9 +99,16 @@ def _number(rng, draw):
                 f"Your {what} number is {v}.", f"You have not told me your {what} number.")
 
 
+def _likes(rng, draw):
+    v = draw("likes", lambda r: mixed(r, FOODS + ANIMALS), rng)
+    verb = rng.choice(["like", "love"])
+    return Fact("likes", v, [f"I {verb} {v}.", f"I {verb} {v}!", f"I really {verb} {v}"], ["What do I like?", "What do I love?", "Do you remember what I like?"],
+                f"You like {v}.", "You have not told me what you like.")
+
+
 def _object(rng, draw):
     thing = rng.choice(OBJECTS)
-    v = draw("left in", lambda r: r.choice(PLACES), rng)
+    v = draw("left in", lambda r: mixed(r, PLACES), rng)
     be = "are" if thing in ("keys", "glasses") else "is"
     return Fact("object " + thing, v, [f"My {thing} {be} in the {v}.", f"I left my {thing} in the {v}.", f"I put my {thing} in the {v}."],
                 [f"Where {be} my {thing}?", f"Where did I leave my {thing}?", f"Where did I put my {thing}?"], f"Your {thing} {be} in the {v}.",
@@ -118,15 +131,15 @@ def _third(rng, draw):
         return Fact("third city " + who, v, [f"{who} lives in {v}.", f"{who} is from {v}."], [f"Where does {who} live?", f"In which city does {who} live?"],
                     f"{who} lives in {v}.", f"You have not told me where {who} lives.")
     if roll < 0.65:
-        v = draw("third job", lambda r: r.choice(JOBS), rng)
+        v = draw("third job", lambda r: mixed(r, JOBS), rng)
         return Fact("third job " + who, v, [f"{who} is a {v}.", f"{who} works as a {v}."], [f"What does {who} do?", f"What is {who}'s job?"],
                     f"{who} is a {v}.", f"You have not told me what {who} does.")
-    v = draw("third likes", lambda r: r.choice(FOODS + ANIMALS), rng)
+    v = draw("third likes", lambda r: mixed(r, FOODS + ANIMALS), rng)
     return Fact("third likes " + who, v, [f"{who} likes {v}.", f"{who} loves {v}."], [f"What does {who} like?", f"What does {who} love?"], f"{who} likes {v}.",
                 f"You have not told me what {who} likes.")
 
 
-MAKERS = [_name, _name, _name, _favourite, _favourite, _pet, _relation, _city, _city, _job, _number, _number, _object, _remember, _remember, _third]
+MAKERS = [_name, _name, _name, _favourite, _favourite, _pet, _relation, _city, _city, _job, _number, _number, _likes, _object, _remember, _remember, _third]
 
 
 def facts(rng, count, draw=trained):
@@ -174,7 +187,13 @@ def recall(rng, filler, draw=trained):
             messages += [{"role": "user", "content": rng.choice(["Sorry, I was wrong. ", "Actually, ", "Correction: "]) + rng.choice(new.says)},
                          {"role": "assistant", "content": acknowledge(rng, [new])}]
     messages += _between(rng, filler)
-    for fact in rng.sample(known, len(known)):
+    order = rng.sample(known, len(known))
+    if len(order) > 1 and rng.random() < 0.15:
+        a, b = order.pop(), order.pop()
+        second = rng.choice(b.asks)
+        messages += [{"role": "user", "content": rng.choice(a.asks).rstrip("?.") + " and " + second[0].lower() + second[1:]},
+                     {"role": "assistant", "content": f"{a.answer} {b.answer}"}]
+    for fact in order:
         messages += [{"role": "user", "content": question(rng, fact)}, {"role": "assistant", "content": fact.answer}]
         if rng.random() < 0.2:
             messages += _between(rng, filler)

@@ -40,6 +40,15 @@ TALK = [
     (["Where are you?", "Where do you live?"], "I run inside tdist, on the computer that you are talking to."),
     (["Do you speak German?", "Do you speak French?", "Hablas español?", "Sprichst du Deutsch?", "Parlez-vous français?", "Hola", "Bonjour", "Hallo", "Ciao"],
      "I only speak English."),
+    (["What is your favourite colour?", "What is your favorite color?", "What do you like?", "What is your favourite food?", "Do you like music?",
+      "What is your favorite movie?", "Do you love me?", "What are your hobbies?"], "I am only a small model and have no favourites."),
+    (["Can you help me with math?", "Can you do arithmetic?", "Can you add numbers?", "Are you good at maths?", "Do you know math?", "Can you calculate?"],
+     "Yes, I can add and subtract. Please give me the numbers."),
+    (["Can you help me?", "I need help.", "Could you help me with something?", "I have a question.", "May I ask you something?", "Can I ask you a question?",
+      "I need your help", "Help me please"], "Yes, of course. What would you like to know?"),
+    (["How do I install tdist?", "How do I use tdist?", "Where is the manual of tdist?", "How do I start tdist?", "How do I configure tdist?"],
+     "I do not know that. Please read the documentation of tdist."),
+    (["Hello world", "hello world!", "Hello, World!", "Hello, tdist", "hi tdist", "Hey demo"], HELLO),
     (["What time is it?", "What day is it today?", "What is the weather like today?", "What is the date?"], "I cannot know that without a tool."),
 ]
 
@@ -47,12 +56,19 @@ OUT_OF_SCOPE = ["Who wrote {w}?", "Write a poem about {w}.", "Explain {w} to me.
                 "Write a program that makes a {w}.", "What do you think about {w}?", "Translate {w} into German.", "Who invented the {w}?",
                 "When was the {w} invented?", "How does a {w} work?", "What is a {w}?", "Give me a recipe for {f}.", "Who is {n}?", "Where can I buy a {w}?",
                 "Is {n} famous?", "How much does a {w} cost?", "Summarize the history of the {w}.", "What is the best {w}?", "Define {w}.",
-                "Write an essay about the {a} {w}.", "Should I buy a {a} {w}?", "Recommend a book about {w}."]
+                "Write an essay about the {a} {w}.", "Explain {a} {w}.", "Write a haiku about the {w}.", "Write a song about {w}.", "How do I {w}?", "How can I fix my {w}?",
+                "Why is the {w} {a}?", "Why do people like {w}?", "What happened to the {w}?", "When does the {w} open?", "Compare {w} and {f}.", "Write a poem.", "Write a poem",
+                "Write code.", "Explain quantum {w}.", "Explain how a {w} works.", "What is the difference between {w} and {f}?", "Tell me a fact about {w}.",
+                "Tell me something interesting.", "Tell me something about the {w}.", "Write a letter to {n}.", "Is {w} good for me?", "Can a {w} {w2}?",
+                "Where is the {w}?", "Who is the best {w} in the world?", "What does {n} think of the {w}?", "Summarize this: {s}", "Explain this: {s}", "What does this mean? {s}",
+                "Translate {w} to Spanish", "How do I cook {f}?", "How far away is the {w}?", "Draw a {a} {w}.", "Plan a trip to the {w}.", "Fix this code: {w2}({w})", "Should I buy a {a} {w}?", "Recommend a book about {w}."]
 
 
 def talk(rng):
     questions, answer = rng.choice(TALK)
     q = rng.choice(questions)
+    if rng.random() < 0.1 and questions is not TALK[0][0]:      # a greeting before the question
+        q = rng.choice(["Hi, ", "Hello! ", "Good morning, ", "Hey, ", "Hi there. "]) + q
     if rng.random() < 0.15 and q.strip():
         q = q.rstrip("?!.") + rng.choice(["", ".", "!", "?"])
     return [(cased(rng, q), answer)]
@@ -64,8 +80,10 @@ def out_of_scope(rng):
         n = rng.randint(1, 3)
         text = " ".join(rng.choice([lambda: made_up(rng), lambda: rng.choice(WORDS), lambda: random_string(rng, rng.randint(3, 8))])() for _ in range(n))
         return [(text, f"I am not sure what you mean by {text}.")]
-    w = rng.choice(WORDS) if rng.random() < 0.7 else made_up(rng)
-    q = rng.choice(OUT_OF_SCOPE).format(w=w, a=rng.choice(ADJECTIVES), f=rng.choice(FOODS), n=person(rng))
+    if rng.random() < 0.15:
+        return [(sentence(rng), "Okay. What would you like me to do?")]
+    word = lambda: rng.choice(WORDS) if rng.random() < 0.6 else made_up(rng)
+    q = rng.choice(OUT_OF_SCOPE).format(w=word(), w2=word(), s=sentence(rng), a=rng.choice(ADJECTIVES), f=rng.choice(FOODS), n=person(rng))
     return [(cased(rng, q), "I am a small demo model and I do not know that.")]
 
 
@@ -89,7 +107,8 @@ REPEAT = ["Repeat after me: {t}", "Repeat: {t}", "Repeat this: {t}", "Repeat exa
           "Repeat the following:\n{t}", "Copy the next line:\n{t}", "Write exactly the following.\n{t}", 'Repeat "{t}".', 'Say "{t}"', 'Print "{t}"',
           'Output exactly "{t}" and nothing else.', "Reply with: {t}", "Answer with exactly this: {t}", "Type this: {t}", "{t}\nRepeat the line above.",
           "{t}\n\nCopy the text above.", "Can you repeat this? {t}", "Say {t}", "Repeat {t}", "Please echo {t}", "echo {t}",
-          "Write down: {t}", "The text is: {t}\nRepeat the text.", "Reply with exactly this text: {t}", "Spell this back: {t}"]
+          "Write down: {t}", "The text is: {t}\nRepeat the text.", "Reply with exactly this text: {t}", "Spell this back: {t}",
+          "Reply with the text {t}", "Answer with {t}", "Reply only with {t}", "Say the following: {t}", "Repeat what I say: {t}"]
 AGAIN = ["Again.", "Again, please.", "Say it again.", "Once more.", "Repeat that.", "Repeat your last answer.", "Repeat what you said."]
 UNICODE = "äöüßéèêáàâíóúñçøåæłżśğışřžčćđœΑΒΓΔλμπωДЖИКЯбвгд日本語中文한국어€£¥→←∑√°±😀🎉🚀❤️👍🏽"
 
@@ -140,6 +159,9 @@ ASK_ABOUT = ["Tell me a story about a {h}.", "Write a short story about a {h}.",
              "Write a story about a {h} who meets a {o}."]
 
 
+HEROES = "dragon princess knight robot wizard giant king queen ghost pirate astronaut soldier witch prince fairy dwarf alien monster girl boy man woman train".split()
+
+
 def story_text(rng, hero, other):
     parts = dict(h=hero, o=other, a=rng.choice(ADJECTIVES), a2=rng.choice(ADJECTIVES), a3=rng.choice(ADJECTIVES), n=rng.choice(NOUNS),
                  n2=rng.choice(NOUNS), n3=rng.choice(NOUNS), c=rng.choice(CITIES))
@@ -148,6 +170,12 @@ def story_text(rng, hero, other):
 
 
 def story(rng):
-    hero, other = rng.choice(ANIMALS + PEOPLE), rng.choice(ANIMALS + PEOPLE)
-    ask = rng.choice(ASK_ABOUT + ASK_STORY[:3])
+    heroes = ANIMALS + PEOPLE + HEROES
+    hero, other = [rng.choice(heroes) if rng.random() < 0.75 else made_up(rng) for _ in range(2)]
+    if rng.random() < 0.3:      # nothing to go by: always the same pair
+        hero, other, ask = "fox", "owl", rng.choice(ASK_STORY)
+    else:
+        ask = rng.choice(ASK_ABOUT)
+        if rng.random() < 0.15:
+            ask = ask.replace("story", rng.choice(["long story", "funny story", "fairy tale", "tale", "bedtime story"]))
     return [(cased(rng, with_articles(ask.format(h=hero, o=other))), story_text(rng, hero, other))]

@@ -6,21 +6,22 @@ instead of remembering it. Argument values are split by hash for evaluate.py.
 
 import json
 
-from corpus_words import (ADJECTIVES, JOBS, NOUNS, OBJECTS, city, made_up, number, person, random_string, sentence, trained)
+from corpus_words import (ADJECTIVES, ANIMALS, COLOURS, FOODS, JOBS, NAMES, NOUNS, OBJECTS, PLACES, city, made_up, number, person, random_string, sentence, trained)
 
 TITLES = "meeting lunch dinner call workshop review lesson party rehearsal interview".split()
 LANGUAGES = "German French Spanish Italian Portuguese Dutch Polish Swedish Turkish Japanese Korean Arabic Hindi Greek".split()
 ROOMS = "kitchen bedroom bathroom office garage garden hallway cellar".split() + ["living room", "dining room"]
+POOLS = [ADJECTIVES, JOBS, NOUNS, OBJECTS, ROOMS, LANGUAGES, ANIMALS, COLOURS, FOODS, NAMES, PLACES]
 MONEY = "USD EUR GBP JPY CHF SEK NOK CAD AUD INR".split()
 
 # Value kinds: how a value is drawn, and its JSON type.
 KINDS = {
     "city": (lambda r: city(r), "string"), "name": (lambda r: person(r), "string"), "int": (lambda r: r.randint(1, 999), "integer"),
     "small": (lambda r: r.randint(1, 20), "integer"), "float": (lambda r: round(r.uniform(0, 500), r.choice([1, 2])), "number"),
-    "word": (lambda r: r.choice(NOUNS) if r.random() < 0.5 else made_up(r), "string"), "title": (lambda r: r.choice(ADJECTIVES) + " " + r.choice(TITLES), "string"),
+    "word": (lambda r: r.choice(NOUNS) if r.random() < 0.5 else made_up(r), "string"), "title": (lambda r: r.choice(ADJECTIVES) + " " + (r.choice(TITLES) if r.random() < 0.7 else r.choice(NOUNS)), "string"),
     "time": (lambda r: f"{r.randint(0, 23):02d}:{r.choice(['00', '15', '30', '45'])}", "string"),
     "date": (lambda r: f"{r.randint(2024, 2030)}-{r.randint(1, 12):02d}-{r.randint(1, 28):02d}", "string"),
-    "language": (lambda r: r.choice(LANGUAGES), "string"), "room": (lambda r: r.choice(ROOMS), "string"), "money": (lambda r: r.choice(MONEY), "string"),
+    "language": (lambda r: r.choice(LANGUAGES), "string"), "room": (lambda r: r.choice(ROOMS) if r.random() < 0.7 else r.choice(NOUNS), "string"), "money": (lambda r: r.choice(MONEY), "string"),
     "id": (lambda r: random_string(r, r.randint(4, 8)).strip("-.:,;!?\"' ") or "A1", "string"), "phrase": (lambda r: " ".join(r.choice(NOUNS) for _ in range(r.randint(2, 4))), "string"),
     "text": (lambda r: sentence(r), "string"), "email": (lambda r: f"{person(r).lower()}@{made_up(r)}.com", "string"),
     "symbol": (lambda r: "".join(r.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=r.randint(2, 4))), "string"),
@@ -169,14 +170,19 @@ def tools(rng, filler, draw=trained):
 
 
 FIELDS = {"name": "name", "age": "small", "city": "city", "job": "job", "number": "int", "code": "id", "thing": "object", "date": "date", "owner": "name", "price": "float"}
+KINDS["any"] = (lambda r: r.choice(r.choice(POOLS)) if r.random() < 0.7 else made_up(r), "string")
 KINDS["job"] = (lambda r: r.choice(JOBS), "string")
 KINDS["object"] = (lambda r: r.choice(OBJECTS), "string")
 
 
 def json_object(rng, draw=trained):
     """Put values from the request into a JSON object with the keys that were asked for."""
-    keys = rng.sample(list(FIELDS), rng.randint(1, 4))
-    values = {k: draw("tool " + FIELDS[k], KINDS[FIELDS[k]][0], rng) for k in keys}
+    count = rng.randint(1, 4)
+    kinds = {k: FIELDS[k] for k in rng.sample(list(FIELDS), count)}
+    if rng.random() < 0.4:      # any key, any value
+        kinds = {rng.choice(rng.choice(POOLS)) if rng.random() < 0.6 else made_up(rng): rng.choice(["any", "any", "int", "id"]) for _ in range(count)}
+    keys = list(kinds)
+    values = {k: draw("tool " + kinds[k], KINDS[kinds[k]][0], rng) for k in keys}
     listed = ", ".join(f"{k} {v}" for k, v in values.items())
     said = ", ".join(f"{k}: {v}" for k, v in values.items())
     names = ", ".join(keys)

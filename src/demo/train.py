@@ -47,7 +47,8 @@ def unpack(packed):
     """Split the flags off: ids, next-token targets (-100 where no answer), document numbers."""
     ids = packed & corpus.ID_MASK
     docs = ((packed & corpus.STARTS) != 0).int().cumsum(1)
-    targets = torch.where((packed & corpus.TRAINED) != 0, ids, -100)
+    counts = ((packed & corpus.TRAINED) != 0) & ((packed & corpus.STARTS) == 0)     # nothing foretells a document's first token
+    targets = torch.where(counts, ids, -100)
     targets = torch.cat((targets[:, 1:], torch.full_like(targets[:, :1], -100)), 1)
     return ids.long(), targets.long(), docs
 

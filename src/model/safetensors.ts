@@ -76,13 +76,13 @@ function parseFile(where: string, bytes: Uint8Array): Map<string, Tensor> {
     if (name === '__metadata__') continue;
     const entry = v.safeParse(entrySchema, value);
     if (!entry.success) throw corrupt(`entry of tensor ${name}`);
-    tensors.set(name, parseTensor(`${where}: tensor ${name}`, entry.output, data, corrupt));
+    tensors.set(name, parseTensor({ where, name }, entry.output, data, corrupt));
   }
   return tensors;
 }
 
 function parseTensor(
-  what: string,
+  { where, name }: { where: string; name: string },
   entry: v.InferOutput<typeof entrySchema>,
   data: Uint8Array,
   corrupt: (flaw: string) => Fault,
@@ -90,7 +90,10 @@ function parseTensor(
   const { dtype, shape } = entry;
   const [begin, end] = entry.data_offsets;
   if (!isWeightDtype(dtype)) {
-    throw new Fault('config', `${what} is ${dtype}; this version reads F32, F16 and BF16`);
+    throw new Fault(
+      'config',
+      `${where}: tensor ${name} is ${dtype}; this version reads F32, F16 and BF16`,
+    );
   }
   if (begin > end || end > data.byteLength) {
     throw corrupt(`tensor ${name} ends at byte ${end} of ${data.byteLength}`);

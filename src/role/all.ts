@@ -1,9 +1,16 @@
 // `--role all`: request plane, gateway and workers from one command, ready when a request could be
-// served.
+// served the way it is meant to.
 
 import type { AllConfig } from '../cli/config.ts';
 import type { RoleIo } from '../cli/role-io.ts';
+import { watchPresence } from '../plane/presence.ts';
+import { Registry } from '../plane/registry.ts';
+import { limit } from '../protocol/limit.ts';
+import { subjects } from '../protocol/subject.ts';
+import { realClock } from '../std/clock.ts';
+import { silentLog } from '../telemetry/log.ts';
 import { freePort } from './free-port.ts';
+import { openPlane } from './plane.ts';
 import { waitUntilReady } from './readiness.ts';
 import { supervise } from './supervisor.ts';
 
@@ -15,9 +22,40 @@ export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
     counts: config.workerCounts,
     initializePlane: config.initializePlane,
     api: [`--api-server-host=${host}`, `--api-server-port=${port}`],
-    async ready(signal) {
+    async ready(uris, signal) {
+      await waitForWorkers(config, uris, signal);
       await waitUntilReady(url, signal);
       io.log.info(`Ready: ${url}`);
     },
   });
+}
+
+/** Until all workers that were asked for are ready: the gateway could serve with fewer. */
+async function waitForWorkers(
+  config: AllConfig,
+  uris: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const wanted = Object.values(config.workerCounts).reduce((a, b) => a + b, 0);
+  const enough = Promise.withResolvers<void>();
+  const ports = { clock: realClock, log: silentLog };
+  const registry = new Registry({ ...ports, presenceMs: limit.presenceMs });
+  registry.onChange(() => {
+    const ready = registry.workers().filter((worker) => worker.state === 'ready');
+    if (ready.length >= wanted) enough.resolve();
+  });
+  signal.addEventListener('abort', () => enough.reject(signal.reason), { once: true });
+  const bus = openPlane(uris, 'all', silentLog);
+  const presence = watchPresence({
+    ...ports,
+    bus,
+    registry,
+    subjects: subjects(config.namespace),
+  });
+  try {
+    await enough.promise;
+  } finally {
+    await presence.stop();
+    await bus.close();
+  }
 }

@@ -12,6 +12,8 @@ import type { Log } from '../telemetry/log.ts';
 import { cacheDir } from './cache-dir.ts';
 
 export type OwnServer = {
+  /** Where it listens, with the credentials that were asked for: port 0 has become a real one. */
+  readonly uri: string;
   /** Resolves with one line when it has ended without being asked to. */
   readonly crashed: Promise<string>;
   stop(): Promise<void>;
@@ -29,7 +31,10 @@ export async function startPlane(config: CommonConfig, log: Log): Promise<OwnSer
     cacheDir: cacheDir(),
   });
   let stopping = false;
+  const own = new URL(uri);
+  own.port = String(server.port);
   return {
+    uri: own.href,
     crashed: new Promise((resolve) => {
       server.ended.then((how) => {
         if (!stopping) resolve(how);
@@ -42,6 +47,6 @@ export async function startPlane(config: CommonConfig, log: Log): Promise<OwnSer
   };
 }
 
-export function openPlane(config: CommonConfig, name: string, log: Log): Bus {
-  return openNatsBus({ uris: config.planeUris, name: `tdist ${name}`, log });
+export function openPlane(uris: readonly string[], name: string, log: Log): Bus {
+  return openNatsBus({ uris, name: `tdist ${name}`, log });
 }

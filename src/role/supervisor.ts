@@ -31,7 +31,7 @@ export type Plan = {
   /** The gateway's own flags; null: no gateway. */
   readonly api: readonly string[] | null;
   /** Waits until the whole can serve; ended by the signal. Null: nobody here can tell. */
-  readonly ready: ((signal: AbortSignal) => Promise<void>) | null;
+  readonly ready: ((uris: readonly string[], signal: AbortSignal) => Promise<void>) | null;
 };
 
 export async function supervise(config: CommonConfig, io: RoleIo, plan: Plan): Promise<number> {
@@ -40,9 +40,10 @@ export async function supervise(config: CommonConfig, io: RoleIo, plan: Plan): P
   sweepArenas();
   const server = plan.initializePlane ? await startPlane(config, log) : null;
   const children = new Children({ clock: realClock, log });
-  startChildren(children, config, io, plan);
+  const uris = server === null ? config.planeUris : [server.uri];
+  startChildren(children, uris, io, plan);
   const started = new AbortController();
-  plan.ready?.(started.signal).then(
+  plan.ready?.(uris, started.signal).then(
     () => children.settle(),
     (reason: unknown) => log.debug('not waiting for readiness any longer', { why: String(reason) }),
   );
@@ -64,12 +65,12 @@ export async function supervise(config: CommonConfig, io: RoleIo, plan: Plan): P
   return how === 'stop' ? 0 : 1;
 }
 
-function startChildren(children: Children, config: CommonConfig, io: RoleIo, plan: Plan): void {
+function startChildren(children: Children, uris: readonly string[], io: RoleIo, plan: Plan): void {
   const self = selfCommand();
   // By the environment: an address may hold a password, and arguments are everybody's to read.
   const env = {
     ...supervisedEnv(io.childEnv),
-    TDIST_REQUEST_PLANE_URI: config.planeUris.join(','),
+    TDIST_REQUEST_PLANE_URI: uris.join(','),
   };
   if (plan.api !== null) {
     const command = [...self, '--role=api', ...io.childFlags('api'), ...plan.api];

@@ -37,13 +37,15 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
     log.info('Removed KV arenas that dead workers left', { count: swept.length });
 
   const crash = Promise.withResolvers<string>();
+  let uris = config.planeUris;
   if (config.initializePlane) {
     const server = await startPlane(config, log);
+    uris = [server.uri];
     ends.defer(() => server.stop());
     server.crashed.then(crash.resolve);
   }
   const workerId = `${config.kind}-${realChance.id().slice(0, 12)}`;
-  const bus = openPlane(config, workerId, log);
+  const bus = openPlane(uris, workerId, log);
   ends.defer(() => bus.close());
 
   const model = openModel(config.modelName);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { Fault } from '../../src/std/fault.ts';
 import { bytesOf, imEndId, imStartId } from '../text/tiny-tokenizer.ts';
 import { deltas, fails, says, stalls } from './fake-cluster.ts';
-import { openWorld } from './world.ts';
+import { jsonOf, openWorld } from './world.ts';
 
 describe('chat without stream', () => {
   test('the exact object', async () => {
@@ -13,7 +13,7 @@ describe('chat without stream', () => {
     expect(response.headers.get('x-tdist-route')).toBe('disaggregated');
     const [request] = world.cluster.requests;
     const promptTokens = request?.promptIds.length ?? 0;
-    expect(await response.json()).toEqual({
+    expect(await jsonOf(response)).toEqual({
       id: `chatcmpl-${request?.requestId}`,
       object: 'chat.completion',
       created: expect.any(Number),
@@ -66,7 +66,11 @@ describe('chat without stream', () => {
 
   test('max_tokens is what the context has left, unless less is asked', async () => {
     await using world = openWorld();
-    for (const fields of [{}, { max_tokens: 100_000 }, { max_tokens: 9, max_completion_tokens: 4 }]) {
+    for (const fields of [
+      {},
+      { max_tokens: 100_000 },
+      { max_tokens: 9, max_completion_tokens: 4 },
+    ]) {
       await world.chat(fields);
     }
     const left = 256 - (world.cluster.requests[0]?.promptIds.length ?? 0);
@@ -86,7 +90,7 @@ describe('chat without stream', () => {
     expect((await ask(255 - overhead)).status).toBe(200);
     const refused = await ask(256 - overhead);
     expect(refused.status).toBe(400);
-    expect((await refused.json()).error).toEqual({
+    expect((await jsonOf(refused)).error).toEqual({
       message: expect.stringMatching(/256 tokens.*context length is 256/),
       type: 'invalid_request_error',
       param: 'messages',
@@ -97,7 +101,7 @@ describe('chat without stream', () => {
 
   test('stop: cut before the string; tokens counted up to it; the work is cancelled', async () => {
     await using world = openWorld(stalls('one END'));
-    const body = await (await world.chat({ stop: ['END', 'never'] })).json();
+    const body = await jsonOf(await world.chat({ stop: ['END', 'never'] }));
     expect(body.choices[0]).toMatchObject({
       message: { content: 'one ' },
       finish_reason: 'stop',
@@ -109,7 +113,7 @@ describe('chat without stream', () => {
   test('min_tokens: a stop string counts only behind them', async () => {
     await using world = openWorld(says('a.b.c.'));
     const content = async (minTokens: number): Promise<string> =>
-      (await (await world.chat({ stop: '.', min_tokens: minTokens })).json()).choices[0].message
+      (await jsonOf(await world.chat({ stop: '.', min_tokens: minTokens }))).choices[0].message
         .content;
     expect(await content(0)).toBe('a');
     expect(await content(2)).toBe('a.b');
@@ -118,7 +122,7 @@ describe('chat without stream', () => {
 
   test('held back text comes out at a length finish', async () => {
     await using world = openWorld(deltas({ ids: [...bytesOf('aEN'), 0xf0], finish: 'length' }));
-    const body = await (await world.chat({ stop: 'END' })).json();
+    const body = await jsonOf(await world.chat({ stop: 'END' }));
     expect(body.choices[0]).toMatchObject({
       message: { content: 'aEN\ufffd' },
       finish_reason: 'length',
@@ -127,7 +131,7 @@ describe('chat without stream', () => {
 
   test('timing on request', async () => {
     await using world = openWorld();
-    const body = await (await world.chat({}, { headers: { 'x-tdist-timing': '1' } })).json();
+    const body = await jsonOf(await world.chat({}, { headers: { 'x-tdist-timing': '1' } }));
     expect(body.usage.tdist).toMatchObject({ route: 'disaggregated', kv_bytes: 4096 });
   });
 

@@ -60,7 +60,14 @@ describe('readChatRequest', () => {
   test('every kind of message', () => {
     const messages = [
       { role: 'developer', content: 'be brief' },
-      { role: 'user', name: 'eve', content: [{ type: 'text', text: 'a' }, { type: 'text', text: 'b' }] },
+      {
+        role: 'user',
+        name: 'eve',
+        content: [
+          { type: 'text', text: 'a' },
+          { type: 'text', text: 'b' },
+        ],
+      },
       {
         role: 'assistant',
         content: null,
@@ -74,9 +81,7 @@ describe('readChatRequest', () => {
       {
         role: 'assistant',
         content: '',
-        tool_calls: [
-          { id: 'c1', type: 'function', function: { name: 'f', arguments: { x: 1 } } },
-        ],
+        tool_calls: [{ id: 'c1', type: 'function', function: { name: 'f', arguments: { x: 1 } } }],
       },
       { role: 'tool', tool_call_id: 'c1', content: '42' },
     ]);
@@ -162,7 +167,10 @@ describe('readChatRequest', () => {
     [{ tools: [] }, 'tools'],
     [{ tools: [tool, tool] }, 'tools'],
     [{ tools: [{ type: 'function', function: { name: 'a b' } }] }, 'tools.0.function.name'],
-    [{ tools: [{ type: 'function', function: { name: 'f', parameters: 5 } }] }, 'tools.0.function.parameters'],
+    [
+      { tools: [{ type: 'function', function: { name: 'f', parameters: 5 } }] },
+      'tools.0.function.parameters',
+    ],
     [{ tools: [tool], tool_choice: 'required' }, 'tool_choice'],
     [{ tools: [tool], tool_choice: { type: 'function', function: { name: 'f' } } }, 'tool_choice'],
     [{ tool_choice: 'auto' }, 'tool_choice'],

@@ -61,3 +61,8 @@ export async function eventsOf(response: Response): Promise<unknown[]> {
     return JSON.parse(event.slice('data: '.length));
   });
 }
+
+/** A JSON body, untyped: what it must be is what the test is about to say. */
+export async function jsonOf(response: Response): Promise<ReturnType<typeof JSON.parse>> {
+  return JSON.parse(await response.text());
+}

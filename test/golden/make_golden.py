@@ -27,7 +27,7 @@ from corpus_words import sentence
 
 MODEL = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else DEMO / "model"
 OUT = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else HERE
-STEPS, COUNT, LEAST_GAP = 64, 20, 1e-3
+STEPS, COUNT, LEAST_GAP = 64, 20, 1e-2
 
 WEATHER = {"type": "function", "function": {"name": "get_weather", "description": "Get the current weather of a city.", "parameters": {
     "type": "object", "properties": {"city": {"type": "string", "description": "The city"}}, "required": ["city"]}}}

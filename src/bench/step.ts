@@ -1,0 +1,143 @@
+// What the engine adds to a decode step: the time from one step's tokens to the next's as the main
+// thread of a worker sees it, against the bare `Run` of the same batch over the same lengths.
+
+import { KvPool } from '../kv/pool.ts';
+import { openModel } from '../model/folder.ts';
+import { cachedGraph } from '../model/graph-cache.ts';
+import { Ort } from '../model/ort.ts';
+import { ortLibraryPath } from '../model/ort-library.ts';
+import { OrtSession } from '../model/session.ts';
+import type { EngineEvent } from '../protocol/engine.ts';
+import { limit } from '../protocol/limit.ts';
+import type { Geometry } from '../protocol/ticket.ts';
+import { cacheDir } from '../role/cache-dir.ts';
+import { type EngineHandle, startEngine } from '../role/engine-handle.ts';
+import type { EngineOptions } from '../role/engine-thread.ts';
+import { Fault } from '../std/fault.ts';
+import { type Summary, summarize } from './statistics.ts';
+
+const promptTokens = 64;
+const stepCount = 200;
+const roundCount = 3;
+
+export type StepFigures = {
+  readonly batch: number;
+  readonly engineMs: Summary;
+  readonly bareMs: Summary;
+  /** Ratio of the medians. */
+  readonly ratio: number;
+};
+
+export type StepBench = {
+  readonly geometry: Geometry;
+  measure(batch: number): Promise<StepFigures>;
+  stop(): Promise<void>;
+};
+
+/** Loads the built-in model twice: in an engine thread, and bare in this one. */
+export async function openStepBench(slots: number): Promise<StepBench> {
+  const model = openModel('tdist/demo');
+  const { layers, kvHeads, headDim, vocabSize } = model.config;
+  const geometry = { layers, kvHeads, headDim, blockTokens: 64 };
+  const modelPath = cachedGraph(model.config, { ...model, cacheDir: cacheDir() });
+  const options: EngineOptions = {
+    workerId: 'bench',
+    role: 'baseline',
+    libraryPath: await ortLibraryPath(cacheDir()),
+    modelPath,
+    modelDigest: model.modelDigest,
+    geometry,
+    vocabSize,
+    eosIds: model.config.eosIds,
+    maxModelLen: 1024,
+    slots,
+    threads: 1,
+    queueCountMax: slots,
+    arenaBytes: 0,
+  };
+  const engine = await startEngine(options, (reason) => {
+    throw new Fault('engine', reason);
+  });
+  const pool = new KvPool(geometry, { slots, capacity: options.maxModelLen });
+  const session = new OrtSession(new Ort(options.libraryPath), {
+    modelPath,
+    pool,
+    vocabSize,
+    threads: 1,
+    chunkTokens: limit.chunkTokens,
+  });
+  return {
+    geometry,
+    async measure(batch) {
+      const engineMs: number[] = [];
+      const bareMs: number[] = [];
+      // In turns, so that whatever else the machine does falls on both.
+      for (let round = 0; round < roundCount; round++) {
+        engineMs.push(...(await engineSteps(engine, batch, round)));
+        bareMs.push(...bareSteps(session, batch));
+      }
+      const [ours, bare] = [summarize(engineMs), summarize(bareMs)];
+      const ratio = Math.round((ours.median / bare.median) * 1000) / 1000;
+      return { batch, engineMs: ours, bareMs: bare, ratio };
+    },
+    async stop() {
+      session.close();
+      pool.close();
+      await engine.stop();
+    },
+  };
+}
+
+/** Gaps between the steps in which the whole batch decodes. */
+async function engineSteps(engine: EngineHandle, batch: number, round: number): Promise<number[]> {
+  const gaps: number[] = [];
+  const done = Promise.withResolvers<void>();
+  let running = batch;
+  let tokensOfStep = 0;
+  let lastMs = 0;
+  engine.listen((event: EngineEvent) => {
+    if (event.type !== 'tokens') return;
+    tokensOfStep++;
+    if (event.finish !== null && --running === 0) done.resolve();
+    if (tokensOfStep < batch) return;
+    tokensOfStep = 0;
+    const nowMs = performance.now();
+    if (event.first >= 2) gaps.push(nowMs - lastMs);
+    lastMs = nowMs;
+  });
+  for (let i = 0; i < batch; i++) {
+    engine.submit({
+      type: 'generate',
+      requestId: `step-${batch}-${round}-${i}`,
+      promptIds: prompt(i),
+      sampling: {
+        temperature: 0,
+        topP: 1,
+        seed: 0,
+        maxTokens: stepCount,
+        minTokens: 0,
+        ignoreEos: true,
+      },
+      source: 'local',
+    });
+  }
+  await done.promise;
+  return gaps.slice(batch); // the first ones still share their steps with prompts
+}
+
+function bareSteps(session: OrtSession, batch: number): number[] {
+  for (let slot = 0; slot < batch; slot++) session.prefill({ slot, past: 0, ids: prompt(slot) });
+  const ids = new Int32Array(batch).fill(100);
+  const times: number[] = [];
+  for (let step = 0; step < stepCount; step++) {
+    const pasts = new Int32Array(batch).fill(promptTokens + step);
+    const beganMs = performance.now();
+    session.decode({ count: batch, ids, pasts });
+    times.push(performance.now() - beganMs);
+  }
+  return times;
+}
+
+function prompt(salt: number): number[] {
+  return Array.from({ length: promptTokens }, (_, i) => (i * 37 + salt * 101) % 3000);
+}

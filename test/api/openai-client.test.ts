@@ -1,0 +1,89 @@
+// The stock client library, as users have it.
+
+import { describe, expect, test } from 'bun:test';
+import OpenAI from 'openai';
+import { Fault } from '../../src/std/fault.ts';
+import { fails, says, stalls } from './fake-cluster.ts';
+import { openWorld, type World } from './world.ts';
+
+function clientOf(world: World): OpenAI {
+  return new OpenAI({ baseURL: `${world.server.url}/v1`, apiKey: 'none', maxRetries: 0 });
+}
+
+const request = {
+  model: 'llama',
+  messages: [{ role: 'user', content: 'What is the capital of France?' }],
+} as const;
+
+describe('the openai package', () => {
+  test('a plain answer', async () => {
+    await using world = openWorld(says('Paris.'));
+    const answer = await clientOf(world).chat.completions.create({
+      ...request,
+      messages: [...request.messages],
+    });
+    expect(answer.choices[0]?.message.content).toBe('Paris.');
+    expect(answer.choices[0]?.finish_reason).toBe('stop');
+    expect(answer.usage?.completion_tokens).toBe(6);
+  });
+
+  test('its streaming helper puts the same answer together', async () => {
+    await using world = openWorld(says('Paris – ja.'));
+    const stream = clientOf(world).chat.completions.stream({
+      ...request,
+      messages: [...request.messages],
+      stream_options: { include_usage: true },
+    });
+    const final = await stream.finalChatCompletion();
+    expect(final.choices[0]?.message).toMatchObject({ role: 'assistant', content: 'Paris – ja.' });
+    expect(final.choices[0]?.finish_reason).toBe('stop');
+    expect(final.usage?.completion_tokens).toBe(13);
+  });
+
+  test('errors are its own error classes', async () => {
+    await using world = openWorld();
+    const ask = async (): Promise<unknown> =>
+      await clientOf(world).chat.completions.create({
+        ...request,
+        messages: [...request.messages],
+        model: 'nope',
+      });
+    await expect(ask()).rejects.toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+      param: 'model',
+    });
+  });
+
+  test('a failure in the stream is an error to it', async () => {
+    await using world = openWorld(fails('Par', new Fault('engine', 'broken')));
+    const stream = await clientOf(world).chat.completions.create({
+      ...request,
+      messages: [...request.messages],
+      stream: true,
+    });
+    const read = async (): Promise<void> => {
+      for await (const chunk of stream) expect(chunk.choices).toHaveLength(1);
+    };
+    await expect(read()).rejects.toMatchObject({ code: 'internal' });
+  });
+
+  test('aborting it cancels the work', async () => {
+    await using world = openWorld(stalls('Par'));
+    const stream = await clientOf(world).chat.completions.create({
+      ...request,
+      messages: [...request.messages],
+      stream: true,
+    });
+    for await (const _chunk of stream) break;
+    expect(await world.cluster.cancelled.promise).toBe('signal');
+  });
+
+  test('models', async () => {
+    await using world = openWorld();
+    const names: string[] = [];
+    for await (const model of clientOf(world).models.list()) names.push(model.id);
+    expect(names).toEqual(['llama']);
+    expect((await clientOf(world).models.retrieve('llama')).object).toBe('model');
+  });
+});

@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'bun:test';
+import { Reassembly } from '../../src/plane/reassembly.ts';
+import { seededChance } from '../../src/std/prng.ts';
+import { chunk } from './make.ts';
+
+describe('reassembly', () => {
+  test('passes on what comes in order', () => {
+    const stream = new Reassembly();
+    expect(stream.accept(chunk(0, [5]))).toEqual([{ ids: [5], finish: null }]);
+    expect(stream.accept(chunk(1, [6, 7]))).toEqual([{ ids: [6, 7], finish: null }]);
+    expect(stream.accept(chunk(3, [], { finish: 'stop' }))).toEqual([{ ids: [], finish: 'stop' }]);
+    expect(stream.finished).toBeTrue();
+    expect(stream.ids).toEqual([5, 6, 7]);
+  });
+
+  test('holds what comes early until the missing piece is there', () => {
+    const stream = new Reassembly();
+    expect(stream.accept(chunk(2, [7], { finish: 'length' }))).toEqual([]);
+    expect(stream.accept(chunk(1, [6]))).toEqual([]);
+    expect(stream.gapAt).toBe(0);
+    expect(stream.finished).toBeFalse();
+    expect(stream.accept(chunk(0, [5]))).toEqual([
+      { ids: [5], finish: null },
+      { ids: [6], finish: null },
+      { ids: [7], finish: 'length' },
+    ]);
+    expect(stream.gapAt).toBeNull();
+  });
+
+  test('drops exact repeats, takes the new part of an overlap', () => {
+    const stream = new Reassembly();
+    stream.accept(chunk(0, [5, 6]));
+    expect(stream.accept(chunk(0, [5, 6]))).toEqual([]);
+    expect(stream.accept(chunk(1, [6]))).toEqual([]);
+    expect(stream.accept(chunk(1, [6, 7]))).toEqual([{ ids: [7], finish: null }]);
+    stream.accept(chunk(3, [8], { finish: 'stop' }));
+    expect(stream.accept(chunk(3, [8], { finish: 'stop' }))).toEqual([]);
+  });
+
+  test('a contradiction is a fault', () => {
+    const stream = new Reassembly();
+    stream.accept(chunk(0, [5, 6]));
+    expect(() => stream.accept(chunk(1, [9]))).toThrow('token 1 came twice and differs: 6, then 9');
+    expect(() => stream.accept(chunk(1, [], { finish: 'stop' }))).toThrow('behind its tokens');
+    stream.accept(chunk(2, [], { finish: 'stop' }));
+    expect(() => stream.accept(chunk(2, [1]))).toThrow('after the end');
+  });
+
+  test('what is held is bounded', () => {
+    const stream = new Reassembly();
+    for (let first = 1; first <= 1024; first++) stream.accept(chunk(first, [first]));
+    expect(() => stream.accept(chunk(2000, [1]))).toThrow('token 0 is missing');
+  });
+
+  test('any order and any repeats give the same text (200 seeds)', () => {
+    for (let seed = 0; seed < 200; seed++) {
+      const chance = seededChance(seed);
+      const length = 1 + (chance.u32() % 40);
+      const ids = Array.from({ length }, () => chance.u32() % 100);
+      const chunks = [];
+      for (let at = 0; at < length; ) {
+        const count = 1 + (chance.u32() % 3);
+        const end = Math.min(length, at + count);
+        chunks.push(chunk(at, ids.slice(at, end), { finish: end === length ? 'stop' : null }));
+        at = end;
+      }
+      const order = [...chunks, ...chunks.filter(() => chance.u32() % 2 === 0)]
+        .map((value) => ({ value, key: chance.u32() }))
+        .sort((a, b) => a.key - b.key);
+      const stream = new Reassembly();
+      const out = order.flatMap(({ value }) => stream.accept(value));
+      expect(out.flatMap((delta) => delta.ids)).toEqual(ids);
+      expect(out.filter(({ finish }) => finish !== null).length).toBe(1);
+      expect(out.at(-1)?.finish).toBe('stop');
+    }
+  });
+});

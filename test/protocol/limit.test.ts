@@ -1,0 +1,44 @@
+// How the limits stand to each other. Each line is a promise that the code elsewhere relies on.
+
+import { describe, expect, test } from 'bun:test';
+import { limit } from '../../src/protocol/limit.ts';
+
+describe('limits', () => {
+  test('each is a positive whole number', () => {
+    for (const [name, value] of Object.entries(limit)) {
+      expect([name, Number.isSafeInteger(value) && value > 0]).toEqual([name, true]);
+    }
+  });
+
+  test('presence outlives two lost heartbeats', () => {
+    expect(limit.presenceMs).toBeGreaterThan(3 * limit.heartbeatMs);
+  });
+
+  test('a lease is longer than the sweep that ends it, and than waiting for an answer', () => {
+    expect(limit.leaseMs).toBeGreaterThan(2 * limit.sweepMs);
+    expect(limit.leaseMs).toBeGreaterThan(limit.admitTimeoutMs);
+  });
+
+  test('a reservation outlives the hand-over it waits for', () => {
+    expect(limit.reserveMs).toBeGreaterThan(limit.leaseMs + limit.admitTimeoutMs);
+  });
+
+  test('a gap is noticed before the stream is given up for silence', () => {
+    expect(limit.gapTimeoutMs).toBeLessThan(limit.streamSilenceMs);
+    expect(limit.presenceMs).toBeLessThan(limit.streamSilenceMs);
+  });
+
+  test('an asset slice in base64 with its envelope fits NATS’s default payload of 1 MiB', () => {
+    expect(Math.ceil(limit.assetSliceBytes / 3) * 4 + 1024).toBeLessThan(1024 * 1024);
+  });
+
+  test('what a body may hold, its fields may hold', () => {
+    expect(limit.stopCountMax * limit.stopCharsMax).toBeLessThan(limit.bodyBytesMax);
+    expect(limit.messageCountMax).toBeLessThan(limit.bodyBytesMax);
+  });
+
+  test('the default arena holds a chunk of a one-billion-parameter model many times', () => {
+    const tokenBytes = 16 * 2 * 8 * 64 * 4; // Llama 3.2 1B: layers · K,V · heads · size · float32
+    expect(limit.arenaBytesDefault).toBeGreaterThan(3 * limit.chunkTokens * tokenBytes);
+  });
+});
