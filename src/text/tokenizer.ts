@@ -47,7 +47,7 @@ export function loadTokenizer(files: {
   if (!Array.isArray(tokenizer['added_tokens'])) tokenizer['added_tokens'] = [];
   let hub: HubTokenizer;
   try {
-    hub = new HubTokenizer(tokenizer, { ...config, clean_up_tokenization_spaces: true });
+    hub = new HubTokenizer(tokenizer, { ...config, clean_up_tokenization_spaces: false });
     hub.encode('probe');
   } catch (thrown) {
     throw new Fault(

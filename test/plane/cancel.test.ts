@@ -106,7 +106,12 @@ describe('hand-over', () => {
     const { cluster, c, g, asked } = await pair();
     c.engine.answer = [7, 8];
     await settle();
-    const refusal = { v: 1, ok: false, code: 'mismatch', message: 'c has int8, g float32' } as const;
+    const refusal = {
+      v: 1,
+      ok: false,
+      code: 'mismatch',
+      message: 'c has int8, g float32',
+    } as const;
     g.engine.emit({ type: 'imported', requestId: 'req-1', refusal });
     await settle();
     expect(c.engine.types).toEqual(['prefill', 'release']);

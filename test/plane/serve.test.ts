@@ -218,7 +218,6 @@ describe('a request that is refused', () => {
 });
 
 describe('a worker refuses', () => {
-  const subject = 'tdist.worker.g.generate';
   const send = async (cluster: Cluster, op: string, message: unknown) => {
     const payload = new TextEncoder().encode(
       typeof message === 'string' ? message : JSON.stringify(message),
@@ -264,14 +263,5 @@ describe('a worker refuses', () => {
     expect(await send(cluster, 'handover', handover)).toMatchObject({ code: 'invalid_request' });
     const fault = await faultOf(send(cluster, 'prefill', {}));
     expect(fault.code).toBe('no_worker');
-    expect(subject).toContain('generate');
-  });
-
-  test('it is shown as a micro service', async () => {
-    const cluster = new Cluster();
-    const { bus } = await cluster.worker('g', 'generate');
-    expect(bus.services.map(({ name, metadata }) => ({ name, ...metadata }))).toEqual([
-      { name: 'tdist-generate', worker: 'g', role: 'generate', model: 'llama', host: 'host-1', pid: '1' },
-    ]);
   });
 });

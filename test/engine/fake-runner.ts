@@ -1,0 +1,109 @@
+// A Runner without a model: the next token is a pure function of the ids fed to a slot, in order. It
+// keeps each slot's KV as the ids written there, row by row, so a scheduler that forgets a row, shares
+// a slot, moves too little or trusts a passenger's dummy shows as a violation or as wrong tokens.
+
+import type { Runner } from '../../src/engine/runner.ts';
+import { sampleToken } from '../../src/engine/sampler.ts';
+import type { FinishReason, Sampling } from '../../src/protocol/request.ts';
+
+export class FakeRunner implements Runner {
+  readonly vocabSize: number;
+  /** What no correct engine would have asked for. */
+  readonly violations: string[] = [];
+  /** Called before each step; a test throws here to play a failing model. */
+  onCall: (kind: 'prefill' | 'decode') => void = () => undefined;
+  /** [slot][position] = the id whose KV lies there. Rows after a write are stale: cut off. */
+  readonly #rows: number[][];
+  readonly #capacity: number;
+  readonly #logits: Float32Array;
+
+  constructor(options: { slots: number; capacity: number; vocabSize: number }) {
+    this.vocabSize = options.vocabSize;
+    this.#capacity = options.capacity;
+    this.#rows = Array.from({ length: options.slots }, () => []);
+    this.#logits = new Float32Array(options.slots * options.vocabSize);
+  }
+
+  prefill(step: { slot: number; past: number; ids: readonly number[] }): Float32Array {
+    this.onCall('prefill');
+    const { slot, past, ids } = step;
+    if (ids.length === 0) this.#violate(`prefill of nothing in slot ${slot}`);
+    this.#write(slot, past, ids);
+    fakeLogits(this.rows(slot), this.#logits.subarray(0, this.vocabSize));
+    return this.#logits;
+  }
+
+  decode(step: { count: number; ids: Int32Array; pasts: Int32Array }): Float32Array {
+    this.onCall('decode');
+    this.#logits.fill(Number.NaN); // nothing of an earlier call may be of use
+    for (let slot = 0; slot < step.count; slot++) {
+      this.#write(slot, step.pasts[slot] ?? -1, [step.ids[slot] ?? -1]);
+      const begin = slot * this.vocabSize;
+      fakeLogits(this.rows(slot), this.#logits.subarray(begin, begin + this.vocabSize));
+    }
+    return this.#logits;
+  }
+
+  /** What the pool's `moveSlot` does. The old slot is left empty, so that no one goes on there. */
+  readonly moveSlot = (from: number, to: number, tokens: number): void => {
+    if (from === to) this.#violate(`move of slot ${from} onto itself`);
+    this.setRows(to, this.rows(from, tokens));
+    this.#rows[from] = [];
+  };
+
+  /** The first `count` rows of a slot, all of them unless told. */
+  rows(slot: number, count?: number): readonly number[] {
+    const rows = this.#rows[slot];
+    if (rows === undefined) this.#violate(`slot ${slot} of ${this.#rows.length}`);
+    if (count !== undefined && (rows?.length ?? 0) < count) {
+      this.#violate(`${count} rows wanted of slot ${slot}, it has ${rows?.length}`);
+    }
+    return rows?.slice(0, count) ?? [];
+  }
+
+  setRows(slot: number, ids: readonly number[]): void {
+    this.#rows[slot] = [...ids];
+  }
+
+  #write(slot: number, past: number, ids: readonly number[]): void {
+    const before = this.rows(slot, past);
+    if (past + ids.length > this.#capacity) this.#violate(`slot ${slot} written past its end`);
+    this.#rows[slot] = [...before, ...ids];
+  }
+
+  #violate(what: string): never {
+    this.violations.push(what);
+    throw new Error(`fake runner: ${what}`);
+  }
+}
+
+/** Logits in [0, 8) that depend on every id and on its place. */
+export function fakeLogits(ids: readonly number[], into: Float32Array): Float32Array {
+  let state = 0x811c_9dc5;
+  for (const id of ids) state = Math.imul(state ^ (id + 1), 0x0100_0193) ^ (state >>> 15);
+  for (let i = 0; i < into.length; i++) {
+    let x = Math.imul(state ^ Math.imul(i + 1, 0x9e37_79b1), 0x85eb_ca6b);
+    x = Math.imul(x ^ (x >>> 15), 0xc2b2_ae35);
+    into[i] = ((x ^ (x >>> 13)) >>> 0) / 2 ** 29;
+  }
+  return into;
+}
+
+/** What a request must get, found one token at a time, without engine, slots or cache. */
+export function expectedTokens(
+  promptIds: readonly number[],
+  sampling: Sampling,
+  options: { vocabSize: number; eosIds: readonly number[] },
+): { readonly ids: number[]; readonly finish: FinishReason } {
+  const ids: number[] = [];
+  while (ids.length < sampling.maxTokens) {
+    const known = [...promptIds, ...ids];
+    const logits = fakeLogits(known, new Float32Array(options.vocabSize));
+    const banned = ids.length < sampling.minTokens ? options.eosIds : [];
+    const row = { logits, begin: 0, end: options.vocabSize };
+    const token = sampleToken(row, sampling, known.length, banned);
+    if (options.eosIds.includes(token) && !sampling.ignoreEos) return { ids, finish: 'stop' };
+    ids.push(token);
+  }
+  return { ids, finish: 'length' };
+}

@@ -1,0 +1,111 @@
+// An engine on a fake runner with a clock that stands still, and its events sorted by request.
+
+import { Engine } from '../../src/engine/engine.ts';
+import { Scheduler } from '../../src/engine/scheduler.ts';
+import type { KvExport, KvImport } from '../../src/kv/transfer.ts';
+import type { EngineEvent } from '../../src/protocol/engine.ts';
+import type { FinishReason, Sampling } from '../../src/protocol/request.ts';
+import { ManualClock } from '../../src/std/clock.ts';
+import { FakeRunner } from './fake-runner.ts';
+
+export const eosIds = [0, 1];
+export const vocabSize = 61;
+export const maxModelLen = 96;
+
+export const greedy: Sampling = {
+  temperature: 0,
+  topP: 1,
+  seed: 0,
+  maxTokens: 8,
+  minTokens: 0,
+  ignoreEos: false,
+};
+
+type Events<T extends EngineEvent['type']> = Extract<EngineEvent, { type: T }>[];
+
+export class Rig {
+  readonly clock = new ManualClock();
+  readonly runner: FakeRunner;
+  readonly scheduler: Scheduler;
+  readonly engine: Engine;
+  readonly events: EngineEvent[] = [];
+  /** How many events were out at each flush. */
+  readonly flushes: number[] = [];
+
+  constructor(
+    options: {
+      slots?: number;
+      chunkTokens?: number;
+      queueCountMax?: number;
+      kvExport?: (runner: FakeRunner) => KvExport;
+      kvImport?: (runner: FakeRunner) => KvImport;
+    } = {},
+  ) {
+    const { slots = 4, chunkTokens = 8, queueCountMax = 64, kvExport, kvImport } = options;
+    this.runner = new FakeRunner({ slots, capacity: maxModelLen, vocabSize });
+    this.scheduler = new Scheduler({ slots, chunkTokens, queueCountMax });
+    this.engine = new Engine({
+      scheduler: this.scheduler,
+      runner: this.runner,
+      moveSlot: this.runner.moveSlot,
+      kvExport: kvExport?.(this.runner) ?? null,
+      kvImport: kvImport?.(this.runner) ?? null,
+      clock: this.clock,
+      eosIds,
+      maxModelLen,
+      emit: (event) => this.events.push(event),
+      flush: () => this.flushes.push(this.events.length),
+    });
+  }
+
+  generate(
+    requestId: string,
+    promptIds: readonly number[],
+    sampling: Partial<Sampling> = {},
+  ): void {
+    const command = { requestId, promptIds, sampling: { ...greedy, ...sampling } };
+    this.engine.submit({ type: 'generate', source: 'local', ...command });
+  }
+
+  /** A `generate` that waits for KV from elsewhere. */
+  reserve(requestId: string, promptIds: readonly number[], sampling: Partial<Sampling> = {}): void {
+    const command = { requestId, promptIds, sampling: { ...greedy, ...sampling } };
+    this.engine.submit({ type: 'generate', source: 'handover', ...command });
+  }
+
+  prefill(requestId: string, promptIds: readonly number[], sampling: Partial<Sampling> = {}): void {
+    const command = { requestId, promptIds, sampling: { ...greedy, ...sampling } };
+    this.engine.submit({ type: 'prefill', ...command });
+  }
+
+  /** Steps until there is nothing to do; returns how many there were. */
+  settle(): number {
+    for (let steps = 0; steps < 100_000; steps++) if (!this.engine.step()) return steps;
+    throw new Error('the engine does not come to rest');
+  }
+
+  of<T extends EngineEvent['type']>(type: T, requestId: string): Events<T> {
+    return this.events.filter(
+      (event): event is Extract<EngineEvent, { type: T }> =>
+        event.type === type && 'requestId' in event && event.requestId === requestId,
+    );
+  }
+
+  /** All tokens of a request in order, each chunk numbered right; its end, if it has ended. */
+  tokens(requestId: string, from = 0): { ids: number[]; finish: FinishReason | null } {
+    const ids: number[] = [];
+    let finish: FinishReason | null = null;
+    for (const event of this.of('tokens', requestId)) {
+      if (finish !== null) throw new Error(`${requestId}: tokens after the end`);
+      if (event.first !== from + ids.length) throw new Error(`${requestId}: gap or repeat`);
+      ids.push(...event.ids);
+      finish = event.finish;
+    }
+    return { ids, finish };
+  }
+}
+
+/** A prompt of stated length that differs with `salt`. */
+export function promptOf(length: number, salt = 0): number[] {
+  return Array.from({ length }, (_, i) => (i * 7 + salt * 13 + (i >> 2)) % vocabSize);
+}
