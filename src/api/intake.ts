@@ -27,7 +27,8 @@ export type ChatRequest = {
   readonly temperature: number;
   readonly topP: number;
   readonly seed: number;
-  readonly ignoreEos: boolean;
+  /** Null: the worker decides. */
+  readonly ignoreEos: boolean | null;
 };
 
 /** Below this, logits divided by the temperature overflow; it means greedy. */
@@ -60,7 +61,7 @@ export function readChatRequest(
     temperature: temperature < temperatureMin ? 0 : temperature,
     topP: fields.top_p ?? 1,
     seed: safeSeed(fields.seed ?? ports.chance.u32()),
-    ignoreEos: fields.ignore_eos ?? false,
+    ignoreEos: fields.ignore_eos ?? null,
   };
 }
 

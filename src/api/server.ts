@@ -51,6 +51,7 @@ export function createServer(options: ServerOptions): ApiServer {
   const origins = corsOrigins.map((origin) => `'${origin}'`).join(', ');
   log.warn(`Adding CORS for the following origins: [${origins}]`);
   const app = buildApp(gateway, corsPolicy(corsOrigins));
+  prepareTexts(gateway);
   const server = listen(options, app);
   const port = server.port ?? options.port;
   const url = `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
@@ -102,6 +103,26 @@ function buildGateway(options: ServerOptions): Gateway {
     onlyModel: options.model ?? null,
     version: build,
   };
+}
+
+/** Tokenizers are fetched and warm before the first request asks for them. */
+function prepareTexts({ cluster, texts, log }: Gateway): void {
+  const prepare = (): void => {
+    for (const model of cluster.models()) {
+      if (texts.has(model)) continue;
+      texts.get(model).then(
+        (text) => text.warmUp(),
+        (thrown: unknown) => {
+          log.warn('cannot prepare the tokenizer', {
+            model: model.name,
+            reason: toFault(thrown).message,
+          });
+        },
+      );
+    }
+  };
+  cluster.onChange(prepare);
+  prepare();
 }
 
 function listen(

@@ -49,6 +49,7 @@ export async function openStepBench(slots: number): Promise<StepBench> {
     geometry,
     vocabSize,
     eosIds: model.config.eosIds,
+    ignoreEos: true,
     maxModelLen: 1024,
     slots,
     threads: 1,

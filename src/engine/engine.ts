@@ -29,6 +29,8 @@ export type EngineParts = {
   readonly kvImport: KvImport | null;
   readonly clock: Clock;
   readonly eosIds: readonly number[];
+  /** For requests that do not say (`--ignore-eos`). */
+  readonly ignoreEos: boolean;
   /** Prompt + completion, tokens. */
   readonly maxModelLen: number;
   /** Events of a step; called in order, delivered by the caller when it likes … */
@@ -126,7 +128,11 @@ export class Engine {
     if (scheduler.find(requestId) !== undefined) {
       return refuse('invalid_request', `request ${requestId} is already here`);
     }
-    const sequence = createSequence(command, { kind, awaitsImport, nowMs: clock.nowMs() });
+    const ignoreEos = sampling.ignoreEos ?? this.#parts.ignoreEos;
+    const sequence = createSequence(
+      { requestId, promptIds, sampling: { ...sampling, ignoreEos } },
+      { kind, awaitsImport, nowMs: clock.nowMs() },
+    );
     if (!scheduler.add(sequence)) refuse('overloaded', 'this worker already has all it may queue');
   }
 
@@ -169,7 +175,7 @@ export class Engine {
       this.#timings.set(requestId, {
         kvPath: 'shm',
         kvBytes,
-        transferMs: clock.nowMs() - startMs,
+        transferMs: ticket.exportMs + clock.nowMs() - startMs,
       });
       emit({ type: 'imported', requestId, refusal: null });
     } catch (thrown) {

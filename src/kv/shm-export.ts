@@ -13,7 +13,12 @@ import type { KvPool } from './pool.ts';
 import { prefixHashes } from './prefix.ts';
 import type { KvExport } from './transfer.ts';
 
-type Staging = { readonly hashes: readonly string[]; readonly blocks: BlockRef[]; full: boolean };
+type Staging = {
+  readonly hashes: readonly string[];
+  readonly blocks: BlockRef[];
+  full: boolean;
+  exportMs: number;
+};
 
 export class ShmExport implements KvExport {
   readonly leases: LeaseTable;
@@ -46,9 +51,19 @@ export class ShmExport implements KvExport {
     slot: number;
     computed: number;
   }): void {
+    const { requestId, ids } = request;
+    const startMs = this.#clock.nowMs();
+    const staging = this.#stagings.get(requestId) ?? this.#begin(requestId, ids);
+    this.#stageUpTo(staging, request);
+    staging.exportMs += this.#clock.nowMs() - startMs;
+  }
+
+  #stageUpTo(
+    staging: Staging,
+    request: { requestId: string; ids: readonly number[]; slot: number; computed: number },
+  ): void {
     const { requestId, ids, slot, computed } = request;
     const { blockTokens } = this.#pool.geometry;
-    const staging = this.#stagings.get(requestId) ?? this.#begin(requestId, ids);
     while (!staging.full) {
       const first = staging.blocks.length * blockTokens;
       const count = Math.min(blockTokens, ids.length - first);
@@ -73,6 +88,7 @@ export class ShmExport implements KvExport {
       geometry: this.#pool.geometry,
       tokens: staging.blocks.reduce((sum, block) => sum + block.count, 0),
       blocks: staging.blocks,
+      exportMs: staging.exportMs,
     };
   }
 
@@ -93,7 +109,7 @@ export class ShmExport implements KvExport {
       dtype: this.#dtype,
       blockTokens: this.#pool.geometry.blockTokens,
     });
-    const staging: Staging = { hashes, blocks: [], full: false };
+    const staging: Staging = { hashes, blocks: [], full: false, exportMs: 0 };
     this.#stagings.set(requestId, staging);
     return staging;
   }

@@ -104,6 +104,11 @@ class Client implements PlaneClient {
     return `no generate or baseline worker${of} is ready (${found}); start one with the same --request-plane-uri and --namespace`;
   }
 
+  onChange(handler: () => void): void {
+    this.#registry.onChange(handler);
+    this.#options.bus.onTrouble(handler);
+  }
+
   textAssets(model: ServedModel) {
     return this.#assets.get(model);
   }

@@ -22,6 +22,7 @@ import type { Bus } from './bus.ts';
 import { encode } from './codec.ts';
 import { type Job, no, Pending, yes } from './job.ts';
 import { LostStreams } from './lost-streams.ts';
+import { oneLine } from './remote-fault.ts';
 
 export type WorkerJobsPorts = {
   readonly bus: Bus;
@@ -221,6 +222,7 @@ export class WorkerJobs {
       requestId,
       worker: workerId,
       ...part,
+      ...(part.fault === undefined ? {} : { fault: bounded(part.fault) }),
     };
     try {
       bus.publish(stream, encode(chunk));
@@ -231,6 +233,11 @@ export class WorkerJobs {
       return false;
     }
   }
+}
+
+/** A message of any length would make the chunk unreadable for the gateway. */
+function bounded({ code, message }: NonNullable<TokensMessage['fault']>) {
+  return { code, message: oneLine(message) };
 }
 
 function duplicate(requestId: string): Ack {

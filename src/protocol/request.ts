@@ -19,7 +19,8 @@ export const samplingSchema = v.object({
   maxTokens: v.pipe(count, v.minValue(1)),
   /** Until so many are out, no end-of-sequence token can be chosen. */
   minTokens: count,
-  ignoreEos: v.boolean(),
+  /** Null: as the worker was told by `--ignore-eos`. */
+  ignoreEos: v.nullable(v.boolean()),
 });
 export type Sampling = v.InferOutput<typeof samplingSchema>;
 
@@ -90,6 +91,8 @@ export type Cluster = {
   /** Sends the request to workers and resolves once the first token is there; throws a Fault else. */
   generate(request: GenerateRequest, options: { signal: AbortSignal }): Promise<Generation>;
   models(): readonly ServedModel[];
+  /** Calls back when `models` or `unready` may have changed. */
+  onChange(handler: () => void): void;
   /** Null when a request could be served now, else the reason in one line. */
   unready(): string | null;
   /** The text files of a model: fetched from a worker that announces it, kept by digest. */

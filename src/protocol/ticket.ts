@@ -46,5 +46,7 @@ export const ticketSchema = v.object({
   /** Tokens covered, equal to the sum of the blocks' counts. */
   tokens: countSchema,
   blocks: v.array(blockRefSchema),
+  /** What the export took the context worker. */
+  exportMs: v.pipe(v.number(), v.minValue(0)),
 });
 export type Ticket = v.InferOutput<typeof ticketSchema>;

@@ -63,6 +63,7 @@ function withText(client: PlaneClient, text: TextAssets): Cluster {
     generate: (request, options) => client.generate(request, options),
     models: () => client.models(),
     unready: () => client.unready(),
+    onChange: (handler) => client.onChange(handler),
     textAssets: async () => text,
   };
 }

@@ -27,6 +27,7 @@ export type EngineOptions = {
   readonly geometry: Geometry;
   readonly vocabSize: number;
   readonly eosIds: readonly number[];
+  readonly ignoreEos: boolean;
   readonly maxModelLen: number;
   readonly slots: number;
   readonly threads: number;
@@ -107,6 +108,7 @@ function start(options: EngineOptions): Running {
     kvImport,
     clock,
     eosIds: options.eosIds,
+    ignoreEos: options.ignoreEos,
     maxModelLen: options.maxModelLen,
     emit: (event) => outbox.put(event),
     flush: () => outbox.flush(),

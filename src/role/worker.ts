@@ -122,6 +122,7 @@ async function engineOptions(
     geometry,
     vocabSize: model.config.vocabSize,
     eosIds: model.config.eosIds,
+    ignoreEos: config.ignoreEos,
     ...sizing,
     threads: config.threadCount ?? availableParallelism(),
     queueCountMax: config.requestCountMax,

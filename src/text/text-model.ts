@@ -36,6 +36,17 @@ export class TextModel {
     return this.tokenizer.encode(text, { addSpecialTokens: false });
   }
 
+  /** Runs everything once: the first run of code is several times slower than the next. */
+  warmUp(): void {
+    const messages = [{ role: 'user', content: 'What is the capital of France?' }];
+    for (let i = 0; i < 3; i++) {
+      const text = this.#template?.render({ messages, tools: null, addGenerationPrompt: true });
+      const ids = this.tokenizer.encode(text ?? 'warm', { addSpecialTokens: false });
+      const detokenizer = this.detokenizer();
+      for (const id of ids) detokenizer.push(id);
+    }
+  }
+
   detokenizer(): Detokenizer {
     return new Detokenizer(this.tokenizer);
   }
@@ -61,6 +72,11 @@ export class TextModelCache {
   constructor(load: (model: ServedModel) => Promise<TextAssets>, countMax = 8) {
     this.#load = load;
     this.#countMax = countMax;
+  }
+
+  /** Whether it is here or on its way. */
+  has(model: ServedModel): boolean {
+    return this.#models.has(model.textDigest);
   }
 
   get(model: ServedModel): Promise<TextModel> {

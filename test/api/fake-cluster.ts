@@ -73,6 +73,10 @@ export class FakeCluster implements Cluster {
     }
   }
 
+  onChange(): void {
+    // what this cluster serves changes by assignment; nobody needs to be told
+  }
+
   models(): readonly ServedModel[] {
     return this.served;
   }

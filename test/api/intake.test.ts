@@ -38,7 +38,7 @@ describe('readChatRequest', () => {
       temperature: 1,
       topP: 1,
       seed: seededChance(1).u32(),
-      ignoreEos: false,
+      ignoreEos: null,
     });
   });
 

@@ -104,6 +104,7 @@ describe('waiting for workers', () => {
 
   test('text files that do not come are bounded too, and asked for again', async () => {
     await using world = openWorld(undefined, { queueTimeoutMs: 20 });
+    world.cluster.served = [{ ...llama, textDigest: 'not fetched at the start' }];
     world.cluster.assets = () => Promise.reject(new Fault('plane', 'no reply'));
     expect((await world.chat()).status).toBe(503);
     world.cluster.assets = async () => tinyAssets();

@@ -47,6 +47,7 @@ export class FakeExport implements KvExport {
       geometry,
       tokens: rows.length,
       blocks: [],
+      exportMs: 0,
     };
   }
 

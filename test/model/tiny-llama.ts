@@ -88,7 +88,11 @@ export function safetensors(tensors: TinyTensors): Uint8Array {
 }
 
 /** Logits [vocab] after the last of `ids`, computed from scratch. */
-export function naiveLogits(config: ModelConfig, tensors: TinyTensors, ids: readonly number[]): number[] {
+export function naiveLogits(
+  config: ModelConfig,
+  tensors: TinyTensors,
+  ids: readonly number[],
+): number[] {
   const get = (name: string): Float32Array => tensors.get(name)?.values ?? new Float32Array();
   let states = ids.map((id) => [
     ...get('model.embed_tokens.weight').subarray(id * config.hidden, (id + 1) * config.hidden),
@@ -97,7 +101,9 @@ export function naiveLogits(config: ModelConfig, tensors: TinyTensors, ids: read
     const layer = `model.layers.${i}`;
     const normed = states.map((x) => norm(x, get(`${layer}.input_layernorm.weight`), config));
     const mixed = attend(config, normed, (part) => get(`${layer}.self_attn.${part}_proj.weight`));
-    states = states.map((x, t) => plus(x, times(get(`${layer}.self_attn.o_proj.weight`), mixed[t] ?? [])));
+    states = states.map((x, t) =>
+      plus(x, times(get(`${layer}.self_attn.o_proj.weight`), mixed[t] ?? [])),
+    );
     states = states.map((x) => {
       const y = norm(x, get(`${layer}.post_attention_layernorm.weight`), config);
       const gate = times(get(`${layer}.mlp.gate_proj.weight`), y);

@@ -49,7 +49,7 @@ describe('before the first token', () => {
     await settle();
     await cluster.worker('g2', 'generate', [7]);
     const requestId = g1.engine.lastId();
-    const fault = { code: 'engine', message: 'Run failed' };
+    const fault = { code: 'engine', message: `Run failed\n${'x'.repeat(9999)}` };
     g1.engine.emit({ type: 'tokens', requestId, first: 0, ids: [], finish: null, fault });
     expect(await read(await asked)).toBe('7 stop');
     expect(g1.engine.types).toEqual(['generate']);

@@ -15,6 +15,7 @@ export const ticket: Ticket = {
   geometry: card().geometry,
   tokens: 3,
   blocks: [],
+  exportMs: 0,
 };
 
 export class FakeEngine implements EnginePort {

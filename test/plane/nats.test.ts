@@ -58,10 +58,9 @@ describe('NATS', () => {
     const nodes = [worker(one, 'c', 'context', [7, 8, 9]), worker(two, 'g', 'generate', [7, 8, 9])];
     for (const node of nodes) node.setState('ready');
     await Promise.all([gateway, one, two].map((bus) => connected(bus)));
-    await Promise.all([gateway, one, two].map((bus) => bus.flush()));
+    // `who` has left, has come to the workers, their answers have left, and have come here.
+    for (const bus of [gateway, one, two, one, two, gateway]) await bus.flush();
     const signal = AbortSignal.timeout(10_000);
-    // One round trip: the second worker may still be unknown, so a first request may go local.
-    await client.generate(request({ requestId: 'warm' }), { signal }).then(read);
     const generation = await client.generate(request(), { signal });
     expect(await read(generation)).toBe('7 8 9 stop');
     expect(generation.timing()).toMatchObject({ route: 'disaggregated', kvPath: 'shm' });

@@ -82,6 +82,16 @@ describe('a request that goes well', () => {
     expect(Math.abs(count(g1) - count(g2))).toBeLessThan(20);
   });
 
+  test('what has ended no longer counts as load', async () => {
+    const cluster = new Cluster();
+    const old = await cluster.worker('b1', 'baseline', [5]);
+    const ask = (requestId: string) => cluster.ask(undefined, { requestId }).then(read);
+    for (let index = 0; index < 4; index++) await ask(`before${index}`);
+    await cluster.worker('b2', 'baseline', [5]);
+    for (let index = 0; index < 4; index++) await ask(`after${index}`);
+    expect(old.engine.commands.length).toBe(6);
+  });
+
   test('a long request id still makes a valid one on the plane', async () => {
     const cluster = new Cluster();
     const b = await cluster.worker('b', 'baseline', [5]);
