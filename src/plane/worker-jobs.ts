@@ -35,6 +35,9 @@ export type WorkerJobsPorts = {
   readonly onIdle: () => void;
 };
 
+/** The message did not get through as it was: a ticket of another release, too large, or no plane. */
+const unread: ReadonlySet<string> = new Set(['plane', 'too_large']);
+
 type TokensEvent = Extract<EngineEvent, { type: 'tokens' }>;
 type PrefilledEvent = Extract<EngineEvent, { type: 'prefilled' }>;
 
@@ -178,39 +181,47 @@ export class WorkerJobs {
     else if (!sent) this.abort(job.requestId);
   }
 
-  /** Sends the ticket, at most once, and ends the lease whatever the answer. */
+  /** Sends the ticket and ends the lease, whatever the answer. */
   async #handOver(job: Job, { firstToken, ticket }: PrefilledEvent): Promise<void> {
-    const { bus, subjects, engine, log } = this.#ports;
-    const { requestId, generateWorker } = job;
-    if (generateWorker === null) throw new Fault('internal', `${requestId} was not a prefill`);
-    const message: HandoverMessage = {
+    const { engine, log } = this.#ports;
+    const { requestId, generateWorker: worker } = job;
+    if (worker === null) throw new Fault('internal', `${requestId} was not a prefill`);
+    const message = {
       v: protocolVersion,
       type: 'handover',
       requestId,
       firstToken,
       ticket,
-    };
-    const signal = job.over.signal;
-    const timeoutMs = limit.leaseMs;
-    const op = 'handover';
-    let refusal: Fault | null;
-    try {
-      const worker = generateWorker;
-      refusal = await askWorker({ bus, subjects, worker, op, message, signal, timeoutMs });
-    } catch (error) {
-      refusal = toFault(error);
-    }
+    } as const;
+    let refusal = await this.#ask(job, worker, message);
     engine.submit({ type: 'release', requestId });
+    if (refusal !== null && unread.has(refusal.code) && ticket !== null) {
+      log.warn('Ticket not understood', { request: requestId, worker, why: refusal.message });
+      refusal = await this.#ask(job, worker, { ...message, ticket: null });
+    }
     if (refusal !== null && refusal.code !== 'cancelled') {
       const { code, message: why } = refusal;
-      log.warn('Hand-over failed', { request: requestId, worker: generateWorker, code, why });
-      // Nobody will go on from token 1 where nobody has the reservation: tell the gateway now.
-      if (code === 'no_worker' || code === 'not_found') {
-        const fault = { code: 'no_worker', message: `worker ${generateWorker}: ${why}` };
+      log.warn('Hand-over failed', { request: requestId, worker, code, why });
+      // Nobody will go on from token 1: tell the gateway now. After any other refusal (a mismatch, a
+      // lost lease) the generate worker prefills by itself.
+      if (unread.has(code) || code === 'no_worker' || code === 'not_found') {
+        const fault = { code: 'no_worker', message: `worker ${worker}: ${why}` };
         this.#publish(job, { first: job.nextIndex, ids: [], finish: null, fault });
       }
     }
     this.#close(job, yes);
+  }
+
+  async #ask(job: Job, worker: string, message: HandoverMessage): Promise<Fault | null> {
+    const { bus, subjects } = this.#ports;
+    const signal = job.over.signal;
+    const timeoutMs = limit.leaseMs;
+    try {
+      const op = 'handover';
+      return await askWorker({ bus, subjects, worker, op, message, signal, timeoutMs });
+    } catch (error) {
+      return toFault(error);
+    }
   }
 
   #publish(job: Job, part: Pick<TokensMessage, 'first' | 'ids' | 'finish' | 'fault' | 'timing'>) {

@@ -47,7 +47,7 @@ export class FakeExport implements KvExport {
       geometry,
       tokens: rows.length,
       blocks: [],
-      exportMs: 0,
+      exportMs: 2,
     };
   }
 

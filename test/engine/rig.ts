@@ -37,6 +37,7 @@ export class Rig {
       slots?: number;
       chunkTokens?: number;
       queueCountMax?: number;
+      ignoreEos?: boolean;
       kvExport?: (runner: FakeRunner) => KvExport;
       kvImport?: (runner: FakeRunner) => KvImport;
     } = {},

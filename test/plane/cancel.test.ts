@@ -130,6 +130,19 @@ describe('hand-over', () => {
     expect(c.node.jobCount()).toBe(0);
   });
 
+  test('a ticket that cannot be read: the generate worker is asked to prefill', async () => {
+    const { c, g, asked } = await pair();
+    g.engine.answer = [7, 8];
+    await settle();
+    c.engine.tokens('req-1', 0, [7]);
+    const strange = { ...ticket, arena: 'not ours' };
+    c.engine.emit({ type: 'prefilled', requestId: 'req-1', firstToken: 7, ticket: strange });
+    expect(await read(await asked)).toBe('7 8 stop');
+    expect(g.engine.commands.at(-1)).toMatchObject({ type: 'import', ticket: null });
+    await settle();
+    expect(c.engine.types).toEqual(['prefill', 'release']);
+  });
+
   test('the generate worker is gone: the gateway is told at once', async () => {
     const { c, g, asked } = await pair();
     await settle();
