@@ -53,7 +53,7 @@ export class Rig {
       kvImport: kvImport?.(this.runner) ?? null,
       clock: this.clock,
       eosIds,
-      ignoreEos: false,
+      ignoreEos: options.ignoreEos ?? false,
       maxModelLen,
       emit: (event) => this.events.push(event),
       flush: () => this.flushes.push(this.events.length),
