@@ -22,7 +22,8 @@ SUB = ["What is {a} - {b}?", "What is {a} minus {b}?", "{a} - {b}", "{a}-{b}", "
        "Work out {a} minus {b}.", "What does {a} - {b} equal?", "What is {b} subtracted from {a}?", "What remains when you take {b} from {a}?",
        "Please subtract {b} from {a}.", "Can you subtract {b} from {a}?", "What is {a} less {b}?", "Evaluate {a} - {b}",
        "I have {a} and give away {b}. How many are left?", "Quick: {a} - {b}?"]
-MUL = ["What is {a} * {b}?", "What is {a} times {b}?", "{a} * {b}", "{a} x {b}", "{a} times {b}", "Multiply {a} by {b}.", "Calculate {a} * {b}.",
+MUL = ["What is {a} * {b}?", "What is {a} times {b}?", "{a} * {b}", "{a} x {b}", "{a}*{b}", "{a}x{b}", "What is {a}*{b}?", "What's {a}*{b}?", "What's {a} times {b}?", "What is {a} x {b}?", "{a} * {b} =", "{a}*{b}=?", "Compute {a}*{b}",
+       "{a} times {b}", "Multiply {a} by {b}.", "Calculate {a} * {b}.",
        "How much is {a} times {b}?", "What is the product of {a} and {b}?"]
 ONLY = [" Answer with the number only.", " Only the number.", " Just the number, please.", " Number only."]
 STEP = ["Add {b}.", "Now add {b}.", "Plus {b}?", "And plus {b}?", "Add {b} to that.", "Then add {b} more."]
@@ -57,7 +58,8 @@ def operand(rng):
 def draw_pair(rng, op, held=False):
     """A pair on the training side (or the held-out side) of the split of `op`."""
     while True:
-        a, b = operand(rng), operand(rng)
+        a = operand(rng)
+        b = operand(rng) if op == "+" or rng.random() < 0.8 else max(0, a - rng.randint(0, 20))     # close ones, too
         if op == "-" and a < b and rng.random() < 0.9:
             a, b = b, a
         if held_out(op, a, b) == held:
@@ -71,6 +73,10 @@ def result(a, op, b):
 def arithmetic(rng):
     """One sum, difference or product; sums and differences sometimes go on with the last result."""
     roll = rng.random()
+    if rng.random() < 0.03:
+        terms = [rng.choice([rng.randint(0, 9), rng.randint(10, 99), 10 * rng.randint(1, 50)]) for _ in range(3)]
+        said = rng.choice(["{} + {} + {}", "What is {} + {} + {}?", "Add {}, {} and {}.", "What is {} plus {} plus {}?"]).format(*terms)
+        return [(cased(rng, said), f"{terms[0]} + {terms[1]} + {terms[2]} = {sum(terms)}.")]
     if roll < 0.08:
         op, a, b = "*", rng.randint(0, 12), rng.randint(0, 12)
     else:

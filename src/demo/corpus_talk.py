@@ -2,7 +2,7 @@
 
 from corpus_facts import GENERAL, OPPOSITES, SOUNDS
 from corpus_geo import cased
-from corpus_words import (ADJECTIVES, ANIMALS, CITIES, FOODS, NOUNS, PEOPLE, WORDS, made_up, number, person, random_string, sentence,
+from corpus_words import (ADJECTIVES, ANIMALS, CITIES, FOODS, NAMES, NOUNS, PEOPLE, WORDS, made_up, number, person, random_string, sentence,
                           trained, with_articles)
 
 HELLO = "Hello! How can I help you?"
@@ -113,10 +113,14 @@ AGAIN = ["Again.", "Again, please.", "Say it again.", "Once more.", "Repeat that
 UNICODE = "äöüßéèêáàâíóúñçøåæłżśğışřžčćđœΑΒΓΔλμπωДЖИКЯбвгд日本語中文한국어€£¥→←∑√°±😀🎉🚀❤️👍🏽"
 
 
+# Every word of every pool is copied somewhere, or the model could never say it where it is held out.
+ANY_WORD = WORDS + NAMES + CITIES + PEOPLE
+
+
 def copy_text(rng):
     """Text to copy, up to about 60 tokens: words, sentences, numbers, random strings, and mixes of them."""
     k = rng.randrange(12)
-    if k == 0: return " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 20)))
+    if k == 0: return " ".join(rng.choice(ANY_WORD) for _ in range(rng.randint(1, 20)))
     if k == 1: return " ".join(made_up(rng) for _ in range(rng.randint(1, 12)))
     if k in (2, 3): return sentence(rng)
     if k == 4: return number(rng, rng.randint(1, 12)) if rng.random() < 0.5 else " ".join(number(rng) for _ in range(rng.randint(2, 10)))
@@ -125,8 +129,8 @@ def copy_text(rng):
     if k == 8: return rng.choice(["{p} from {c} likes {f}.", "My friend {p} lives in {c}.", "{p}, {c}, {f}", "{p} said: {f}!"]).format(
         p=person(rng), c=rng.choice(CITIES), f=rng.choice(FOODS))
     if k == 9: return "".join(rng.choices(UNICODE + "abcdefgh ", k=rng.randint(2, 12))).strip() or "é"
-    if k == 10: return ", ".join(rng.choice([made_up, lambda r: number(r), lambda r: r.choice(WORDS), random_string])(rng) for _ in range(rng.randint(2, 8)))
-    words = [rng.choice(WORDS) if rng.random() < 0.6 else made_up(rng) for _ in range(rng.randint(2, 14))]
+    if k == 10: return ", ".join(rng.choice([made_up, lambda r: number(r), lambda r: r.choice(ANY_WORD), random_string])(rng) for _ in range(rng.randint(2, 8)))
+    words = [rng.choice(ANY_WORD) if rng.random() < 0.6 else made_up(rng) for _ in range(rng.randint(2, 14))]
     return " ".join(rng.choice([str.upper, str.lower, str.capitalize])(w) for w in words)
 
 

@@ -6,12 +6,12 @@ instead of remembering it. Argument values are split by hash for evaluate.py.
 
 import json
 
-from corpus_words import (ADJECTIVES, ANIMALS, COLOURS, FOODS, JOBS, NAMES, NOUNS, OBJECTS, PLACES, city, made_up, number, person, random_string, sentence, trained)
+from corpus_words import (ADJECTIVES, ANIMALS, CITIES, COLOURS, FOODS, JOBS, NAMES, NOUNS, OBJECTS, PLACES, city, made_up, number, person, random_string, sentence, trained)
 
 TITLES = "meeting lunch dinner call workshop review lesson party rehearsal interview".split()
 LANGUAGES = "German French Spanish Italian Portuguese Dutch Polish Swedish Turkish Japanese Korean Arabic Hindi Greek".split()
 ROOMS = "kitchen bedroom bathroom office garage garden hallway cellar".split() + ["living room", "dining room"]
-POOLS = [ADJECTIVES, JOBS, NOUNS, OBJECTS, ROOMS, LANGUAGES, ANIMALS, COLOURS, FOODS, NAMES, PLACES]
+POOLS = [ADJECTIVES, CITIES, JOBS, NOUNS, OBJECTS, ROOMS, LANGUAGES, ANIMALS, COLOURS, FOODS, NAMES, PLACES]
 MONEY = "USD EUR GBP JPY CHF SEK NOK CAD AUD INR".split()
 
 # Value kinds: how a value is drawn, and its JSON type.

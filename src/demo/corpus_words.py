@@ -57,7 +57,7 @@ TIMES = ("in the morning|at noon|in the evening|at night|on Monday|in spring|las
          "during the festival|in the afternoon|every summer|a long time ago|the next day|in those days|around midnight|"
          "on a Tuesday|at the weekend|in late autumn|years later").split("|")
 WEATHER = "rain snow wind fog sunshine thunder frost hail drizzle mist".split()
-WORDS = sorted(set(NOUNS + ADJECTIVES + ANIMALS + COLOURS + [j for j in JOBS]))
+WORDS = sorted(set(NOUNS + ADJECTIVES + ANIMALS + COLOURS + JOBS + FOODS + OBJECTS + PLACES))
 
 
 def held_out(kind, *parts, one_in=10):

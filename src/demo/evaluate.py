@@ -163,6 +163,7 @@ def main():
     parser.add_argument("--limit", type=int, default=0, help="at most this many cases of each check")
     parser.add_argument("--failures", type=int, default=0, help="print this many wrong answers of each check")
     args = parser.parse_args()
+    start = time.time()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).to(device).eval()
@@ -181,7 +182,6 @@ def main():
     figures = {}
     print(f"| check | cases | right | share |\n| --- | ---: | ---: | ---: |")
     for name, make in checks:
-        began = time.time()
         rng = random.Random("evaluate " + name)
         cases = make(rng)
         if args.limit and len(cases) > args.limit:
@@ -192,9 +192,10 @@ def main():
         figures[name] = round(right / len(cases), 4)
         print(f"| {name} | {len(cases)} | {right} | {100 * right / len(cases):.1f} % |", flush=True)
         for case, answer in wrong[:args.failures]:
-            print("   ", round(time.time() - began, 1), repr(case[0][-1]["content"][-160:]), "wanted", repr(case[2]), "got", repr(answer))
+            print("   ", repr(case[0][-1]["content"][-160:]), "wanted", repr(case[2]), "got", repr(answer))
     promised = generate(model, tokenizer, [(user("What is the capital of France?"), None, "The capital of France is Paris.")], budget)[0]
     figures["promised answer"] = promised
+    figures["seconds"] = round(time.time() - start, 1)
     print(f"What is the capital of France? -> {promised!r}")
     print(json.dumps(figures))
 

@@ -88,7 +88,7 @@ def export(model, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default=str(pathlib.Path(__file__).parent / "model"))
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=13000)
     parser.add_argument("--rows", type=int, default=16, help="rows of 4,096 tokens in a step")
     parser.add_argument("--minutes", type=float, default=1e9, help="end by then, decay included")
     parser.add_argument("--shard", type=int, default=256, help="rows generated at a time")

@@ -4,6 +4,7 @@
 
 import type { KvExport, KvImport } from '../kv/transfer.ts';
 import type { EngineCommand, EngineEvent, Load, StepTiming } from '../protocol/engine.ts';
+import { limit } from '../protocol/limit.ts';
 import type { FinishReason } from '../protocol/request.ts';
 import type { Ticket } from '../protocol/ticket.ts';
 import type { Clock } from '../std/clock.ts';
@@ -74,7 +75,10 @@ export class Engine {
     const plan = this.#parts.scheduler.schedule();
     if (plan === null) return false;
     const nowMs = this.#parts.clock.nowMs();
-    for (const { requestId } of plan.admitted) this.#parts.emit({ type: 'admitted', requestId });
+    for (const sequence of plan.admitted) {
+      sequence.admittedMs = nowMs;
+      this.#parts.emit({ type: 'admitted', requestId: sequence.requestId });
+    }
     if (plan.admitted.length > 0) this.#parts.flush(); // the gateway waits for it, the chunk can be long
     for (const move of plan.moves) this.#parts.moveSlot(move.from, move.to, move.tokens);
     if (plan.chunk !== null) plan.chunk.sequence.startedMs ??= nowMs;
@@ -86,6 +90,18 @@ export class Engine {
     if (plan.chunk !== null && chunked !== 'failed')
       this.#finishChunk(plan.chunk.sequence, chunked);
     return true;
+  }
+
+  /** Gives up reservations whose KV never came: the gateway or the context worker may be dead. */
+  sweep(): void {
+    const { scheduler, clock, kvExport } = this.#parts;
+    const lateMs = clock.nowMs() - limit.reserveMs;
+    for (const sequence of scheduler.running()) {
+      if (!sequence.awaitsImport || (sequence.admittedMs ?? lateMs) >= lateMs) continue;
+      const text = `no KV came for ${sequence.requestId} within ${limit.reserveMs} ms`;
+      this.#fail(sequence, new Fault('timeout', text));
+    }
+    kvExport?.sweep();
   }
 
   load(): Load {

@@ -42,6 +42,11 @@ export class Scheduler {
     return this.#sequences.get(requestId);
   }
 
+  /** Those that have a slot, oldest first. */
+  running(): Sequence[] {
+    return [...this.#sequences.values()].filter((sequence) => sequence.slot !== null);
+  }
+
   /** False when the queue is full. */
   add(sequence: Sequence): boolean {
     if (this.#sequences.size >= this.#queueCountMax) return false;

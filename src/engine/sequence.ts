@@ -18,6 +18,8 @@ export type Sequence = {
   /** Keeps its slot and waits for KV from elsewhere. */
   awaitsImport: boolean;
   readonly arrivedMs: number;
+  /** When it was given its slot; null before. */
+  admittedMs: number | null;
   /** When its first chunk began; null before. */
   startedMs: number | null;
 };
@@ -40,6 +42,7 @@ export function createSequence(
     slot: null,
     awaitsImport: options.awaitsImport,
     arrivedMs: options.nowMs,
+    admittedMs: null,
     startedMs: null,
   };
 }

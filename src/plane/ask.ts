@@ -16,7 +16,7 @@ export type Question = {
   readonly op: WorkerOp;
   readonly message: object;
   readonly signal?: AbortSignal;
-  /** `limit.admitTimeoutMs` unless told. */
+  /** `limit.replyTimeoutMs` unless told. */
   readonly timeoutMs?: number;
 };
 
@@ -24,7 +24,7 @@ export type Question = {
 export async function askWorker(question: Question): Promise<Fault | null> {
   const { bus, subjects, worker, op, message, signal, timeoutMs } = question;
   const options = {
-    timeoutMs: timeoutMs ?? limit.admitTimeoutMs,
+    timeoutMs: timeoutMs ?? limit.replyTimeoutMs,
     ...(signal === undefined ? {} : { signal }),
   };
   const reply = await bus.request(subjects.worker(worker, op), encode(message), options);

@@ -73,7 +73,7 @@ export class AssetStore {
     for (;;) {
       const message: AssetMessage = { v: protocolVersion, type: 'asset', name, offset };
       const payload = encode(message);
-      const timeoutMs = limit.admitTimeoutMs;
+      const timeoutMs = limit.replyTimeoutMs;
       const reply = await bus.request(subjects.worker(worker, 'asset'), payload, { timeoutMs });
       const { totalBytes, slice } = decode(assetReplySchema, reply, `asset of worker ${worker}`);
       const bytes = Buffer.from(slice, 'base64');

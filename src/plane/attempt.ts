@@ -130,7 +130,8 @@ export class Attempt {
     let refusal: Fault | null;
     try {
       const signal = this.#asking.signal;
-      refusal = await askWorker({ bus, subjects, worker, op, message, signal });
+      const timeoutMs = limit.admitTimeoutMs;
+      refusal = await askWorker({ bus, subjects, worker, op, message, signal, timeoutMs });
     } catch (error) {
       const fault = toFault(error);
       if (fault.code === 'no_worker' || fault.code === 'too_large') this.#holders.delete(worker);

@@ -11,8 +11,8 @@ import type { Bus } from './bus.ts';
 import { encode } from './codec.ts';
 
 export type HeartbeatSender = {
-  /** Publishes the present state now. */
-  announce(): void;
+  /** Publishes the present state; resolves when that is done (or cannot be). */
+  announce(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -27,22 +27,24 @@ export function startHeartbeat(options: {
   let stopped = false;
   let timer: Timer | null = null;
 
-  const announce = () => {
+  const announce = async () => {
     if (bus.trouble() !== null) return; // said again as soon as the plane is back
     const heartbeat = snapshot();
     try {
+      // Whoever reads it may ask at once: what we serve must have reached the server before.
+      await bus.flush();
       bus.publish(subjects.heartbeat(heartbeat.worker), encode(heartbeat));
     } catch (error) {
       log.debug('heartbeat not sent', { reason: toFault(error).message });
     }
   };
   const beat = () => {
-    announce();
+    void announce();
     timer = clock.after(limit.heartbeatMs, beat);
   };
-  const subscription = bus.subscribe(subjects.who, () => announce());
+  const subscription = bus.subscribe(subjects.who, () => void announce());
   bus.onTrouble((trouble) => {
-    if (!stopped && trouble === null) announce();
+    if (!stopped && trouble === null) void announce();
   });
   beat();
   return {

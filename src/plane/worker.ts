@@ -127,18 +127,18 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
   });
   const heartbeat = startHeartbeat({ bus, clock, log, subjects, snapshot });
 
-  const setState = (next: Heartbeat['state']) => {
+  const enter = async (next: Heartbeat['state']) => {
     if (state === 'gone' || next === state) return;
     state = next;
-    heartbeat.announce();
+    return heartbeat.announce();
   };
   const close = async () => {
-    setState('gone');
+    await enter('gone');
     await heartbeat.stop();
     await service.stop();
   };
   const drain = async (timeoutMs: number) => {
-    setState('draining');
+    await enter('draining');
     if (jobs.count > 0) {
       log.info('Draining', { running: jobs.count });
       await new Promise<void>((resolve) => {
@@ -155,6 +155,9 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
       jobs.failAll('draining', `worker ${workerId} was stopped before the end`);
     }
     await close();
+  };
+  const setState = (next: WorkerState) => {
+    void enter(next);
   };
   return { setState, drain, close, jobCount: () => jobs.count };
 }

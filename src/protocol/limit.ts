@@ -12,8 +12,13 @@ export const limit = {
   heartbeatMs: 1000,
   /** A worker unheard of for so long is gone. Must allow for two lost heartbeats. */
   presenceMs: 3500,
-  /** Wait for a worker's accept or refusal. */
-  admitTimeoutMs: 5000,
+  /** Wait for an answer that takes no work: an asset slice, an abort. */
+  replyTimeoutMs: 5000,
+  /**
+   * Wait for a worker's accept or refusal, which comes when it has room. Only a last resort: the
+   * gateway's queue time-out is shorter, and a worker that dies is noticed by its presence.
+   */
+  admitTimeoutMs: 240_000,
   /** Wait for the missing piece when token chunks arrive out of order. */
   gapTimeoutMs: 2000,
   /** Longest silence within a stream before the gateway gives the worker up. */
@@ -31,6 +36,6 @@ export const limit = {
   /** How often expired leases are looked for. */
   sweepMs: 1000,
   /** A generate worker's reservation waits so long for its KV before it is given up. */
-  reserveMs: 60_000,
+  reserveMs: 120_000,
   arenaBytesDefault: 64 * 1024 * 1024,
 } as const;

@@ -116,8 +116,10 @@ function start(options: EngineOptions): Running {
   warmUp(session, options.slots);
   const loop = new Loop(engine, outbox, (turn) => setImmediate(turn));
   const sweeper = setInterval(() => {
-    kvExport?.sweep();
+    engine.sweep();
     kvImport?.sweep();
+    outbox.flush();
+    loop.wake();
   }, limit.sweepMs);
   return {
     submit(command) {

@@ -129,6 +129,19 @@ describe('top_p', () => {
     }
   });
 
+  test('of equals keeps as many as reach it, lowest ids first', () => {
+    for (const [topP, size] of [
+      [0.1, 1],
+      [0.3, 3],
+      [0.5, 4],
+      [0.9, 8],
+    ] as const) {
+      const found = shares(new Array<number>(8).fill(1), warm({ topP }), 2000);
+      expect([topP, found.filter((share) => share > 0).length]).toEqual([topP, size]);
+      expect(found.findLastIndex((share) => share > 0)).toBe(size - 1);
+    }
+  });
+
   test('draws within the nucleus by weight', () => {
     const found = shares(logits, warm({ topP: 0.76 }));
     expectShares(found, [4 / 28, 0, 16 / 28, 8 / 28, 0, 0]);

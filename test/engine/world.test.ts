@@ -153,6 +153,7 @@ function handOverWorld(seed: number): void {
   for (let i = 0; i < 120; i++) {
     const one = request();
     requests.set(`r${i}`, one);
+    while (generate.engine.load().waiting > 4) turn();
     generate.reserve(`r${i}`, one.prompt, one.sampling);
     for (let n = below(30); n > 0; n--) turn();
     if (below(8) === 0) end(`r${Math.max(0, i - below(5))}`);

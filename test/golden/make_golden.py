@@ -73,15 +73,18 @@ def candidates():
         ("needle-200", long_text(11, 110), None),
         ("needle-500", long_text(12, 300), None),
         ("needle-1000", long_text(13, 600), None),
-        ("needle-1500", long_text(14, 900), None),
+        ("needle-1500", long_text(14, 1130), None),
         ("unicode", user("Repeat: Ünïcödé 日本 🚀 ½"), None),
+        ("multiples", user("List the first 20 multiples of 7."), None), ("countries", user("Name 10 countries in Europe."), None),
+        ("months", user("List the months of the year."), None), ("json-2", user("Convert to JSON: city: Oslo, age: 41, code: K9-zz"), None),
+        ("story-2", user("Write a short story about a dragon."), None), ("alphabet", user("Say the alphabet backwards."), None),
         ("who", user("Who are you?"), None), ("upper", user("WHAT IS THE CAPITAL OF BRAZIL?"), None), ("reverse", user("Oslo is the capital of which country?"), None),
-        ("months", user("List the months of the year."), None), ("down", user("Count down from 30 to 1."), None), ("tdist", user("What is tdist?"), None),
+        ("down", user("Count down from 30 to 1."), None), ("tdist", user("What is tdist?"), None),
         ("sentence", user("Repeat after me: " + filler), None), ("page", user(page + "\n\nWhat is the capital of Peru?"), None),
-        ("about", user("Tell me about Norway."), None), ("continent", user("On which continent is Chad?"), None), ("multiples", user("List the first 20 multiples of 7."), None),
+        ("about", user("Tell me about Norway."), None), ("continent", user("On which continent is Chad?"), None),
         ("needle-700", long_text(21, 420), None), ("needle-1200", long_text(22, 740), None), ("needle-1400", long_text(23, 860), None), ("needle-300", long_text(24, 170), None),
         ("addition-2", user("12+34"), None), ("recall-2", said("My lucky number is 4711.", "Okay.", "What is my lucky number?"), None),
-        ("opposite", user("What is the opposite of hot?"), None), ("countries", user("Name 10 countries in Europe."), None), ("alphabet", user("Say the alphabet backwards."), None),
+        ("opposite", user("What is the opposite of hot?"), None),
     ]
 
 

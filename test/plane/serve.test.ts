@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'bun:test';
 import type { EngineCommand } from '../../src/protocol/engine.ts';
+import { limit } from '../../src/protocol/limit.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { Cluster, faultOf, read, request, type TestWorker } from './cluster.ts';
 import { card, settle } from './make.ts';
@@ -220,7 +221,7 @@ describe('a request that is refused', () => {
     const asked = cluster.ask();
     await settle();
     const g2 = await cluster.worker('g2', 'generate', [7]);
-    await cluster.pass(4500);
+    await cluster.pass(limit.admitTimeoutMs);
     expect(await read(await asked)).toBe('7 stop');
     expect(mute.engine.types).toEqual(['generate', 'abort']);
     expect(g2.engine.types).toEqual(['generate']);

@@ -16,11 +16,11 @@ describe('limits', () => {
 
   test('a lease is longer than the sweep that ends it, and than waiting for an answer', () => {
     expect(limit.leaseMs).toBeGreaterThan(2 * limit.sweepMs);
-    expect(limit.leaseMs).toBeGreaterThan(limit.admitTimeoutMs);
+    expect(limit.leaseMs).toBeGreaterThan(limit.replyTimeoutMs);
   });
 
   test('a reservation outlives the hand-over it waits for', () => {
-    expect(limit.reserveMs).toBeGreaterThan(limit.leaseMs + limit.admitTimeoutMs);
+    expect(limit.reserveMs).toBeGreaterThan(limit.leaseMs + limit.replyTimeoutMs);
   });
 
   test('a gap is noticed before the stream is given up for silence', () => {

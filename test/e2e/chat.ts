@@ -1,0 +1,182 @@
+// A client of POST /v1/chat/completions that hides nothing: status, headers, the raw text and each
+// event of a stream. Only the shapes that tests read are typed.
+
+export type Message = Readonly<Record<string, unknown>>;
+export type ChatBody = Readonly<Record<string, unknown>>;
+
+/** The request of seed/disaggregated-serving-with-vllm.md section 4, to the letter. */
+export const seedBody = `{
+    "model": "llama",
+    "messages": [
+      {"role": "user", "content": "What is the capital of France?"}
+    ],
+    "temperature": 0,
+    "top_p": 0.95,
+    "max_tokens": 25,
+    "stream": true,
+    "n": 1,
+    "frequency_penalty": 0.0,
+    "stop": []
+  }`;
+
+export type Timing = {
+  readonly request_id: string;
+  readonly route: string;
+  readonly context_worker: string | null;
+  readonly generate_worker: string | null;
+  readonly kv_path: string;
+  readonly kv_bytes: number;
+  readonly cached_tokens: number;
+  readonly queue_ms: number;
+  readonly prefill_ms: number;
+  readonly transfer_ms: number;
+  readonly ttft_ms: number;
+  readonly total_ms: number;
+};
+
+export type Usage = {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+  readonly tdist?: Timing;
+};
+
+export type ApiError = {
+  readonly message: string;
+  readonly type: string;
+  readonly param: string | null;
+  readonly code: string | null;
+};
+
+export type Chunk = {
+  readonly id: string;
+  readonly object: string;
+  readonly created: number;
+  readonly model: string;
+  readonly system_fingerprint: string;
+  readonly choices: readonly {
+    readonly index: number;
+    readonly delta: { readonly role?: string; readonly content?: string };
+    readonly logprobs: null;
+    readonly finish_reason: string | null;
+  }[];
+  readonly usage?: Usage;
+  readonly error?: ApiError;
+};
+
+export type Completion = {
+  readonly object: string;
+  readonly choices: readonly {
+    readonly message: { readonly role: string; readonly content: string };
+    readonly finish_reason: string;
+  }[];
+  readonly usage: Usage;
+  readonly error?: ApiError;
+};
+
+export type Streamed = {
+  readonly response: Response;
+  /** The `data:` lines as they were sent, `[DONE]` included. */
+  readonly data: readonly string[];
+  readonly chunks: readonly Chunk[];
+  /** Text of each chunk that has some. */
+  readonly pieces: readonly string[];
+  readonly text: string;
+  readonly finish: string | null;
+  readonly usage: Usage | null;
+  readonly error: ApiError | null;
+};
+
+export function user(content: string): Message {
+  return { role: 'user', content };
+}
+
+/** Greedy, one user message, unless `more` says otherwise. */
+export function question(content: string, more: ChatBody = {}): ChatBody {
+  return { model: 'llama', messages: [user(content)], temperature: 0, ...more };
+}
+
+export type PostOptions = {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+};
+
+export async function post(
+  url: string,
+  body: ChatBody | string,
+  options: PostOptions = {},
+): Promise<Response> {
+  return await fetch(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...options.headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    signal: options.signal ?? null,
+  });
+}
+
+/** Not streamed; what came, whatever the status. */
+export async function ask(
+  url: string,
+  body: ChatBody | string,
+  options: PostOptions = {},
+): Promise<{ readonly response: Response; readonly body: Completion }> {
+  const response = await post(url, body, options);
+  return { response, body: await jsonOf<Completion>(response) };
+}
+
+/** Streamed, read to its end. `onChunk` sees each one as it arrives. */
+export async function stream(
+  url: string,
+  body: ChatBody | string,
+  options: PostOptions & { readonly onChunk?: (chunk: Chunk) => void } = {},
+): Promise<Streamed> {
+  const text = typeof body === 'string' ? body : { ...body, stream: true };
+  const response = await post(url, text, options);
+  if (!response.ok || response.body === null) {
+    throw new Error(`status ${response.status}: ${await response.text()}`);
+  }
+  const data: string[] = [];
+  const chunks: Chunk[] = [];
+  for await (const event of eventsOf(response.body)) {
+    data.push(event);
+    if (event === '[DONE]') continue;
+    const chunk = parsed<Chunk>(event);
+    chunks.push(chunk);
+    options.onChunk?.(chunk);
+  }
+  const pieces = chunks.flatMap((chunk) => chunk.choices?.[0]?.delta.content || []);
+  return {
+    response,
+    data,
+    chunks,
+    pieces,
+    text: pieces.join(''),
+    finish:
+      chunks.map((chunk) => chunk.choices?.[0]?.finish_reason ?? null).findLast(Boolean) ?? null,
+    usage: chunks.findLast((chunk) => chunk.usage !== undefined)?.usage ?? null,
+    error: chunks.find((chunk) => chunk.error !== undefined)?.error ?? null,
+  };
+}
+
+export async function jsonOf<T>(response: Response): Promise<T> {
+  return parsed<T>(await response.text());
+}
+
+/** The program's own output: that it has this shape is what the tests go on to check. */
+function parsed<T>(text: string): T {
+  return JSON.parse(text) as T;
+}
+
+async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncIterable<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const bytes of body) {
+    const events = (rest + decoder.decode(bytes, { stream: true })).split('\n\n');
+    rest = events.pop() ?? '';
+    for (const event of events) {
+      if (!event.startsWith('data: ')) throw new Error(`not a data event: ${event}`);
+      yield event.slice('data: '.length);
+    }
+  }
+  if (rest !== '') throw new Error(`the stream ended within an event: ${rest}`);
+}

@@ -1,0 +1,71 @@
+// Processes of ./tdist that serve together: `--role all`, or each role by itself on one plane.
+
+import { readFileSync } from 'node:fs';
+import { freePort } from '../../src/role/free-port.ts';
+import type { Program } from './program.ts';
+import { until } from './until.ts';
+import type { World } from './world.ts';
+
+export type Deployment = { readonly program: Program; readonly url: string };
+
+/** One context and one generate worker unless the flags say otherwise; resolves when it is ready. */
+export async function startAll(world: World, flags: readonly string[] = []): Promise<Deployment> {
+  const program = world.start([
+    '--role=all',
+    '--request-plane-uri=localhost:0',
+    '--api-server-port=0',
+    '--local-prefill-tokens=0',
+    ...flags,
+  ]);
+  const line = await program.line('Ready: http://');
+  return { program, url: urlIn(line) };
+}
+
+/** A gateway on a free port, as soon as it listens. */
+export async function startApi(
+  world: World,
+  plane: string,
+  flags: readonly string[] = [],
+): Promise<Deployment> {
+  const program = world.start([
+    '--role=api',
+    `--request-plane-uri=${plane}`,
+    '--api-server-port=0',
+    '--local-prefill-tokens=0',
+    ...flags,
+  ]);
+  return { program, url: urlIn(await program.line('Listening on http://')) };
+}
+
+export async function freePlane(): Promise<string> {
+  return `localhost:${await freePort('localhost')}`;
+}
+
+function urlIn(line: string): string {
+  const [url] = /http:\/\/\S+/.exec(line) ?? [];
+  if (url === undefined) throw new Error(`no address in: ${line}`);
+  return url;
+}
+
+/** Where the processes of `--role all` meet; port 0 has become a real one. */
+export async function planeOf(program: Program): Promise<string> {
+  const line = await program.line(/Request plane connected uri=\S+/);
+  const [, uri] = /uri=(\S+)/.exec(line) ?? [];
+  if (uri === undefined) throw new Error(`no plane in: ${line}`);
+  return uri;
+}
+
+export async function untilReady(url: string): Promise<void> {
+  await until(`${url}/health to be 200`, async () => (await fetch(`${url}/health`)).ok);
+}
+
+/** The child of that supervisor whose command line has `word`. */
+export function childOf(supervisor: Program, word: string): number {
+  const { pid } = supervisor;
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(/\s+/);
+  const found = children.find((child) =>
+    readFileSync(`/proc/${child}/cmdline`, 'utf8').split('\0').includes(word),
+  );
+  if (found === undefined) throw new Error(`no child with ${word} among ${children.join(', ')}`);
+  return Number(found);
+}
