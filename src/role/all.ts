@@ -26,6 +26,7 @@ export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
       await waitForWorkers(config, uris, signal);
       await waitUntilReady(url, signal);
       io.log.info(`Ready: ${url}`);
+      io.log.info(`Try it: ${example(url, config.worker.servedName)}`);
     },
   });
 }
@@ -58,4 +59,16 @@ async function waitForWorkers(
     await presence.stop();
     await bus.close();
   }
+}
+
+/** A request to paste into a shell. */
+function example(url: string, model: string): string {
+  const body = JSON.stringify({
+    model,
+    messages: [{ role: 'user', content: 'What is the capital of France?' }],
+    temperature: 0,
+    max_tokens: 25,
+    stream: true,
+  });
+  return `curl -N ${url}/v1/chat/completions -H 'Content-Type: application/json' -d '${body}'`;
 }

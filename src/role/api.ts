@@ -11,7 +11,7 @@ import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
 import { bindToSupervisor, isOrphan } from './parent.ts';
 import { openPlane } from './plane.ts';
-import { stopSignal } from './signals.ts';
+import { mustEnd, stopSignal } from './signals.ts';
 
 export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
   bindToSupervisor();
@@ -43,7 +43,9 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
       version: io.version,
     });
     await stop;
-    await server.stop({ limitMs: isOrphan() ? 0 : config.drainTimeoutMs });
+    const limitMs = isOrphan() ? 0 : config.drainTimeoutMs;
+    mustEnd(limitMs, log);
+    await server.stop({ limitMs });
   } finally {
     await client.close();
     await bus.close();

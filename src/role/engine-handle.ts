@@ -5,6 +5,8 @@ import { Fault, type FaultCode } from '../std/fault.ts';
 import type { EngineOptions, FromEngine, ToEngine } from './engine-thread.ts';
 
 export type EngineHandle = EnginePort & {
+  /** Tokens generated since the start. */
+  tokenCount(): number;
   /** Lets go of everything native and ends the thread. */
   stop(): Promise<void>;
 };
@@ -30,6 +32,7 @@ export async function startEngine(
     slots: options.slots,
     freeTokens: options.slots * options.maxModelLen,
   };
+  let tokenCount = 0;
   const started = Promise.withResolvers<void>();
   const stopped = Promise.withResolvers<void>();
   const post = (message: ToEngine): void => thread.postMessage(message);
@@ -44,7 +47,10 @@ export async function startEngine(
         return started.reject(new Fault(message.code as FaultCode, message.message));
       case 'events':
         load = message.load;
-        for (const event of message.events) handler(event);
+        for (const event of message.events) {
+          if (event.type === 'tokens') tokenCount += event.ids.length;
+          handler(event);
+        }
         return;
       case 'stopped':
         return stopped.resolve();
@@ -70,6 +76,7 @@ export async function startEngine(
       handler = listener;
     },
     load: () => load,
+    tokenCount: () => tokenCount,
     async stop() {
       state = 'stopping';
       post({ type: 'stop' });

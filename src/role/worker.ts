@@ -22,8 +22,9 @@ import { freeMemoryBytes } from './free-memory.ts';
 import { hostIdentity } from './host.ts';
 import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
 import { openPlane, startPlane } from './plane.ts';
-import { stopSignal } from './signals.ts';
+import { mustEnd, stopSignal } from './signals.ts';
 import { sizeWorker } from './sizing.ts';
+import { startStatistics } from './statistics.ts';
 import { superviseWorkers } from './supervisor.ts';
 
 export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<number> {
@@ -72,17 +73,23 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   });
   ends.defer(() => node.close());
   node.setState('ready');
+  if (config.statistics) {
+    const { load, tokenCount } = engine;
+    ends.defer(startStatistics({ clock: realClock, log, load, tokenCount }));
+  }
   const handler = config.kind === 'generate' ? 'generate' : config.servedName;
   log.info('Worker started...', { worker: workerId });
   log.info(`Starting ${handler} handler...`);
   if (!isSupervised()) log.info('Workers started ... press Ctrl-C to Exit');
 
   const how = await Promise.race([stop, crash.promise.then((reason) => ({ reason }))]);
+  const drainMs = typeof how !== 'string' || isOrphan() ? 0 : config.drainTimeoutMs;
+  mustEnd(drainMs, log);
   if (typeof how !== 'string') {
     log.error(how.reason);
     return 1;
   }
-  await node.drain(isOrphan() ? 0 : config.drainTimeoutMs);
+  await node.drain(drainMs);
   return 0;
 }
 

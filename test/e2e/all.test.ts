@@ -59,7 +59,6 @@ describe('the seed request', () => {
       context_worker: expect.stringMatching(/^context-[0-9a-f]+$/),
       generate_worker: expect.stringMatching(/^generate-[0-9a-f]+$/),
       kv_path: 'shm',
-      kv_bytes: expect.any(Number),
       cached_tokens: 0,
     });
     const { kv_bytes, prefill_ms, transfer_ms, ttft_ms, total_ms, queue_ms } = usage?.tdist ?? {};
@@ -213,7 +212,13 @@ describe('its start and its end', () => {
     program.signal(signal);
     expect((await program.exit()).code).toBe(code);
     await broken;
-    await world.nothingLeft();
+    await world.nothingRuns();
+  });
+
+  test('the next start sweeps what an end at once has left', async () => {
+    const { program } = await startAll(world);
+    expect((await program.stop()).code).toBe(0);
+    expect(world.leftovers()).toEqual([]);
   });
 });
 

@@ -78,15 +78,26 @@ export class World {
   }
 
   leftovers(): string[] {
-    const processes = this.processes().map(({ pid, command }) => `process ${pid}: ${command}`);
-    return [...processes, ...this.arenas(), ...storesIn(this.#temporary)];
+    return [...this.#running(), ...this.arenas(), ...storesIn(this.#temporary)];
   }
 
-  /** Resolves when nothing is left; else names it. */
+  /** Resolves when nobody and nothing is left; else names it. */
   async nothingLeft(): Promise<void> {
-    await until('the end of all that was started', () => this.leftovers().length === 0).catch(() =>
-      expect(this.leftovers()).toEqual([]),
-    );
+    await empty(() => this.leftovers());
+  }
+
+  /** The same without folders: those of a killed nats-server are swept at the next start. */
+  async nothingRuns(): Promise<void> {
+    await empty(() => [...this.#running(), ...this.arenas()]);
+  }
+
+  /** The same with arenas left out, too. */
+  async nobodyRuns(): Promise<void> {
+    await empty(() => this.#running());
+  }
+
+  #running(): string[] {
+    return this.processes().map(({ pid, command }) => `process ${pid}: ${command}`);
   }
 
   async end(): Promise<void> {
@@ -94,6 +105,11 @@ export class World {
     for (const { pid } of this.processes()) process.kill(pid, 'SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+async function empty(list: () => string[]): Promise<void> {
+  const none = until('an empty list', () => list().length === 0);
+  await none.catch(() => expect(list()).toEqual([]));
 }
 
 /** The world of the file that calls it. Also sets the file's time-out. */

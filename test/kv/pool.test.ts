@@ -61,9 +61,9 @@ describe('KvPool', () => {
       packed.fill(Number.NaN);
       pool.copyRows('out', { slot: 1, first, count }, buffer.address);
       const size = (count * tokenBytes(geometry)) / 4;
-      expect(packed.subarray(0, size).some(Number.isNaN)).toBeFalse();
-      expect(packed.subarray(size).every(Number.isNaN)).toBeTrue();
-      expect(packed.slice(0, size)).toEqual(cut(source, first, count));
+      expect(packed.subarray(0, size).some((value) => Number.isNaN(value))).toBeFalse();
+      expect(packed.subarray(size).every((value) => Number.isNaN(value))).toBeTrue();
+      expect<Float32Array>(packed.slice(0, size)).toEqual(cut(source, first, count));
       pool.copyRows('in', { slot: 2, first, count }, buffer.address);
       const wanted = before.slice();
       paste(wanted, source, first, count);
