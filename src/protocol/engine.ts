@@ -1,7 +1,7 @@
 // What a worker's message room and its engine say to each other. The engine runs in a thread of its
 // own (engine/thread.ts), so everything here is plain data that structured clone can carry.
 
-import type { Ack } from './message.ts';
+import type { Ack, Counters } from './message.ts';
 import type { FinishReason, Sampling } from './request.ts';
 import type { Ticket } from './ticket.ts';
 
@@ -77,6 +77,7 @@ export type Load = {
   readonly waiting: number;
   readonly slots: number;
   readonly freeTokens: number;
+  readonly counters?: Counters | undefined;
 };
 
 /** The engine as the rest of a worker process sees it. */

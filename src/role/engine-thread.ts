@@ -92,16 +92,26 @@ function start(options: EngineOptions): Running {
     arena === null ? null : new ShmExport({ arena, pool, clock, modelDigest, owner: worker });
   const kvImport =
     options.role === 'generate' ? new ShmImport({ pool, modelDigest, worker }) : null;
-  const outbox = new Outbox(
-    () => engine.load(),
-    (events, load) => self.postMessage({ type: 'events', events, load }),
+  // What nobody counts yet stays 0.
+  const load = (): Load => ({
+    ...engine.load(),
+    counters: {
+      moves: scheduler.moveCount,
+      preemptions: 0,
+      recomputes: {},
+      kvBlocks: kvExport === null ? null : { ...kvExport.leases.counts(), cached: 0 },
+    },
+  });
+  const outbox = new Outbox(load, (events, after) =>
+    self.postMessage({ type: 'events', events, load: after }),
   );
+  const scheduler = new Scheduler({
+    slots: options.slots,
+    chunkTokens: limit.chunkTokens,
+    queueCountMax: options.queueCountMax,
+  });
   const engine: Engine = new Engine({
-    scheduler: new Scheduler({
-      slots: options.slots,
-      chunkTokens: limit.chunkTokens,
-      queueCountMax: options.queueCountMax,
-    }),
+    scheduler,
     runner: session,
     moveSlot: (from, to, tokens) => pool.moveSlot(from, to, tokens),
     kvExport,
@@ -118,12 +128,17 @@ function start(options: EngineOptions): Running {
   const sweeper = setInterval(() => {
     engine.sweep();
     kvImport?.sweep();
+    outbox.put({ type: 'load', load: load() }); // expired leases make no event
     outbox.flush();
     loop.wake();
   }, limit.sweepMs);
   return {
     submit(command) {
       engine.submit(command);
+      // These two end something without an event of their own.
+      if (command.type === 'release' || command.type === 'abort') {
+        outbox.put({ type: 'load', load: load() });
+      }
       outbox.flush();
       loop.wake();
     },
