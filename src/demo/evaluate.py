@@ -26,7 +26,7 @@ import corpus_recall as recall
 import corpus_talk as talk
 import corpus_tools as tools
 from corpus_facts import COUNTRIES
-from corpus_words import held_out, random_string, made_up, sentence, unseen
+from corpus_words import held_out, made_up, random_string, sentence, unseen
 
 
 def user(text):
@@ -180,7 +180,7 @@ def main():
     ]
     budget = 400_000 if device == "cuda" else 40_000
     figures = {}
-    print(f"| check | cases | right | share |\n| --- | ---: | ---: | ---: |")
+    print("| check | cases | right | share |\n| --- | ---: | ---: | ---: |")
     for name, make in checks:
         rng = random.Random("evaluate " + name)
         cases = make(rng)

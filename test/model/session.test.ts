@@ -99,6 +99,36 @@ describe('OrtSession against the plain computation', () => {
     expectClose(logits.slice(0, config.vocabSize), naiveLogits(config, tinyTensors(seed), ids));
   });
 
+  for (const count of [1, 2, 3, 4, 5]) {
+    test(`a batch of ${count} gives each row what it gets alone, to the bit`, () => {
+      const prompts = Array.from({ length: count }, (_, i) => prompt(3 + 11 * i, 20 + i));
+      const alone = prompts.map((ids, slot) => {
+        session.prefill({ slot, past: 0, ids: ids.slice(0, -1) });
+        return session
+          .prefill({ slot, past: ids.length - 1, ids: ids.slice(-1) })
+          .slice(0, config.vocabSize);
+      });
+      const logits = session.decode({
+        count,
+        ids: Int32Array.from(prompts, (ids) => ids.at(-1) ?? 0),
+        pasts: Int32Array.from(prompts, (ids) => ids.length - 1),
+      });
+      for (const [slot, wanted] of alone.entries()) {
+        const row = logits.slice(slot * config.vocabSize, (slot + 1) * config.vocabSize);
+        expect(row).toEqual(wanted);
+      }
+    });
+  }
+
+  test('the last position of a slot can be used, the one after it cannot', () => {
+    const ids = prompt(64, 30);
+    for (let past = 0; past < 512; past += 64) session.prefill({ slot: 3, past, ids });
+    const whole = Array.from({ length: 8 }, () => ids).flat();
+    const last = session.prefill({ slot: 3, past: 511, ids: ids.slice(-1) });
+    expectClose(last.slice(0, config.vocabSize), naiveLogits(config, tinyTensors(seed), whole));
+    expect(() => session.prefill({ slot: 3, past: 512, ids: [1] })).toThrow(/ONNX Runtime says/);
+  });
+
   test('ONNX Runtime’s refusals become Faults', () => {
     expect(() => session.prefill({ slot: 0, past: 600, ids: [1] })).toThrow(/ONNX Runtime says/);
   });
