@@ -8,7 +8,7 @@ the country, wherever they stand.
 import re
 
 from corpus_facts import ALIASES, COUNTRIES, full_stop, upper_first
-from corpus_geo_phrases import (ABOUT, AFTER, ALWAYS_TRAINED, BEFORE, CAPITAL_HELD, CAPITAL_TRAIN, CONTINENT, CURRENCY_HELD, CURRENCY_TRAIN,
+from corpus_geo_phrases import (ABOUT, AFTER, ALWAYS_TRAINED, BEFORE, CAPITAL_HELD, CAPITAL_TRAIN, CONTINENT, CURRENCY_TRAIN,
                                 FOLLOW_UP, INTRO, REVERSE, THEN, UNKNOWN, YES_NO)
 from corpus_words import made_up
 
