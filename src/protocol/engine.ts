@@ -73,10 +73,19 @@ export type StepTiming = {
 };
 
 export type Load = {
+  /** Sequences with a slot. */
   readonly running: number;
+  /** Sequences without one yet. */
   readonly waiting: number;
   readonly slots: number;
+  /** Tokens of KV that could still be taken on. */
   readonly freeTokens: number;
+  /** Prompt tokens still to be computed, running and waiting together. */
+  readonly pendingTokens: number;
+  /** Streams that get a token at every step: what a prompt computed here would stall. */
+  readonly decoding: number;
+  /** Keys of cached blocks that others may use, latest use first, at most `limit.prefixKeyMax`. */
+  readonly prefixKeys: readonly string[];
   readonly counters?: Counters | undefined;
 };
 

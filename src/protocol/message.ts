@@ -9,6 +9,7 @@
 //   generate ─ tokens ────▶ gateway              token 1, 2, … finish
 
 import * as v from 'valibot';
+import { limit } from './limit.ts';
 import { countSchema, idSchema, promptSchema, samplingSchema, tokenIdsSchema } from './request.ts';
 import { geometrySchema, ticketSchema } from './ticket.ts';
 
@@ -140,6 +141,9 @@ export const cardSchema = v.object({
 });
 export type Card = v.InferOutput<typeof cardSchema>;
 
+/** First 16 hex digits of a block's chained hash (kv/prefix.ts): enough to find, not to trust. */
+const prefixKeySchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/));
+
 /** Sums since the worker's start and what its memory holds now: for metrics and lists alone. */
 export const countersSchema = v.object({
   /** Copies of a sequence from one slot to another. */
@@ -173,6 +177,10 @@ export const heartbeatSchema = v.object({
     slots: countSchema,
     /** Tokens of KV that could still be taken on. */
     freeTokens: countSchema,
+    /** As in protocol/engine.ts. */
+    pendingTokens: countSchema,
+    decoding: countSchema,
+    prefixKeys: v.pipe(v.array(prefixKeySchema), v.maxLength(limit.prefixKeyMax), v.readonly()),
     counters: v.optional(countersSchema),
   }),
   /** Requests that it has taken on and not ended, hand-overs not yet answered included. */

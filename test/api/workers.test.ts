@@ -11,6 +11,7 @@ import { jsonOf, openWorld, type World } from './world.ts';
 
 const kvBlocks = { free: 60, held: 1, leased: 2, cached: 1 };
 const counters = { moves: 0, preemptions: 0, recomputes: {}, kvBlocks };
+const idle = heartbeat('x', 'generate').load;
 
 function member(id: string, change: Partial<Heartbeat> = {}): Member {
   const [role = 'generate'] = id.split('-');
@@ -26,7 +27,7 @@ describe('GET /workers', () => {
   test('who is alive, what it does and how it is', async () => {
     const clock = new ManualClock();
     await using world = openWorld(undefined, { clock });
-    const load = { running: 1, waiting: 2, slots: 8, freeTokens: 1000, counters };
+    const load = { ...idle, running: 1, waiting: 2, counters };
     const beat = heartbeat('context-1', 'context', { jobs: 3, load, pid: 42 });
     world.cluster.workers = [{ heartbeat: beat, sinceMs: 0, heardMs: 59_000 }];
     clock.advance(60_000);
@@ -121,7 +122,7 @@ describe('tdist workers', () => {
   };
   const open = () => {
     const world = openWorld();
-    const load = { running: 1, waiting: 2, slots: 8, freeTokens: 1000, counters };
+    const load = { ...idle, running: 1, waiting: 2, counters };
     const workers = [member('context-ab1', { load }), member('generate-a1'), member('generate-a2')];
     world.cluster.workers = workers;
     return world;
@@ -163,7 +164,7 @@ describe('tdist workers', () => {
         return answer;
       };
     };
-    const busy = { running: 1, waiting: 0, slots: 8, freeTokens: 0 };
+    const busy = { ...idle, running: 1 };
     const draining = { state: 'draining', load: busy } as const;
     cluster.workers = [member('generate-a1', { load: busy })];
     afterDrain(() => {

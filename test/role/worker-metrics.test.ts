@@ -66,7 +66,7 @@ describe('meteredEngine', () => {
 
   test('the load is looked at when it is read', async () => {
     const { inner, value } = world();
-    let load: Load = { running: 2, waiting: 3, slots: 8, freeTokens: 1 };
+    let load: Load = { ...inner.load(), running: 2, waiting: 3 };
     inner.load = () => load;
     expect(await value('tdist_running_requests')).toBe(2);
     expect(await value('tdist_waiting_requests')).toBe(3);
