@@ -26,7 +26,11 @@ export const metrics = {
   tdist_queue_seconds: histogram(api, 'Waiting for workers, before the prefill', seconds),
   tdist_prefill_seconds: histogram(worker, 'Computing a prompt', seconds),
   tdist_time_to_first_token_seconds: histogram(api, 'From arrival to the first token', seconds),
-  tdist_inter_token_latency_seconds: histogram(api, 'Between two tokens', shortSeconds),
+  tdist_inter_token_latency_seconds: histogram(
+    api,
+    'Between two tokens as they were sent',
+    shortSeconds,
+  ),
   tdist_e2e_request_latency_seconds: histogram(api, 'From arrival to the last token', seconds),
   tdist_prompt_tokens_total: counter(api, 'Prompt tokens of requests that began'),
   tdist_generation_tokens_total: counter(both, 'Tokens generated'),

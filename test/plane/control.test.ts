@@ -1,7 +1,9 @@
 // Taking a worker out of service and back, through a gateway's client, over the memory bus.
 
 import { describe, expect, test } from 'bun:test';
+import { createClient } from '../../src/plane/client.ts';
 import { isSafeToStop } from '../../src/protocol/member.ts';
+import { seededChance } from '../../src/std/prng.ts';
 import { Cluster, faultOf, read } from './cluster.ts';
 import { heartbeat, settle } from './make.ts';
 
@@ -92,6 +94,28 @@ describe('drain', () => {
       ok: false,
       code: 'draining',
     });
+  });
+
+  test('another gateway learns of it at once', async () => {
+    const { cluster, g } = await pair();
+    const other = createClient({
+      bus: cluster.hub.open(),
+      clock: cluster.clock,
+      chance: seededChance(2),
+      log: cluster.log,
+      namespace: 'tdist',
+      gatewayId: 'gw2',
+      localPrefillTokens: 0,
+    });
+    await settle();
+    expect(other.unready()).toBeNull();
+    await cluster.client.control(g.id, 'drain');
+    await settle();
+    expect(other.unready()).toContain('generate draining');
+    await other.control(g.id, 'resume');
+    await settle();
+    expect(cluster.client.unready()).toBeNull();
+    await other.close();
   });
 
   test('resume: takes work again', async () => {

@@ -8,6 +8,19 @@ import { samplesOf } from './samples.ts';
 const read = async (meter: ReturnType<typeof prometheusMeter>) => samplesOf(await meter.read());
 
 describe('the table', () => {
+  test('has the names that dashboards are built on', () => {
+    const names = [
+      'requests_total running_requests waiting_requests queue_seconds prefill_seconds',
+      'time_to_first_token_seconds inter_token_latency_seconds e2e_request_latency_seconds',
+      'prompt_tokens_total generation_tokens_total cached_tokens_total kv_transfer_bytes_total',
+      'kv_transfer_seconds kv_transfer_failures_total kv_blocks preemptions_total',
+      'migrations_total recomputes_total cancellations_total rejections_total worker_up',
+      'process_resident_bytes',
+    ];
+    const wanted = names.flatMap((line) => line.split(' ')).map((name) => `tdist_${name}`);
+    expect(Object.keys(metrics).sort()).toEqual(wanted.sort());
+  });
+
   test('units are in the names, and every metric is somebody’s', () => {
     for (const [name, row] of Object.entries(metrics)) {
       expect(name).toMatch(/^tdist_[a-z0-9_]+$/);
