@@ -121,12 +121,11 @@ class Client implements PlaneClient {
     const message = { v: protocolVersion, type: 'control', action };
     const refusal = await askWorker({ bus, subjects, worker, op: 'control', message });
     if (refusal !== null) throw refusal;
+    // Its word counts, should the heartbeat that says the same be still on its way.
+    this.#registry.noteState(worker, action === 'drain' ? 'draining' : 'ready');
     const member = this.#registry.member(worker);
     if (member === null) throw noSuchWorker(worker);
-    // Its word counts, should the heartbeat that says the same be still on its way.
-    const state = action === 'drain' ? 'draining' : 'ready';
-    if (member.heartbeat.state !== state) this.#registry.observe({ ...member.heartbeat, state });
-    return this.#registry.member(worker) ?? member;
+    return member;
   }
 
   textAssets(model: ServedModel) {

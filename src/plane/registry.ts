@@ -64,6 +64,14 @@ export class Registry {
     this.#changed();
   }
 
+  /** A worker's own word on its state, ahead of the heartbeat that will say the same. */
+  noteState(worker: string, state: Heartbeat['state']): void {
+    const known = this.#workers.get(worker);
+    if (known === undefined || known.heartbeat.state === state) return;
+    this.#workers.set(worker, { ...known, heartbeat: { ...known.heartbeat, state } });
+    this.#changed();
+  }
+
   /** Drops those who have been silent for too long. */
   expire(): void {
     const { clock, presenceMs } = this.#options;
