@@ -3,14 +3,18 @@
 // with its parent, leaves the terminal's group, and then becomes the program: same process id, no
 // process in between.
 
+import { join } from 'node:path';
 import { becomeProgram, dieWithParent, leaveTerminal } from '../std/native.ts';
 
 export const guardWord = '__guard';
 
-/** How to start this very program again: the executable alone, or Bun with the script it runs. */
+/**
+ * How to start this very program again: the executable alone, or Bun with our entry. Not with
+ * whatever script Bun runs now: a script that starts a server would start itself, and so on for ever.
+ */
 export function selfCommand(): readonly string[] {
   const compiled = Bun.main.startsWith('/$bunfs/') || Bun.main.startsWith('B:\\~BUN');
-  return compiled ? [process.execPath] : [process.execPath, Bun.main];
+  return compiled ? [process.execPath] : [process.execPath, join(import.meta.dir, '../main.ts')];
 }
 
 /** The command that runs `program` so that it dies with this process (Linux; else just runs it). */
