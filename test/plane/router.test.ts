@@ -1,18 +1,11 @@
 import { describe, expect, test } from 'bun:test';
+import { idle } from '../../src/plane/in-flight.ts';
 import { chooseRoute, type RouteQuestion } from '../../src/plane/router.ts';
 import type { Heartbeat } from '../../src/protocol/message.ts';
 import { digest } from '../../src/std/hash.ts';
-import { card, heartbeat } from './make.ts';
+import { card, heartbeat, load, routeQuestion } from './make.ts';
 
-const question: RouteQuestion = {
-  model: 'llama',
-  workers: [],
-  promptTokens: 100,
-  localPrefillTokens: 10,
-  excluded: new Set(),
-  inFlight: () => 0,
-  turn: 0,
-};
+const question: RouteQuestion = { ...routeQuestion(), localPrefillTokens: 10 };
 
 /** The choice in one word: `route c g`. */
 function route(workers: readonly Heartbeat[], change: Partial<RouteQuestion> = {}): string {
@@ -32,15 +25,6 @@ function route(workers: readonly Heartbeat[], change: Partial<RouteQuestion> = {
 const c = heartbeat('c', 'context');
 const g = heartbeat('g', 'generate');
 const b = heartbeat('b', 'baseline');
-const load = (running: number, waiting = 0) => ({
-  running,
-  waiting,
-  slots: 8,
-  freeTokens: 1,
-  pendingTokens: 0,
-  decoding: 0,
-  prefixKeys: [],
-});
 
 describe('router', () => {
   test('a pair first, then a baseline, then the generate worker alone', () => {
@@ -72,7 +56,7 @@ describe('router', () => {
       expect(route([other, c, g])).toBe('pair c g');
     }
     // The less loaded generate worker has no partner on its host.
-    const busy = heartbeat('g2', 'generate', { load: load(5) });
+    const busy = heartbeat('g2', 'generate', { load: load({ running: 5 }) });
     const alone = heartbeat('g3', 'generate', { host: 'host-3' });
     expect(route([c, busy, alone])).toBe('pair c g2');
   });
@@ -90,10 +74,12 @@ describe('router', () => {
   });
 
   test('the least loaded, what is in flight counted; ties go round', () => {
-    const g1 = heartbeat('g1', 'generate', { load: load(2, 1) });
-    const g2 = heartbeat('g2', 'generate', { load: load(2) });
+    const g1 = heartbeat('g1', 'generate', { load: load({ running: 2, waiting: 1 }) });
+    const g2 = heartbeat('g2', 'generate', { load: load({ running: 2 }) });
     expect(route([c, g1, g2])).toBe('pair c g2');
-    expect(route([c, g1, g2], { inFlight: (id) => (id === 'g2' ? 2 : 0) })).toBe('pair c g1');
+    expect(
+      route([c, g1, g2], { inFlight: (id) => ({ ...idle, count: id === 'g2' ? 2 : 0 }) }),
+    ).toBe('pair c g1');
     const equal = ['a', 'b', 'd'].map((id) => heartbeat(id, 'baseline'));
     const turns = [0, 1, 2, 3].map((turn) => route(equal, { turn }));
     expect(turns).toEqual(['aggregated a', 'aggregated b', 'aggregated d', 'aggregated a']);
