@@ -97,6 +97,8 @@ export class Attempt {
       onChunk: (chunk) => this.#onChunk(chunk),
       onBadChunk: (why) => this.#fail(new Fault('plane', why), this.#generate),
     });
+    if (this.#context !== null) this.#engage(this.#context);
+    this.#engage(this.#generate);
     this.#begin().catch((error: unknown) => this.#fail(toFault(error), null));
   }
 
@@ -127,12 +129,16 @@ export class Attempt {
     await this.#place(this.#context, 'prefill', prefill);
   }
 
+  /** Counts on a worker, and counts it in: from the choice on, or a burst would all go one way. */
+  #engage(worker: string): void {
+    this.#owing.add(worker);
+    this.#ports.inFlight.add(worker, this.#options.planeId, this.#workOf(worker));
+  }
+
   /** Gives work to a worker. From before the question on it may hold something. */
   async #place(worker: string, op: WorkerOp, message: object): Promise<boolean> {
-    const { bus, subjects, inFlight } = this.#ports;
+    const { bus, subjects } = this.#ports;
     this.#holders.add(worker);
-    this.#owing.add(worker);
-    inFlight.add(worker, this.#options.planeId, this.#workOf(worker));
     let refusal: Fault | null;
     try {
       const signal = this.#asking.signal;

@@ -144,9 +144,14 @@ class Client implements PlaneClient {
     const { clock, log } = this.#options;
     const beganMs = clock.nowMs();
     const tried = new Map<string, Fault>();
-    const keys = new PromptKeys(request.promptIds);
+    const call: Call = { request, keys: new PromptKeys(request.promptIds), tried, signal };
     for (let count = 1; ; count++) {
-      const choice = await this.#choose({ request, keys, tried, signal });
+      let choice = this.#choose(call);
+      while (choice === null) {
+        await this.#change(call);
+        choice = this.#choose(call);
+      }
+      // Nothing may be awaited between a choice and its attempt: the next choice must know of it.
       const cancel = () => attempt.cancel(cancelFault(signal));
       const attempt = new Attempt({
         ports: this.#ports,
@@ -180,20 +185,16 @@ class Client implements PlaneClient {
     await this.#ports.hub.stop();
   }
 
-  /** Waits until somebody can take the request. Throws when that is hopeless, or by the signal. */
-  async #choose(call: Call): Promise<Exclude<Choice, { route: 'none' }>> {
+  /** Null while nobody can take the request. Throws when that is hopeless, or by the signal. */
+  #choose(call: Call): Exclude<Choice, { route: 'none' }> | null {
     const { tried, signal } = call;
-    const { bus } = this.#options;
-    for (;;) {
-      if (signal.aborted) throw cancelFault(signal);
-      if (bus.trouble() === null) {
-        const choice = this.#route(call);
-        if (choice.route !== 'none') return choice;
-        const hopeless = [...tried.values()].find(({ code }) => !passing.has(code));
-        if (hopeless !== undefined) throw hopeless;
-      }
-      await this.#change(tried, signal);
-    }
+    if (signal.aborted) throw cancelFault(signal);
+    if (this.#options.bus.trouble() !== null) return null;
+    const choice = this.#route(call);
+    if (choice.route !== 'none') return choice;
+    const hopeless = [...tried.values()].find(({ code }) => !passing.has(code));
+    if (hopeless !== undefined) throw hopeless;
+    return null;
   }
 
   #route({ request, keys, tried }: Call): Choice {
@@ -221,7 +222,7 @@ class Client implements PlaneClient {
    * Waits for a change of the cluster or of the plane, or for the signal. A worker that could not be
    * reached but still shows signs of life gets another chance after a heartbeat's time.
    */
-  async #change(tried: Map<string, Fault>, signal: AbortSignal): Promise<void> {
+  async #change({ tried, signal }: Call): Promise<void> {
     const { clock } = this.#options;
     const alive = this.#registry.workers().filter(({ worker }) => tried.has(worker));
     await new Promise<void>((resolve) => {
