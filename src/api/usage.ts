@@ -1,11 +1,12 @@
 // What an answer cost: OpenAI's `usage`, and inside it, for those who ask with `x-tdist-timing: 1`,
 // where the time went. Durations begin when the request reached this gateway, by one clock.
 
-import type { KvPath, Route, Timing } from '../protocol/request.ts';
+import type { KvPath, Route, RouteReason, Timing } from '../protocol/request.ts';
 
 export type TimingReport = {
   readonly request_id: string;
   readonly route: Route;
+  readonly route_reason: RouteReason;
   readonly context_worker: string | null;
   readonly generate_worker: string | null;
   readonly kv_path: KvPath;
@@ -49,6 +50,7 @@ export function timingReport(
   return {
     request_id: requestId,
     route: timing.route,
+    route_reason: timing.reason,
     context_worker: timing.contextWorker,
     generate_worker: timing.generateWorker,
     kv_path: timing.kvPath,

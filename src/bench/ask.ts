@@ -18,6 +18,7 @@ export const seedRequest = {
 /** The gateway's timing object; times in milliseconds. */
 export type Timing = {
   readonly route: string;
+  readonly route_reason: string;
   readonly context_worker: string | null;
   readonly generate_worker: string | null;
   readonly kv_path: string;

@@ -5,6 +5,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { type Answer, ask, seedRequest } from './ask.ts';
 import { type Deployment, startDeployment } from './deployment.ts';
 import { measureHandover } from './handover.ts';
+import { measureRouting } from './routing.ts';
 import { figure, type Summary, summarize, table } from './statistics.ts';
 import { openStepBench } from './step.ts';
 
@@ -21,6 +22,7 @@ export async function runBench(argv: readonly string[]): Promise<number> {
   const serving = await measureServing(argv);
   const bench = await openStepBench(Math.max(...batches));
   const handover = measureHandover(bench.geometry, 512);
+  const routing = measureRouting();
   const steps = [];
   for (const batch of batches) steps.push(await bench.measure(batch));
   await bench.stop();
@@ -44,6 +46,7 @@ export async function runBench(argv: readonly string[]): Promise<number> {
       row(`hand-over of ${handover.tokens} tokens: export`, 'ms', handover.exportMs),
       row(`hand-over of ${handover.tokens} tokens: import`, 'ms', handover.importMs),
       row(`hand-over of ${handover.tokens} tokens: both`, 'ms', handover.totalMs),
+      row(`routing ${routing.tokens} tokens over ${routing.workers} workers`, 'ms', routing.ms),
       ...steps.flatMap((s) => [
         row(`decode step, batch ${s.batch}, engine`, 'ms', s.engineMs),
         row(`decode step, batch ${s.batch}, bare Run`, 'ms', s.bareMs),
@@ -52,7 +55,7 @@ export async function runBench(argv: readonly string[]): Promise<number> {
     ]),
   );
   for (const s of steps) print(`engine / bare Run at batch ${s.batch}: ${s.ratio}`);
-  print(JSON.stringify({ starts, serving, handover, steps }));
+  print(JSON.stringify({ starts, serving, handover, routing, steps }));
   return 0;
 }
 

@@ -36,6 +36,6 @@ function report(timing: Timing): string {
     ['prefill', figure(timing.prefill_ms), timing.context_worker ?? '-'],
     ['time to first token', figure(timing.ttft_ms), ''],
     [transfer, figure(timing.transfer_ms), timing.generate_worker ?? '-'],
-    ['total', figure(timing.total_ms), `route ${timing.route}`],
+    ['total', figure(timing.total_ms), `route ${timing.route} (${timing.route_reason})`],
   ]);
 }

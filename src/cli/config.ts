@@ -27,8 +27,8 @@ export type ApiSettings = {
   readonly corsOrigins: readonly string[];
   readonly queueCountMax: number;
   readonly queueTimeoutMs: number;
-  /** Prompts shorter than this go to the generate worker alone; 0: none does. */
-  readonly localPrefillTokens: number;
+  /** Prompts with fewer uncached tokens go to the generate worker alone; 0: none; null: measured. */
+  readonly localPrefillTokens: number | null;
 };
 
 export type WorkerSettings = {

@@ -68,9 +68,9 @@ const api = {
   'local-prefill-tokens': number(
     'integer',
     gateway,
-    0,
-    'shorter prompts are prefilled by the generate worker; 0: none',
-    { min: 0 },
+    null,
+    'prompts with fewer uncached tokens are prefilled by the generate worker; 0: none',
+    { min: 0, example: '256', unset: 'measured: whatever is faster' },
   ),
 };
 

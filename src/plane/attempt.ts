@@ -15,8 +15,10 @@ import { Fault, toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
 import { askWorker } from './ask.ts';
 import type { Bus } from './bus.ts';
-import type { InFlight } from './in-flight.ts';
+import type { InFlight, Work } from './in-flight.ts';
 import { Inbox } from './inbox.ts';
+import { Learning } from './learning.ts';
+import type { Rates } from './rates.ts';
 import { Reassembly } from './reassembly.ts';
 import type { Registry } from './registry.ts';
 import { remoteFault } from './remote-fault.ts';
@@ -38,6 +40,7 @@ export type AttemptPorts = {
   readonly registry: Registry;
   readonly hub: StreamHub;
   readonly inFlight: InFlight;
+  readonly rates: Rates;
 };
 
 export type AttemptOptions = {
@@ -60,6 +63,7 @@ export class Attempt {
   readonly #context: string | null;
   readonly #generate: string;
   readonly #timing: TimingSum;
+  readonly #learning: Learning;
   readonly #stream = new Reassembly();
   readonly #first = Promise.withResolvers<void>();
   readonly #asking = new AbortController();
@@ -81,6 +85,8 @@ export class Attempt {
     this.#generate =
       choice.route === 'aggregated' ? choice.baseline.worker : choice.generate.worker;
     this.#timing = new TimingSum(choice, waitedMs);
+    const promptTokens = options.request.promptIds.length;
+    this.#learning = new Learning({ ...ports, choice, promptTokens });
     this.#silence = new Silence(ports.clock, firstTokenMs, (silentMs) => this.#onSilence(silentMs));
     this.#gap = new GapTimer(ports.clock, limit.gapTimeoutMs, () => {
       const missing = this.#stream.ids.length === 0 ? this.#context : this.#generate;
@@ -91,6 +97,8 @@ export class Attempt {
       onChunk: (chunk) => this.#onChunk(chunk),
       onBadChunk: (why) => this.#fail(new Fault('plane', why), this.#generate),
     });
+    if (this.#context !== null) this.#engage(this.#context);
+    this.#engage(this.#generate);
     this.#begin().catch((error: unknown) => this.#fail(toFault(error), null));
   }
 
@@ -121,12 +129,16 @@ export class Attempt {
     await this.#place(this.#context, 'prefill', prefill);
   }
 
+  /** Counts on a worker, and counts it in: from the choice on, or a burst would all go one way. */
+  #engage(worker: string): void {
+    this.#owing.add(worker);
+    this.#ports.inFlight.add(worker, this.#options.planeId, this.#workOf(worker));
+  }
+
   /** Gives work to a worker. From before the question on it may hold something. */
   async #place(worker: string, op: WorkerOp, message: object): Promise<boolean> {
-    const { bus, subjects, inFlight } = this.#ports;
+    const { bus, subjects } = this.#ports;
     this.#holders.add(worker);
-    this.#owing.add(worker);
-    inFlight.add(worker);
     let refusal: Fault | null;
     try {
       const signal = this.#asking.signal;
@@ -144,6 +156,14 @@ export class Attempt {
     return false;
   }
 
+  #workOf(worker: string): Work {
+    const { choice, request } = this.#options;
+    const { promptIds, sampling } = request;
+    const kvTokens = promptIds.length + sampling.maxTokens;
+    const prefills = this.#context === null || worker === this.#context;
+    return { prefillTokens: prefills ? choice.prefillTokens : 0, kvTokens };
+  }
+
   #onChunk(chunk: TokensMessage): void {
     const { worker, fault, timing } = chunk;
     if (this.#isOver || (worker !== this.#generate && worker !== this.#context)) return;
@@ -153,7 +173,11 @@ export class Attempt {
       this.#onLost(worker, remoteFault(fault.code, fault.message));
       return;
     }
-    if (timing !== undefined) this.#timing.add(timing);
+    if (timing !== undefined) {
+      this.#timing.add(timing);
+      this.#learning.note(worker, timing);
+    }
+    this.#ports.inFlight.prefilled(worker, this.#options.planeId);
     if (worker === this.#generate && this.#context !== null) this.#dismiss(this.#context);
     try {
       const deltas = this.#stream.accept(chunk);
@@ -218,7 +242,7 @@ export class Attempt {
   /** The worker owes nothing more and holds nothing more. */
   #dismiss(worker: string): void {
     this.#holders.delete(worker);
-    if (this.#owing.delete(worker)) this.#ports.inFlight.remove(worker);
+    if (this.#owing.delete(worker)) this.#ports.inFlight.remove(worker, this.#options.planeId);
   }
 
   #fail(fault: Fault, culprit: string | null): void {

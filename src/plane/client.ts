@@ -20,7 +20,10 @@ import type { Bus, Ending } from './bus.ts';
 import { generationOf } from './generation.ts';
 import { InFlight } from './in-flight.ts';
 import { watchPresence } from './presence.ts';
+import { PromptKeys } from './prompt-keys.ts';
+import { Rates } from './rates.ts';
 import { Registry } from './registry.ts';
+import { RouteReport } from './route-report.ts';
 import { type Choice, chooseRoute } from './router.ts';
 import { StreamHub } from './stream-hub.ts';
 
@@ -45,10 +48,22 @@ export type ClientOptions = {
   readonly namespace: string;
   /** `[A-Za-z0-9_-]`, new at every start; drawn where not given. */
   readonly gatewayId?: string;
-  /** Shorter prompts than this are prefilled by the generate worker itself. */
-  readonly localPrefillTokens: number;
+  /**
+   * Prompts with fewer tokens to compute than this are prefilled by the generate worker itself; 0: none
+   * while there is a context worker; null: those for which it is cheaper by what was measured.
+   */
+  readonly localPrefillTokens: number | null;
   /** The only model to serve; every announced one where not given. */
   readonly model?: string;
+};
+
+/** A request on its way to workers. */
+type Call = {
+  readonly request: GenerateRequest;
+  readonly keys: PromptKeys;
+  /** Workers that it was given to in vain. */
+  readonly tried: Map<string, Fault>;
+  readonly signal: AbortSignal;
 };
 
 export type PlaneClient = Cluster & {
@@ -67,6 +82,7 @@ class Client implements PlaneClient {
   readonly #ports: AttemptPorts;
   readonly #assets: AssetStore;
   readonly #presence: Ending;
+  readonly #report: RouteReport;
   readonly #wakers = new Set<() => void>();
   #turn = 0;
 
@@ -78,7 +94,15 @@ class Client implements PlaneClient {
     this.#registry = registry;
     const gateway = options.gatewayId ?? options.chance.id();
     const hub = new StreamHub({ bus, subjects, gateway, log });
-    this.#ports = { bus, clock, log, subjects, registry, hub, inFlight: new InFlight() };
+    const inFlight = new InFlight(clock, limit.loadLagMs);
+    const rates = new Rates(clock);
+    registry.onBeat((worker) => inFlight.heard(worker));
+    registry.onGone((worker) => {
+      inFlight.forget(worker);
+      rates.forget(worker);
+    });
+    this.#ports = { bus, clock, log, subjects, registry, hub, inFlight, rates };
+    this.#report = new RouteReport(log, options.localPrefillTokens);
     this.#assets = new AssetStore({ bus, subjects, registry });
     this.#presence = watchPresence({ bus, clock, log, subjects, registry });
     registry.onChange(() => this.#wake());
@@ -139,8 +163,14 @@ class Client implements PlaneClient {
     const { clock, log } = this.#options;
     const beganMs = clock.nowMs();
     const tried = new Map<string, Fault>();
+    const call: Call = { request, keys: new PromptKeys(request.promptIds), tried, signal };
     for (let count = 1; ; count++) {
-      const choice = await this.#choose(request, tried, signal);
+      let choice = this.#choose(call);
+      while (choice === null) {
+        await this.#change(call);
+        choice = this.#choose(call);
+      }
+      // Nothing may be awaited between a choice and its attempt: the next choice must know of it.
       const cancel = () => attempt.cancel(cancelFault(signal));
       const attempt = new Attempt({
         ports: this.#ports,
@@ -174,38 +204,44 @@ class Client implements PlaneClient {
     await this.#ports.hub.stop();
   }
 
-  /** Waits until somebody can take the request. Throws when that is hopeless, or by the signal. */
-  async #choose(
-    request: GenerateRequest,
-    tried: Map<string, Fault>,
-    signal: AbortSignal,
-  ): Promise<Exclude<Choice, { route: 'none' }>> {
-    const { bus, localPrefillTokens } = this.#options;
-    for (;;) {
-      if (signal.aborted) throw cancelFault(signal);
-      if (bus.trouble() === null) {
-        const choice = chooseRoute({
-          model: request.model,
-          workers: this.#registry.group(request.model),
-          promptTokens: request.promptIds.length,
-          localPrefillTokens,
-          excluded: new Set(tried.keys()),
-          inFlight: this.#ports.inFlight.of,
-          turn: this.#turn++,
-        });
-        if (choice.route !== 'none') return choice;
-        const hopeless = [...tried.values()].find(({ code }) => !passing.has(code));
-        if (hopeless !== undefined) throw hopeless;
-      }
-      await this.#change(tried, signal);
-    }
+  /** Null while nobody can take the request. Throws when that is hopeless, or by the signal. */
+  #choose(call: Call): Exclude<Choice, { route: 'none' }> | null {
+    const { tried, signal } = call;
+    if (signal.aborted) throw cancelFault(signal);
+    if (this.#options.bus.trouble() !== null) return null;
+    const choice = this.#route(call);
+    if (choice.route !== 'none') return choice;
+    const hopeless = [...tried.values()].find(({ code }) => !passing.has(code));
+    if (hopeless !== undefined) throw hopeless;
+    return null;
+  }
+
+  #route({ request, keys, tried }: Call): Choice {
+    const { inFlight, rates } = this.#ports;
+    const registry = this.#registry;
+    const choice = chooseRoute({
+      model: request.model,
+      workers: registry.group(request.model),
+      promptTokens: request.promptIds.length,
+      growthTokens: request.sampling.maxTokens,
+      keys,
+      keysOf: (worker) => registry.prefixes.keysOf(worker),
+      localPrefillTokens: this.#options.localPrefillTokens,
+      excluded: new Set(tried.keys()),
+      inFlight: inFlight.of,
+      ageMs: (worker) => registry.ageMs(worker),
+      rates,
+      turn: this.#turn++,
+    });
+    this.#report.note(request, choice);
+    return choice;
   }
 
   /**
    * Waits for a change of the cluster or of the plane, or for the signal. A worker that could not be
    * reached but still shows signs of life gets another chance after a heartbeat's time.
    */
-  async #change(tried: Map<string, Fault>, signal: AbortSignal): Promise<void> {
+  async #change({ tried, signal }: Call): Promise<void> {
     const { clock } = this.#options;
     const alive = this.#registry.workers().filter(({ worker }) => tried.has(worker));
     await new Promise<void>((resolve) => {

@@ -2,12 +2,14 @@
 // each other, models that could be asked for. Time comes from a clock port; plane/presence.ts feeds it
 // from the bus. Instance ids are the identity, so a restarted worker is a new one.
 
+import { limit } from '../protocol/limit.ts';
 import type { Member } from '../protocol/member.ts';
 import type { Heartbeat } from '../protocol/message.ts';
 import type { ServedModel } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Group, groupsOf, isServable, keyOf, preferred } from './group.ts';
+import { PrefixIndex } from './prefix-index.ts';
 
 export type LiveWorker = {
   readonly heartbeat: Heartbeat;
@@ -25,31 +27,39 @@ export type RegistryOptions = {
   readonly presenceMs: number;
   /** More workers than this are not looked at. */
   readonly workerCountMax?: number;
+  /** More cached blocks than this are not remembered, all workers together. */
+  readonly prefixKeyCountMax?: number;
 };
 
 const workerCountDefault = 4096;
 
 export class Registry {
+  /** The cached blocks that heartbeats named; taken out of the heartbeats that are kept here. */
+  readonly prefixes: PrefixIndex;
   readonly #options: RegistryOptions;
   /** In order of arrival: a map keeps the place of a key that is set again. */
   readonly #workers = new Map<string, LiveWorker>();
   readonly #firstSeenS = new Map<string, number>();
   readonly #warned = new Set<string>();
   readonly #changeHandlers = new Set<() => void>();
+  readonly #beatHandlers = new Set<(worker: string) => void>();
   readonly #goneHandlers = new Set<(worker: string, why: string) => void>();
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    const { log, prefixKeyCountMax = limit.prefixKeyTotalMax } = options;
+    this.prefixes = new PrefixIndex({ log, keyCountMax: prefixKeyCountMax });
   }
 
   /** Takes one heartbeat in. */
-  observe(heartbeat: Heartbeat): void {
+  observe(told: Heartbeat): void {
     const { clock, log, workerCountMax = workerCountDefault } = this.#options;
-    const known = this.#workers.get(heartbeat.worker);
-    if (heartbeat.state === 'gone') {
-      if (known !== undefined) this.#remove(heartbeat.worker, 'said goodbye');
+    const known = this.#workers.get(told.worker);
+    if (told.state === 'gone') {
+      if (known !== undefined) this.#remove(told.worker, 'said goodbye');
       return;
     }
+    const heartbeat: Heartbeat = { ...told, load: { ...told.load, prefixKeys: [] } };
     if (known === undefined && this.#workers.size >= workerCountMax) {
       const text = `more than ${workerCountMax} workers; ${heartbeat.worker} and others are ignored`;
       this.#warnOnce('full', () => log.warn(text));
@@ -59,6 +69,8 @@ export class Registry {
     const seenMs = clock.nowMs();
     const sinceMs = known?.sinceMs ?? seenMs;
     this.#workers.set(heartbeat.worker, { heartbeat, sinceMs, seenMs, key });
+    this.prefixes.set(heartbeat.worker, told.load.prefixKeys);
+    for (const handler of this.#beatHandlers) handler(heartbeat.worker);
     if (known?.key === key && known.heartbeat.state === heartbeat.state) return;
     this.#noteName(heartbeat);
     this.#changed();
@@ -98,6 +110,12 @@ export class Registry {
     return this.#workers.has(worker);
   }
 
+  /** Age of a worker's last heartbeat; 0 for one that is not here. */
+  ageMs(worker: string): number {
+    const nowMs = this.#options.clock.nowMs();
+    return nowMs - (this.#workers.get(worker)?.seenMs ?? nowMs);
+  }
+
   workers(): readonly Heartbeat[] {
     return [...this.#workers.values()].map(({ heartbeat }) => heartbeat);
   }
@@ -131,6 +149,12 @@ export class Registry {
     return () => this.#changeHandlers.delete(handler);
   }
 
+  /** Calls back after each heartbeat of a worker that is alive. */
+  onBeat(handler: (worker: string) => void): () => void {
+    this.#beatHandlers.add(handler);
+    return () => this.#beatHandlers.delete(handler);
+  }
+
   onGone(handler: (worker: string, why: string) => void): () => void {
     this.#goneHandlers.add(handler);
     return () => this.#goneHandlers.delete(handler);
@@ -148,6 +172,7 @@ export class Registry {
 
   #remove(id: string, why: string): void {
     this.#workers.delete(id);
+    this.prefixes.delete(id);
     this.#options.log.info('Worker left', { worker: id, why });
     for (const handler of [...this.#goneHandlers]) handler(id, why);
     this.#changed();

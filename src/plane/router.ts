@@ -1,12 +1,34 @@
-// Which workers serve a request. Pure: a snapshot goes in, a choice comes out; counting and retrying
-// are the client's. A pair must agree on model, KV layout and dtype and share a host's memory.
+// Which workers serve a request. Pure: a snapshot goes in, a choice comes out; counting, measuring and
+// retrying are the client's. Every usable worker and every pair of an island gets a cost
+// (plane/cost.ts), the cheapest wins, and plane/placement.ts says which kind of route it is.
 
+import { limit } from '../protocol/limit.ts';
 import type { Heartbeat } from '../protocol/message.ts';
+import type { RouteReason } from '../protocol/request.ts';
+import { aloneMs, type Candidate, computeMs, kvBytesOf, pairMs, uncached } from './cost.ts';
+import type { Own } from './in-flight.ts';
+import { cachedOf, islandKey, islandsOf, type KeysOf } from './island.ts';
+import { type Estimate, placePrompt } from './placement.ts';
+import type { PromptKeys } from './prompt-keys.ts';
+import type { RateView } from './rates.ts';
+
+type Chosen = {
+  readonly reason: RouteReason;
+  /** Prompt tokens that have to be computed, as far as one knows. */
+  readonly prefillTokens: number;
+  /** Estimates that were compared, for the debug log. */
+  readonly localMs?: number;
+  readonly disaggregatedMs?: number;
+};
 
 export type Choice =
-  | { readonly route: 'disaggregated'; readonly context: Heartbeat; readonly generate: Heartbeat }
-  | { readonly route: 'local'; readonly generate: Heartbeat }
-  | { readonly route: 'aggregated'; readonly baseline: Heartbeat }
+  | (Chosen & {
+      readonly route: 'disaggregated';
+      readonly context: Heartbeat;
+      readonly generate: Heartbeat;
+    })
+  | (Chosen & { readonly route: 'local'; readonly generate: Heartbeat })
+  | (Chosen & { readonly route: 'aggregated'; readonly baseline: Heartbeat })
   | { readonly route: 'none'; readonly reason: string };
 
 export type RouteQuestion = {
@@ -14,68 +36,145 @@ export type RouteQuestion = {
   /** The model's group, whatever its members' states. */
   readonly workers: readonly Heartbeat[];
   readonly promptTokens: number;
-  /** Shorter prompts than this are prefilled by the generate worker itself. */
-  readonly localPrefillTokens: number;
+  /** Tokens of the answer at most: how far its KV may grow. */
+  readonly growthTokens: number;
+  readonly keys: PromptKeys;
+  /** Cached blocks that a worker has told of. */
+  readonly keysOf: KeysOf;
+  /** Null: as measured. 0: never local while there is a context worker. */
+  readonly localPrefillTokens: number | null;
   /** Workers that have already failed or refused this request. */
   readonly excluded: ReadonlySet<string>;
-  /** Requests that this gateway has on a worker now, on top of what its heartbeat says. */
-  readonly inFlight: (worker: string) => number;
+  /** What this gateway has on a worker that its heartbeat cannot know of. */
+  readonly inFlight: (worker: string) => Own;
+  /** Age of its last heartbeat. */
+  readonly ageMs: (worker: string) => number;
+  readonly rates: RateView;
   /** Counts up with every request: ties go round. */
   readonly turn: number;
 };
 
+type Priced<T> = { readonly value: T; readonly ms: number };
+type Pair = { readonly context: Candidate; readonly generate: Candidate };
+
 export function chooseRoute(question: RouteQuestion): Choice {
-  const { workers, excluded, promptTokens, localPrefillTokens } = question;
-  const usable = workers.filter(({ worker, state }) => state === 'ready' && !excluded.has(worker));
-  const contexts = usable.filter(({ role }) => role === 'context');
-  const generates = usable.filter(({ role }) => role === 'generate');
-  const baseline = leastLoaded(
-    usable.filter(({ role }) => role === 'baseline'),
-    question,
+  const { excluded, rates, turn, localPrefillTokens, promptTokens, growthTokens } = question;
+  const kvTokens = promptTokens + growthTokens;
+  const ready = question.workers.filter(({ state }) => state === 'ready');
+  const islands = islandsOf(ready).map((island) =>
+    candidatesOf(island, question).filter(({ heartbeat }) => !excluded.has(heartbeat.worker)),
   );
-  if (promptTokens >= localPrefillTokens) {
-    const able = generates.filter((one) => contexts.some((other) => understand(other, one)));
-    const generate = leastLoaded(able, question);
-    if (generate !== null) {
-      const partners = contexts.filter((other) => understand(other, generate));
-      const context = leastLoaded(partners, question);
-      if (context !== null) return { route: 'disaggregated', context, generate };
-    }
-    if (baseline !== null) return { route: 'aggregated', baseline };
+  const alone = (role: Heartbeat['role']) => {
+    const all = islands.flat().filter(({ heartbeat }) => heartbeat.role === role);
+    return cheapest(
+      all.map((value) => ({ value, ms: aloneMs(value, kvTokens) })),
+      turn,
+    );
+  };
+  const pair = cheapest(
+    islands.flatMap((island) => pairsOf(island, question, kvTokens)),
+    turn,
+  );
+  const local = alone('generate');
+  if (pair === null || local === null) {
+    const baseline = alone('baseline');
+    const why = local === null ? 'aggregated_only' : whyAlone(ready, excluded);
+    if (baseline !== null) return { ...chosen(baseline.value, why), ...aggregated(baseline.value) };
+    if (local !== null) return { ...chosen(local.value, why), ...locally(local.value) };
+    return { route: 'none', reason: whyNone(question) };
   }
-  const generate = leastLoaded(generates, question);
-  if (generate !== null) return { route: 'local', generate };
-  if (baseline !== null) return { route: 'aggregated', baseline };
-  return { route: 'none', reason: whyNone(question) };
+  const disaggregatedMs = pair.ms + rates.hopMs('disaggregated');
+  const localMs = local.ms + rates.hopMs('local');
+  const estimate = (): Estimate => ({
+    disaggregatedMs,
+    localMs,
+    uncachedDisaggregatedMs:
+      disaggregatedMs + computeMs(uncached(pair.value.context)) - computeMs(pair.value.context),
+    uncachedLocalMs:
+      localMs + aloneMs(uncached(local.value), kvTokens) - aloneMs(local.value, kvTokens),
+  });
+  const { cachedTokens } = local.value;
+  const prompt = { tokens: promptTokens, cachedTokens };
+  const { route, reason } = placePrompt(localPrefillTokens, prompt, estimate);
+  const numbers = { localMs, disaggregatedMs };
+  if (route === 'local') {
+    return { ...chosen(local.value, reason), ...numbers, ...locally(local.value) };
+  }
+  const { context, generate } = pair.value;
+  return {
+    ...chosen(context, reason),
+    ...numbers,
+    route,
+    context: context.heartbeat,
+    generate: generate.heartbeat,
+  };
 }
 
 /** Can `generate` copy what `context` exports? */
 export function understand(context: Heartbeat, generate: Heartbeat): boolean {
-  const a = context.card;
-  const b = generate.card;
-  return (
-    context.host === generate.host &&
-    a.modelDigest === b.modelDigest &&
-    a.kvDtype === b.kvDtype &&
-    a.geometry.layers === b.geometry.layers &&
-    a.geometry.kvHeads === b.geometry.kvHeads &&
-    a.geometry.headDim === b.geometry.headDim &&
-    a.geometry.blockTokens === b.geometry.blockTokens
-  );
+  return islandKey(context) === islandKey(generate);
 }
 
-function leastLoaded(workers: readonly Heartbeat[], question: RouteQuestion): Heartbeat | null {
-  let best: Heartbeat[] = [];
-  let bestLoad = Number.POSITIVE_INFINITY;
-  for (const worker of workers) {
-    const { running, waiting } = worker.load;
-    const load = running + waiting + question.inFlight(worker.worker);
-    if (load > bestLoad) continue;
-    if (load < bestLoad) best = [];
-    bestLoad = load;
-    best.push(worker);
-  }
-  return best[question.turn % best.length] ?? null;
+function candidatesOf(island: readonly Heartbeat[], question: RouteQuestion): Candidate[] {
+  const { promptTokens, inFlight, ageMs, rates } = question;
+  const cached = cachedOf(island, question);
+  return island.map((heartbeat) => ({
+    heartbeat,
+    own: inFlight(heartbeat.worker),
+    ageMs: ageMs(heartbeat.worker),
+    speed: rates.prefill(heartbeat),
+    promptTokens,
+    cachedTokens: cached.tokens,
+    ownCachedTokens: cached.own(heartbeat.worker),
+  }));
+}
+
+function pairsOf(
+  island: readonly Candidate[],
+  { rates, promptTokens }: RouteQuestion,
+  kvTokens: number,
+): Priced<Pair>[] {
+  const generates = island.filter(({ heartbeat }) => heartbeat.role === 'generate');
+  return island
+    .filter(({ heartbeat }) => heartbeat.role === 'context')
+    .flatMap((context) =>
+      generates.map((generate) => {
+        const bytes = kvBytesOf(context.heartbeat, promptTokens);
+        const transferMs = rates.transferMs(context.heartbeat, generate.heartbeat, bytes);
+        const value = { context, generate };
+        return { value, ms: pairMs(value, { transferMs, kvTokens }) };
+      }),
+    );
+}
+
+/** Those that cost no more than the cheapest, give or take `limit.tieMs`, take turns. */
+function cheapest<T>(all: readonly Priced<T>[], turn: number): Priced<T> | null {
+  let leastMs = Number.POSITIVE_INFINITY;
+  for (const { ms } of all) leastMs = Math.min(leastMs, ms);
+  const best = all.filter(({ ms }) => ms <= leastMs + limit.tieMs);
+  return best[turn % best.length] ?? null;
+}
+
+function chosen({ promptTokens, cachedTokens }: Candidate, reason: RouteReason): Chosen {
+  return { reason, prefillTokens: promptTokens - cachedTokens };
+}
+
+function locally({ heartbeat }: Candidate) {
+  return { route: 'local', generate: heartbeat } as const;
+}
+
+function aggregated({ heartbeat }: Candidate) {
+  return { route: 'aggregated', baseline: heartbeat } as const;
+}
+
+/** Why no pair could be made although there are generate workers. */
+function whyAlone(ready: readonly Heartbeat[], excluded: ReadonlySet<string>): RouteReason {
+  const generates = ready.filter(
+    ({ role, worker }) => role === 'generate' && !excluded.has(worker),
+  );
+  const contexts = ready.filter(({ role }) => role === 'context');
+  const couldPair = contexts.some((context) => generates.some((one) => understand(context, one)));
+  return couldPair ? 'context_refused' : 'no_context_worker';
 }
 
 function whyNone({ model, workers, excluded }: RouteQuestion): string {

@@ -6,7 +6,7 @@ import type { KvPath, Timing } from '../protocol/request.ts';
 import type { Choice } from './router.ts';
 
 export class TimingSum {
-  readonly #base: Pick<Timing, 'route' | 'contextWorker' | 'generateWorker'>;
+  readonly #base: Pick<Timing, 'route' | 'reason' | 'contextWorker' | 'generateWorker'>;
   #queueMs: number;
   #prefillMs = 0;
   #transferMs = 0;
@@ -18,6 +18,7 @@ export class TimingSum {
     this.#queueMs = waitedMs;
     this.#base = {
       route: choice.route,
+      reason: choice.reason,
       contextWorker: choice.route === 'disaggregated' ? choice.context.worker : null,
       generateWorker:
         choice.route === 'aggregated' ? choice.baseline.worker : choice.generate.worker,

@@ -32,6 +32,33 @@ export const limit = {
   seqsDefault: 32,
   /** Cached blocks that a heartbeat names: 512 blocks of 64 tokens are 32 k tokens, 10 KiB of text. */
   prefixKeyMax: 512,
+  // --- routing (ARCHITECTURE.md, "Which workers")
+  /** Prefix keys that one gateway remembers of all workers together: about 100 MB when full. */
+  prefixKeyTotalMax: 1_000_000,
+  /** A heartbeat tells of requests sent so long before it; later ones are counted on top. */
+  loadLagMs: 250,
+  /** Measurements of a worker older than this give way to those of its kind: it gets a new trial. */
+  rateKeepMs: 60_000,
+  /** Before anything was measured: prefill, and what it costs to move KV and to involve two workers. */
+  prefillTokensPerSDefault: 1000,
+  transferMsPerMiBDefault: 1,
+  transferMsDefault: 1,
+  hopMsDefault: 2,
+  /**
+   * A stall of one decoding stream, in percent of the same time as somebody's time to first token.
+   * 100: four streams held up for 50 ms weigh as much as a first token 200 ms later.
+   */
+  stallPercent: 100,
+  /** A prompt that computes for longer is likely to meet a stream that begins meanwhile: one counts. */
+  stallGraceMs: 100,
+  /** What one more stream on a generate worker weighs: each stream there gets slower steps. */
+  streamMs: 20,
+  /** What it weighs to wait until a stream ends and its slot is free. */
+  slotWaitMs: 1000,
+  /** Reading a cached token out of another worker's arena, in percent of computing it. */
+  foreignPrefixPercent: 5,
+  /** Costs that differ by no more than this are equal: the workers take turns. */
+  tieMs: 1,
   // --- KV hand-over
   /** How long an exported block waits for its reader. */
   leaseMs: 10_000,

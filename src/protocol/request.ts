@@ -44,11 +44,21 @@ export type GenerateRequest = {
 export type FinishReason = 'stop' | 'length';
 
 export type Route = 'disaggregated' | 'local' | 'aggregated';
+/** Why it went this way; each word is explained in plane/placement.ts. */
+export type RouteReason =
+  | 'measured'
+  | 'cached'
+  | 'threshold'
+  | 'forced'
+  | 'no_context_worker'
+  | 'context_refused'
+  | 'aggregated_only';
 export type KvPath = 'shm' | 'object' | 'none';
 
 /** What the plane's client learned about a request, for headers, timing and logs. Times in ms. */
 export type Timing = {
   readonly route: Route;
+  readonly reason: RouteReason;
   readonly contextWorker: string | null;
   readonly generateWorker: string | null;
   readonly kvPath: KvPath;

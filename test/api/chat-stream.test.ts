@@ -114,6 +114,7 @@ describe('chat stream', () => {
     expect(usage.tdist).toEqual({
       request_id: 'mine-1',
       route: 'disaggregated',
+      route_reason: 'measured',
       context_worker: 'context-1',
       generate_worker: 'generate-1',
       kv_path: 'shm',

@@ -27,6 +27,7 @@ export const llama: ServedModel = {
 
 const timing: Timing = {
   route: 'disaggregated',
+  reason: 'measured',
   contextWorker: 'context-1',
   generateWorker: 'generate-1',
   kvPath: 'shm',

@@ -113,6 +113,13 @@ describe('roles', () => {
     });
   });
 
+  test('where prompts are computed: measured, a threshold, or always at a context worker', () => {
+    expect(config('--role api')).toMatchObject({ localPrefillTokens: null });
+    expect(config('--role api --local-prefill-tokens 0')).toMatchObject({ localPrefillTokens: 0 });
+    const env = { TDIST_LOCAL_PREFILL_TOKENS: '300' };
+    expect(config('--role all', env)).toMatchObject({ api: { localPrefillTokens: 300 } });
+  });
+
   test('defaults of a worker', () => {
     expect(config('--role baseline')).toMatchObject({
       planeUris: ['nats://localhost:4223'],

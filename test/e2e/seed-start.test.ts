@@ -35,7 +35,7 @@ async function terminals(withRole: boolean) {
     api: {
       words: `${role('api')}--tokenizer tdist/demo --request-plane-uri ${plane} \
 --api-server-host localhost --model-name llama --api-server-port ${port}`,
-      env: {},
+      env: { TDIST_LOCAL_PREFILL_TOKENS: '0' }, // or so short a prompt would be prefilled locally
     },
   };
   const open = (name: Terminal): Program =>

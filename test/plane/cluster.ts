@@ -34,13 +34,18 @@ export class Cluster {
     const { maxPayloadBytes = 1024 * 1024, ...options } = change;
     this.hub = new MemoryHub({ clock: this.clock, maxPayloadBytes });
     this.bus = this.hub.open();
-    this.client = createClient({
-      bus: this.bus,
+    this.client = this.gateway('gw', { bus: this.bus, ...options });
+  }
+
+  /** A gateway; the constructor has made the first one. */
+  gateway(gatewayId: string, options: Partial<ClientOptions> = {}): PlaneClient {
+    return createClient({
+      bus: options.bus ?? this.hub.open(),
       clock: this.clock,
       chance: seededChance(1),
       log: this.log,
       namespace: 'tdist',
-      gatewayId: 'gw',
+      gatewayId,
       localPrefillTokens: 0,
       ...options,
     });

@@ -1,10 +1,16 @@
 // An engine that does what a test tells it. By default it admits everything and, given `answer`, goes
 // through a request's life by itself: the answer's tokens one by one, the last with `stop`.
 
-import type { EngineCommand, EngineEvent, EnginePort, Load } from '../../src/protocol/engine.ts';
+import type {
+  EngineCommand,
+  EngineEvent,
+  EnginePort,
+  Load,
+  StepTiming,
+} from '../../src/protocol/engine.ts';
 import type { Ticket } from '../../src/protocol/ticket.ts';
 import { digest } from '../../src/std/hash.ts';
-import { card } from './make.ts';
+import { card, load } from './make.ts';
 
 export const ticket: Ticket = {
   kind: 'shm',
@@ -24,6 +30,10 @@ export class FakeEngine implements EnginePort {
   script: (command: EngineCommand) => boolean = () => true;
   /** Null: admit, then wait for the test's `emit`. */
   answer: readonly number[] | null;
+  /** What the next heartbeat says. */
+  loaded: Partial<Load> = {};
+  /** The timing that goes with a prompt's first token. */
+  timed: (prompt: { tokens: number }) => StepTiming = () => ({});
   #handler: (event: EngineEvent) => void = () => undefined;
 
   constructor(answer: readonly number[] | null = null) {
@@ -42,15 +52,7 @@ export class FakeEngine implements EnginePort {
   }
 
   load(): Load {
-    return {
-      running: 0,
-      waiting: 0,
-      slots: 8,
-      freeTokens: 1000,
-      pendingTokens: 0,
-      decoding: 0,
-      prefixKeys: [],
-    };
+    return load(this.loaded);
   }
 
   emit(event: EngineEvent): void {
@@ -76,10 +78,12 @@ export class FakeEngine implements EnginePort {
     const answer = this.answer;
     if (answer === null) return;
     if (type === 'generate' && command.source === 'local') {
-      this.#timed(requestId, 0, { queueMs: 2, prefillMs: 3 });
+      const timing = this.timed({ tokens: command.promptIds.length });
+      this.#timed(requestId, 0, { queueMs: 2, prefillMs: 3, ...timing });
       this.#rest(requestId, answer);
     } else if (type === 'prefill') {
-      this.#timed(requestId, 0, { queueMs: 1, prefillMs: 5, cachedTokens: 2 });
+      const timing = this.timed({ tokens: command.promptIds.length });
+      this.#timed(requestId, 0, { queueMs: 1, prefillMs: 5, cachedTokens: 2, ...timing });
       if (answer.length === 1) return;
       this.emit({ type: 'prefilled', requestId, firstToken: answer[0] ?? 0, ticket });
     } else if (type === 'import') {

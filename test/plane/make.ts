@@ -1,5 +1,10 @@
 // Values that these tests build again and again.
 
+import { idle } from '../../src/plane/in-flight.ts';
+import { PromptKeys } from '../../src/plane/prompt-keys.ts';
+import type { RateView } from '../../src/plane/rates.ts';
+import type { RouteQuestion } from '../../src/plane/router.ts';
+import type { Load } from '../../src/protocol/engine.ts';
 import type { Card, Heartbeat, TokensMessage } from '../../src/protocol/message.ts';
 import { digest } from '../../src/std/hash.ts';
 
@@ -36,16 +41,51 @@ export function heartbeat(
     pid: 1,
     build: '0.1.0',
     card: card(),
-    load: {
-      running: 0,
-      waiting: 0,
-      slots: 8,
-      freeTokens: 1000,
-      pendingTokens: 0,
-      decoding: 0,
-      prefixKeys: [],
-    },
+    load: load(),
     ...change,
+  };
+}
+
+export function load(change: Partial<Load> = {}): Heartbeat['load'] {
+  return {
+    running: 0,
+    waiting: 0,
+    slots: 8,
+    freeTokens: 1000,
+    pendingTokens: 0,
+    decoding: 0,
+    prefixKeys: [],
+    ...change,
+  };
+}
+
+/** 1 ms a token, 2 ms a hand-over, 1 ms of messages for each worker. */
+export const plainRates: RateView = {
+  prefill: () => ({ base: 0, slope: 1 }),
+  transferMs: () => 2,
+  hopMs: (route) => (route === 'local' ? 1 : 2),
+};
+
+/** A prompt of so many tokens, unlike any other `seed`'s. */
+export function promptOf(tokens: number, seed = 0): number[] {
+  return Array.from({ length: tokens }, (_, at) => (at * 7 + seed * 13) % 300);
+}
+
+/** A question about a prompt that nobody has cached, measured placement, nobody at work. */
+export function routeQuestion(promptIds: readonly number[] = promptOf(100)): RouteQuestion {
+  return {
+    model: 'llama',
+    workers: [],
+    promptTokens: promptIds.length,
+    growthTokens: 16,
+    keys: new PromptKeys(promptIds),
+    keysOf: () => new Set(),
+    localPrefillTokens: null,
+    excluded: new Set(),
+    inFlight: () => idle,
+    ageMs: () => 0,
+    rates: plainRates,
+    turn: 0,
   };
 }
 

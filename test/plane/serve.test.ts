@@ -29,6 +29,7 @@ describe('a request that goes well', () => {
     expect(g.engine.types).toEqual(['generate', 'import']);
     expect(generation.timing()).toEqual({
       route: 'disaggregated',
+      reason: 'forced',
       contextWorker: 'c',
       generateWorker: 'g',
       kvPath: 'shm',

@@ -14,6 +14,10 @@ describe('limits', () => {
     expect(limit.presenceMs).toBeGreaterThan(3 * limit.heartbeatMs);
   });
 
+  test('a request is in the second heartbeat after it, at the latest', () => {
+    expect(limit.loadLagMs).toBeLessThan(limit.heartbeatMs / 2);
+  });
+
   test('a lease is longer than the sweep that ends it, and than waiting for an answer', () => {
     expect(limit.leaseMs).toBeGreaterThan(2 * limit.sweepMs);
     expect(limit.leaseMs).toBeGreaterThan(limit.replyTimeoutMs);

@@ -1,0 +1,58 @@
+// An island: workers that can use each other's KV, because they share a host's memory and agree on
+// model, KV dtype and layout. A pair of context and generate worker is always of one island, and what
+// one of them has cached, all of them can read.
+
+import type { Heartbeat } from '../protocol/message.ts';
+import type { PromptKeys } from './prompt-keys.ts';
+
+export type KeysOf = (worker: string) => ReadonlySet<string>;
+
+/** Two workers can copy each other's KV exactly if these are equal. */
+export function islandKey({ host, card }: Heartbeat): string {
+  const { layers, kvHeads, headDim, blockTokens } = card.geometry;
+  const layout = `${layers} ${kvHeads} ${headDim} ${blockTokens}`;
+  return `${layout} ${card.kvDtype} ${card.modelDigest} ${host}`;
+}
+
+export function islandsOf(workers: readonly Heartbeat[]): readonly (readonly Heartbeat[])[] {
+  const islands = new Map<string, Heartbeat[]>();
+  for (const worker of workers) {
+    const key = islandKey(worker);
+    const island = islands.get(key);
+    if (island === undefined) islands.set(key, [worker]);
+    else island.push(worker);
+  }
+  return [...islands.values()];
+}
+
+export type Cached = {
+  /** Leading prompt tokens that some worker of the island has cached. */
+  readonly tokens: number;
+  /** Those that this worker has itself. */
+  own(worker: string): number;
+};
+
+const nothing: Cached = { tokens: 0, own: () => 0 };
+
+export function cachedOf(
+  island: readonly Heartbeat[],
+  { keys, keysOf }: { readonly keys: PromptKeys; readonly keysOf: KeysOf },
+): Cached {
+  const [first] = island;
+  const sets = island.map(({ worker }) => keysOf(worker)).filter(({ size }) => size > 0);
+  if (first === undefined || sets.length === 0) return nothing;
+  const { blockTokens } = first.card.geometry;
+  const chain = keys.of(first.card);
+  // A block is of use only with all before it: the chain ends at the first one missing.
+  const leading = (has: (key: string) => boolean): number => {
+    const miss = chain.findIndex((key) => !has(key));
+    return (miss < 0 ? chain.length : miss) * blockTokens;
+  };
+  return {
+    tokens: leading((key) => sets.some((set) => set.has(key))),
+    own: (worker) => {
+      const set = keysOf(worker);
+      return leading((key) => set.has(key));
+    },
+  };
+}
