@@ -98,7 +98,7 @@ function select(
     const middle = partition(ids, values, begin, end);
     let front = sum;
     for (let i = begin; i < middle; i++) front += measure(values[i] ?? 0);
-    if (front >= wanted && middle > begin) {
+    if (front >= wanted) {
       end = middle;
       continue;
     }
