@@ -2,8 +2,7 @@
 // penalties and temperature (vLLM's `raw_logprobs`). Costs a pass of exponentials over the
 // vocabulary, so only for requests that ask.
 
-import { limit } from '../protocol/limit.ts';
-import type { TokenLogprobs } from '../protocol/request.ts';
+import { logprobMin, type TokenLogprobs } from '../protocol/request.ts';
 import { likeliest } from './candidate.ts';
 import { findBest, type Row, type Scratch } from './row.ts';
 
@@ -28,5 +27,5 @@ export function tokenLogprobs(token: number, topCount: number, scratch: Scratch)
 }
 
 function finite(logprob: number): number {
-  return logprob >= limit.logprobMin ? logprob : limit.logprobMin; // −∞ and NaN too
+  return logprob >= logprobMin ? logprob : logprobMin; // −∞ and NaN too
 }

@@ -12,8 +12,6 @@ export const limit = {
   logitBiasCountMax: 16_384,
   stopTokenCountMax: 1024,
   topLogprobsMax: 20,
-  /** Stands for −∞, which JSON cannot say; vLLM's value. */
-  logprobMin: -9999,
   // --- request plane
   heartbeatMs: 1000,
   /** A worker unheard of for so long is gone. Must allow for two lost heartbeats. */

@@ -60,9 +60,12 @@ export const neutralSampling = {
   logprobs: null,
 } satisfies Omit<Sampling, 'seed' | 'maxTokens'>;
 
+/** Stands for −∞, which JSON cannot say; vLLM's value. */
+export const logprobMin = -9999;
+
 /**
  * What the model itself gave a chosen token: natural logarithms of its softmax, before temperature,
- * penalties and bias. Finite: a token that cannot be has `limit.logprobMin`.
+ * penalties and bias. Finite: a token that cannot be has `logprobMin`.
  */
 export const tokenLogprobsSchema = v.object({
   logprob: v.pipe(v.number(), v.finite()),
