@@ -40,7 +40,7 @@ export function likeliest(row: Row, k: number, scratch: Scratch): number {
       pickWeights[count++] = value;
     }
   }
-  const kept = select(pickIds, pickWeights, count, k, one);
+  const kept = select(pickIds, pickWeights, count, k, 'count');
   pickIds.subarray(0, kept).sort();
   ids.set(pickIds.subarray(0, kept));
   return kept;
@@ -53,7 +53,7 @@ function largest(values: Float32Array, count: number, k: number, scratch: Scratc
     pickIds[i] = i;
     pickWeights[i] = values[i] ?? Number.NEGATIVE_INFINITY;
   }
-  return lightest(pickIds, pickWeights, select(pickIds, pickWeights, count, k, one)).weight;
+  return lightest(pickIds, pickWeights, select(pickIds, pickWeights, count, k, 'count')).weight;
 }
 
 /** The last of the fewest candidates whose weights reach `mass`, heaviest first; at least one. */
@@ -68,7 +68,7 @@ export function heaviest(count: number, mass: number, total: number, scratch: Sc
     pickIds[picked] = ids[i] ?? 0;
     pickWeights[picked++] = weight;
   }
-  const kept = select(pickIds, pickWeights, picked, mass, itself);
+  const kept = select(pickIds, pickWeights, picked, mass, 'weight');
   return lightest(pickIds, pickWeights, kept);
 }
 
@@ -77,9 +77,6 @@ function lightest(ids: Int32Array, values: Float64Array, count: number): Last {
   for (let i = 1; i < count; i++) if (before(ids, values, last, i)) last = i;
   return { weight: values[last] ?? 0, id: ids[last] ?? 0 };
 }
-
-const one = (): number => 1;
-const itself = (value: number): number => value;
 
 /**
  * Puts the fewest first pairs whose measures reach `wanted` to the front, in no order, and returns
@@ -90,19 +87,20 @@ function select(
   values: Float64Array,
   count: number,
   wanted: number,
-  measure: (value: number) => number,
+  measure: 'count' | 'weight',
 ): number {
   let [begin, end] = [0, count]; // before `begin`: kept; from `end` on: not kept
   let sum = 0;
   while (begin < end) {
     const middle = partition(ids, values, begin, end);
     let front = sum;
-    for (let i = begin; i < middle; i++) front += measure(values[i] ?? 0);
+    if (measure === 'count') front += middle - begin;
+    else for (let i = begin; i < middle; i++) front += values[i] ?? 0;
     if (front >= wanted) {
       end = middle;
       continue;
     }
-    sum = front + measure(values[middle] ?? 0);
+    sum = front + (measure === 'count' ? 1 : (values[middle] ?? 0));
     begin = middle + 1;
     if (sum >= wanted) break;
   }
