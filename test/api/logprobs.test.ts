@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from 'bun:test';
 import type { TokenDelta, TokenLogprobs } from '../../src/protocol/request.ts';
+import { seededChance } from '../../src/std/prng.ts';
 import { bytesOf, endOfTextId, imEndId, tinyVocabSize } from '../text/tiny-tokenizer.ts';
 import { deltas, type Script, says } from './fake-cluster.ts';
 import { eventsOf, jsonOf, openWorld } from './world.ts';
@@ -148,6 +149,25 @@ describe('logprobs', () => {
   test('ids above the tokenizer’s words are entries without text', async () => {
     const { content } = await ask(thinks([97, endOfTextId, 98]), { logprobs: true });
     expect(joined(content)).toBe('ab');
+  });
+
+  test('random tokens, broken characters and stop strings: joined, they are the answer', async () => {
+    const chance = seededChance(11);
+    const below = (count: number): number => chance.u32() % count;
+    await using world = openWorld();
+    for (let round = 0; round < 150; round++) {
+      const alphabet = [...bytesOf('aébE€😀'), 256 + 3, imEndId, tinyVocabSize, 0xff];
+      const ids = Array.from({ length: below(25) }, () => alphabet[below(alphabet.length)] ?? 97);
+      world.cluster.script = thinks(ids, { finish: below(2) === 0 ? 'stop' : 'length' });
+      const fields = {
+        stop: ['ab', 'Eé', 'llob', '\ufffda'],
+        include_stop_str_in_output: below(2) === 0,
+        skip_special_tokens: below(2) === 0,
+        min_tokens: below(4),
+      };
+      const [choice] = (await jsonOf(await world.chat({ ...asked, ...fields }))).choices;
+      expect([ids, joined(choice.logprobs.content)]).toEqual([ids, choice.message.content]);
+    }
   });
 
   test('usage is as without', async () => {
