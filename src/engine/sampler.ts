@@ -7,7 +7,7 @@
 //       └─▶ logprobs (engine/logprob.ts)
 //
 // Free functions over typed arrays: this runs once a token over the whole vocabulary. Nothing is
-// sorted; `npm run bench` and src/bench/sampler.ts have the times.
+// sorted; src/bench/sampler.ts measures it.
 
 import type { Sampling } from '../protocol/request.ts';
 import { drawAt } from '../std/prng.ts';
