@@ -8,8 +8,10 @@ import type { CorsPolicy } from './cors.ts';
 import { errorResponse } from './fault.ts';
 import type { Gateway } from './gateway.ts';
 import { liveness, readiness, version } from './health.ts';
+import { showMetrics } from './metrics.ts';
 import { listModels, showModel } from './model.ts';
 import { answerRoute, type Route } from './route.ts';
+import { controlWorker, listWorkers } from './worker.ts';
 
 const routes: readonly Route[] = [
   { path: '/v1/chat/completions', post: answerChat },
@@ -19,6 +21,9 @@ const routes: readonly Route[] = [
   { path: '/health/ready', get: readiness },
   { path: '/live', get: liveness },
   { path: '/version', get: version },
+  { path: '/metrics', get: showMetrics },
+  { path: '/workers', get: listWorkers },
+  { path: '/workers/*', post: controlWorker, ownPagesOnly: true },
 ];
 
 export function buildApp(

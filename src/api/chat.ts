@@ -3,8 +3,10 @@
 // at the end of the stream, or when the client leaves.
 
 import { Fault, toFault } from '../std/fault.ts';
+import { Account } from './account.ts';
 import { readJsonObject } from './body.ts';
 import type { ChatChunk } from './chunk.ts';
+import { clientTimeoutMs } from './deadline.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
 import { readChatRequest } from './intake.ts';
@@ -14,16 +16,30 @@ import { startGeneration } from './start.ts';
 import { Turn } from './turn.ts';
 
 export async function answerChat(gateway: Gateway, call: Call): Promise<Response> {
+  const account = new Account(gateway, call);
+  try {
+    return await answer(gateway, call, account);
+  } catch (thrown) {
+    account.end(toFault(thrown));
+    throw thrown;
+  }
+}
+
+async function answer(gateway: Gateway, call: Call, account: Account): Promise<Response> {
   const exchange = gateway.gate.enter(call.request.signal);
   try {
+    const timeoutMs = clientTimeoutMs(call.request.headers);
     const chat = readChatRequest(await readJsonObject(call.request, gateway.clock), gateway);
-    const started = await startGeneration(gateway, exchange, chat);
+    const spentMs = gateway.clock.nowMs() - call.arrivedMs;
+    const leftMs = timeoutMs === null ? null : Math.max(0, timeoutMs - spentMs);
+    const started = account.begin(await startGeneration(gateway, exchange, chat, leftMs));
     const turn = new Turn(gateway, call, chat, started);
-    if (chat.stream) return await streamed(turn, call, exchange);
-    const answer = await turn.whole();
+    if (chat.stream) return await streamed(turn, call, exchange, account);
+    const whole = await turn.whole();
     exchange.close();
     turn.log(null);
-    return Response.json(answer, { headers: turn.headers() });
+    account.end(null);
+    return Response.json(whole, { headers: turn.headers() });
   } catch (thrown) {
     const fault = toFault(thrown);
     exchange.abort(fault);
@@ -32,7 +48,12 @@ export async function answerChat(gateway: Gateway, call: Call): Promise<Response
   }
 }
 
-async function streamed(turn: Turn, call: Call, exchange: Exchange): Promise<Response> {
+async function streamed(
+  turn: Turn,
+  call: Call,
+  exchange: Exchange,
+  account: Account,
+): Promise<Response> {
   const chunks = turn.chunks();
   const first = await chunks.next();
   let open = true;
@@ -42,6 +63,7 @@ async function streamed(turn: Turn, call: Call, exchange: Exchange): Promise<Res
     if (fault !== null) exchange.abort(fault);
     exchange.close();
     turn.log(fault);
+    account.end(fault);
   };
   const onGone = (): void => end(new Fault('cancelled', 'The client closed the connection.'));
   // A stream that nobody has begun to read is not cancelled when its client leaves: listen ourselves.

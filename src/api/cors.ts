@@ -4,6 +4,7 @@
 import { requestIdHeader } from './request-id.ts';
 
 export type CorsPolicy = {
+  admits(origin: string): boolean;
   /** Headers for the answer to a request that came from `origin` (null: not from a page). */
   answer(origin: string | null): Readonly<Record<string, string>>;
   /** Headers for the answer to a preflight. */
@@ -27,6 +28,7 @@ export function corsPolicy(origins: readonly string[]): CorsPolicy {
     };
   };
   return {
+    admits: (origin) => everyone || origins.includes(origin),
     answer: (origin) => ({ ...allowed(origin), 'access-control-expose-headers': exposed }),
     preflight: (request, methods) => ({
       ...allowed(request.headers.get('origin')),

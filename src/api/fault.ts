@@ -15,8 +15,6 @@ export type ErrorEnvelope = {
   };
 };
 
-const retryAfterS = 1;
-
 export function errorEnvelope(fault: Fault, requestId: string): ErrorEnvelope {
   const face = httpFace(fault.code);
   const message = face.hidden ? hiddenMessage(face.status, requestId) : fault.message;
@@ -30,7 +28,8 @@ export function errorEnvelope(fault: Fault, requestId: string): ErrorEnvelope {
   };
 }
 
-export function errorResponse(fault: Fault, requestId: string): Response {
+/** @param retryAfterS whole seconds after which trying again makes sense; said with a 503. */
+export function errorResponse(fault: Fault, requestId: string, retryAfterS = 1): Response {
   const { status } = httpFace(fault.code);
   const headers = status === 503 ? { 'retry-after': String(retryAfterS) } : {};
   return Response.json(errorEnvelope(fault, requestId), { status, headers });

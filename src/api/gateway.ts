@@ -5,6 +5,7 @@ import type { Cluster } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
 import type { Chance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Meter } from '../telemetry/metric.ts';
 import type { TextModelCache } from '../text/text-model.ts';
 import type { Gate } from './gate.ts';
 import type { AdmissionQueue } from './queue.ts';
@@ -14,6 +15,7 @@ export type Gateway = {
   readonly clock: Clock;
   readonly chance: Chance;
   readonly log: Log;
+  readonly meter: Meter;
   readonly gate: Gate;
   readonly queue: AdmissionQueue;
   readonly texts: TextModelCache;

@@ -25,6 +25,8 @@ export type Route = {
   readonly path: string;
   readonly get?: Handler;
   readonly post?: Handler;
+  /** Pages of origins that CORS does not admit are refused, and not only kept from the answer. */
+  readonly ownPagesOnly?: boolean;
 };
 
 export async function answerRoute(
@@ -43,13 +45,14 @@ export async function answerRoute(
       response = new Response(null, { status: 204, headers });
     } else {
       const handler = handlerFor(route, request, methods);
+      if (route?.ownPagesOnly === true) refuseForeignPage(cors, request);
       const tail = route === null ? '' : tailOf(route, request);
       response = await handler(gateway, { request, requestId, arrivedMs, tail });
     }
   } catch (thrown) {
     const fault = toFault(thrown);
     logFault(gateway, { request, requestId }, fault);
-    response = errorResponse(fault, requestId);
+    response = errorResponse(fault, requestId, gateway.queue.retryAfterS());
     if (fault.code === 'method') response.headers.set('allow', methods.join(', '));
   }
   response.headers.set(requestIdHeader, requestId);
@@ -76,6 +79,16 @@ function handlerFor(route: Route | null, request: Request, methods: readonly str
   throw new Fault(
     'method',
     `${request.method} is not allowed here; this route takes ${methods.join(', ')}.`,
+  );
+}
+
+/** A page anywhere may send a plain POST to localhost through its visitor's browser. */
+function refuseForeignPage(cors: CorsPolicy, request: Request): void {
+  const origin = request.headers.get('origin');
+  if (origin === null || cors.admits(origin)) return;
+  throw new Fault(
+    'forbidden',
+    `Pages of ${origin.slice(0, 200)} may not do this; name the origin in --cors-origin.`,
   );
 }
 

@@ -7,11 +7,13 @@ import { type Clock, withDeadline } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
+import { type Meter, noMeter } from '../telemetry/metric.ts';
 import { TextModelCache } from '../text/text-model.ts';
 import { buildApp } from './app.ts';
 import { corsPolicy } from './cors.ts';
 import { Gate } from './gate.ts';
 import type { Gateway } from './gateway.ts';
+import { measureGateway } from './metrics.ts';
 import { AdmissionQueue } from './queue.ts';
 
 export type ServerOptions = {
@@ -19,6 +21,8 @@ export type ServerOptions = {
   readonly clock: Clock;
   readonly chance: Chance;
   readonly log: Log;
+  /** Default: nothing is measured. */
+  readonly meter?: Meter;
   readonly host: string;
   /** 0: any free port; the server's `port` tells which. */
   readonly port: number;
@@ -52,6 +56,7 @@ export function createServer(options: ServerOptions): ApiServer {
   log.warn(`Adding CORS for the following origins: [${origins}]`);
   const app = buildApp(gateway, corsPolicy(corsOrigins));
   prepareTexts(gateway);
+  measureGateway(gateway);
   const server = listen(options, app);
   const port = server.port ?? options.port;
   const url = `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
@@ -93,6 +98,7 @@ function buildGateway(options: ServerOptions): Gateway {
     clock,
     chance,
     log,
+    meter: options.meter ?? noMeter,
     gate: new Gate(),
     queue: new AdmissionQueue({
       countMax: options.queueLimit,

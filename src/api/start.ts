@@ -28,9 +28,11 @@ export function startGeneration(
   gateway: Gateway,
   exchange: Exchange,
   chat: ChatRequest,
+  /** How long the client waits for the first token, from now; null: it does not say. */
+  clientLimitMs: number | null,
 ): Promise<Started> {
   const missing = (): string | null => unreadyReason(gateway);
-  return gateway.queue.admit(exchange, missing, async (signal) => {
+  const work = async (signal: AbortSignal): Promise<Started> => {
     const model = await findModel(gateway, chat.model, signal);
     checkTokenIds(chat.sampling, model.vocabSize);
     const text = await gateway.texts.get(model);
@@ -57,7 +59,8 @@ export function startGeneration(
       firstMs: gateway.clock.nowMs(),
       signal,
     };
-  });
+  };
+  return gateway.queue.admit(exchange, missing, work, clientLimitMs);
 }
 
 /** A stream of tokens that ended without saying why: somebody broke the plane's promise. */

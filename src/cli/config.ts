@@ -65,8 +65,10 @@ export type WorkerConfig = CommonConfig &
     readonly kind: WorkerRole;
     /** At least 1; above 1 this process supervises so many of its kind. */
     readonly workerCount: number;
-    /** From TDIST_WORKER_ID or VLLM_WORKER_ID; for names and logs alone. */
+    /** From TDIST_WORKER_ID or VLLM_WORKER_ID; for names, logs and the metrics port. */
     readonly workerIndex: number;
+    /** This worker's own: --starting-metrics-port + workerIndex; null: no metrics. */
+    readonly metricsPort: number | null;
     readonly initializePlane: boolean;
   };
 

@@ -107,13 +107,15 @@ function workerConfig(
   if (workerCount === 0) {
     throw new Fault('usage', `--${kind}-worker-count 0 leaves --role ${kind} nothing to do`);
   }
+  const index = workerIndex(env);
   return {
     role: 'worker',
     kind,
     ...common,
     ...workerSettings(values),
     workerCount,
-    workerIndex: workerIndex(env),
+    workerIndex: index,
+    metricsPort: metricsPort(values['starting-metrics-port'], index, workerCount),
     initializePlane: values['initialize-request-plane'] ?? false,
   };
 }
@@ -127,9 +129,11 @@ function allConfig(values: Values, common: CommonConfig): AllConfig {
     generate: countOf('generate', 1),
     baseline: countOf('baseline', 0),
   };
-  if (workerCounts.context + workerCounts.generate + workerCounts.baseline === 0) {
+  const total = workerCounts.context + workerCounts.generate + workerCounts.baseline;
+  if (total === 0) {
     throw new Fault('usage', '--role all without a worker: give a --…-worker-count above 0');
   }
+  metricsPort(values['starting-metrics-port'], 0, total); // refused here, not by each child
   return {
     role: 'all',
     ...common,
@@ -139,6 +143,15 @@ function allConfig(values: Values, common: CommonConfig): AllConfig {
     api: apiSettings(values, null),
     worker: workerSettings(values),
   };
+}
+
+/** The first of `count` workers' ports; the highest must be a port, too. */
+function metricsPort(firstPort: number, index: number, count: number): number | null {
+  if (firstPort === 0) return null;
+  const last = firstPort + index + count - 1;
+  if (last <= 65_535) return firstPort + index;
+  const text = `--starting-metrics-port ${firstPort}: the last worker's port would be ${last}`;
+  throw new Fault('usage', `${text}; begin lower`);
 }
 
 function workerIndex(env: Env): number {

@@ -161,6 +161,13 @@ const logs = {
     { error: ['0'], info: ['1'], debug: ['2'] },
     'how much is logged',
   ),
+  'starting-metrics-port': number(
+    'integer',
+    workers,
+    0,
+    "port of the first worker's /metrics, the next ones' +1; 0: none",
+    { ...port, example: '9100' },
+  ),
   'disable-log-stats': boolean(workers, false, 'no periodic statistics line'),
 };
 

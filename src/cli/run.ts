@@ -23,16 +23,21 @@ export async function run(
   try {
     const [first, ...rest] = argv;
     if (first === undefined || first.startsWith('-')) return await runRole(argv, env, output);
-    return await runTool(first, rest, output);
+    return await runTool(first, rest, output, env);
   } catch (thrown) {
     output.err(failureText(thrown, wantsStack(argv, env)));
     return exitCodeOf(thrown);
   }
 }
 
-async function runTool(name: string, argv: readonly string[], output: Output): Promise<number> {
+async function runTool(
+  name: string,
+  argv: readonly string[],
+  output: Output,
+  env: Env,
+): Promise<number> {
   const tool = tools.get(name);
-  if (tool !== undefined) return tool.run(argv, output);
+  if (tool !== undefined) return tool.run(argv, output, env);
   const hint = nearest(name, [...tools.keys()]);
   throw new Fault('usage', `unknown tool ${name}; the nearest known one is ${hint}`);
 }

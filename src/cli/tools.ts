@@ -1,11 +1,12 @@
 // The tools beside the roles: name, help line, and what runs. Loaded only when called.
 
 import { type Output, processOutput } from './output.ts';
+import type { Env } from './parse.ts';
 import { versionLine } from './version.ts';
 
 type Tool = {
   readonly help: string;
-  readonly run: (argv: readonly string[], output: Output) => Promise<number>;
+  readonly run: (argv: readonly string[], output: Output, env: Env) => Promise<number>;
 };
 
 export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
@@ -21,6 +22,14 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
     {
       help: 'measure time to first token, hand-over and decode steps',
       run: async (argv) => (await import('../bench/bench.ts')).runBench(argv),
+    },
+  ],
+  [
+    'workers',
+    {
+      help: 'list workers, drain one, or let it take work again',
+      run: async (argv, output, env) =>
+        (await import('./workers.ts')).runWorkers(argv, output, env),
     },
   ],
   [

@@ -119,7 +119,7 @@ def dumps(value):
 
 
 def render(messages, definitions=None):
-    """The chat template in Python: a list of (text, is it an answer). tests compare it with the Jinja template."""
+    """The chat template in Python: a list of (text, is it an answer). It must give what chat_template.jinja gives."""
     parts, text = [], ""
     if definitions:
         text = "<|im_start|>system\n"

@@ -26,7 +26,8 @@ import corpus_recall as recall
 import corpus_talk as talk
 import corpus_tools as tools
 from corpus_facts import COUNTRIES
-from corpus_words import held_out, random_string, made_up, sentence, unseen
+from corpus_geo_phrases import CAPITAL_HELD, CURRENCY_HELD, FOLLOW_UP
+from corpus_words import held_out, made_up, random_string, sentence, unseen
 
 
 def user(text):
@@ -34,15 +35,15 @@ def user(text):
 
 
 def capitals(rng):
-    return [(user(geo.fill(t, c)), None, c.capital_answer) for t in geo.CAPITAL_HELD for c in COUNTRIES]
+    return [(user(geo.fill(t, c)), None, c.capital_answer) for t in CAPITAL_HELD for c in COUNTRIES]
 
 
 def recased(change):
-    return lambda rng: [(user(change(geo.fill(rng.choice(geo.CAPITAL_HELD), c))), None, c.capital_answer) for c in COUNTRIES for _ in range(3)]
+    return lambda rng: [(user(change(geo.fill(rng.choice(CAPITAL_HELD), c))), None, c.capital_answer) for c in COUNTRIES for _ in range(3)]
 
 
 def currencies(rng):
-    return [(user(geo.fill(t, c)), None, c.currency_answer) for t in geo.CURRENCY_HELD for c in COUNTRIES]
+    return [(user(geo.fill(t, c)), None, c.currency_answer) for t in CURRENCY_HELD for c in COUNTRIES]
 
 
 def follow_ups(rng):
@@ -50,8 +51,8 @@ def follow_ups(rng):
     cases = []
     for c in COUNTRIES:
         first = rng.choice(COUNTRIES)
-        messages = user(geo.fill(rng.choice(geo.CAPITAL_HELD), first)) + [{"role": "assistant", "content": first.capital_answer}]
-        cases.append((messages + user(geo.fill(rng.choice(geo.FOLLOW_UP), c)), None, c.capital_answer))
+        messages = user(geo.fill(rng.choice(CAPITAL_HELD), first)) + [{"role": "assistant", "content": first.capital_answer}]
+        cases.append((messages + user(geo.fill(rng.choice(FOLLOW_UP), c)), None, c.capital_answer))
     return cases
 
 
@@ -119,7 +120,7 @@ def no_calls(rng):
     while len(cases) < 200:
         _, definitions = tools.tools(rng, corpus.aside, unseen)
         c = rng.choice(COUNTRIES)
-        cases.append((user(geo.fill(rng.choice(geo.CAPITAL_HELD), c)), definitions, c.capital_answer))
+        cases.append((user(geo.fill(rng.choice(CAPITAL_HELD), c)), definitions, c.capital_answer))
     return cases
 
 
@@ -180,7 +181,7 @@ def main():
     ]
     budget = 400_000 if device == "cuda" else 40_000
     figures = {}
-    print(f"| check | cases | right | share |\n| --- | ---: | ---: | ---: |")
+    print("| check | cases | right | share |\n| --- | ---: | ---: | ---: |")
     for name, make in checks:
         rng = random.Random("evaluate " + name)
         cases = make(rng)

@@ -1,7 +1,7 @@
 """Train tdist/demo from nothing: tokenizer, corpus, model, export to a Hugging Face folder.
 
-    python train.py --out model                      (one GPU, minutes)
-    python train.py --out /tmp/tiny --steps 20 --rows 2   (CPU, to try it out)
+    python train.py --out model                     (one GPU, minutes)
+    python train.py --out tiny --steps 20 --rows 1   (CPU, to try it out)
 
 Worker processes generate the corpus while the model trains. The learning rate follows the steps, or
 the clock when --minutes would end the run before its steps do, so a run always ends with its decay.

@@ -117,6 +117,9 @@ export class Engine {
       waiting: scheduler.waitingCount,
       slots: scheduler.slots,
       freeTokens: Math.max(0, scheduler.slots - running) * maxModelLen,
+      pendingTokens: scheduler.pendingTokens(),
+      decoding: scheduler.decodingCount(),
+      prefixKeys: [],
     };
   }
 

@@ -47,6 +47,19 @@ export class Scheduler {
     return [...this.#sequences.values()].filter((sequence) => sequence.slot !== null);
   }
 
+  /** Prompt tokens not computed yet, with and without a slot. */
+  pendingTokens(): number {
+    let sum = 0;
+    for (const sequence of this.#sequences.values()) {
+      if (!decodes(sequence) && !sequence.awaitsImport) sum += behind(sequence);
+    }
+    return sum;
+  }
+
+  decodingCount(): number {
+    return this.#occupants.filter((sequence) => sequence !== null && decodes(sequence)).length;
+  }
+
   /** False when the queue is full. */
   add(sequence: Sequence): boolean {
     if (this.#sequences.size >= this.#queueCountMax) return false;

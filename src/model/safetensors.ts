@@ -106,5 +106,5 @@ function parseTensor(
 }
 
 function isWeightDtype(dtype: string): dtype is WeightDtype {
-  return dtype in weightBytes;
+  return Object.hasOwn(weightBytes, dtype);
 }

@@ -4,7 +4,8 @@
 // by its signal.
 
 import { limit } from '../protocol/limit.ts';
-import type { Heartbeat } from '../protocol/message.ts';
+import type { Member } from '../protocol/member.ts';
+import { type ControlAction, type Heartbeat, protocolVersion } from '../protocol/message.ts';
 import type { Cluster, GenerateRequest, Generation, ServedModel } from '../protocol/request.ts';
 import { subjects as subjectsOf } from '../protocol/subject.ts';
 import type { Clock } from '../std/clock.ts';
@@ -12,6 +13,7 @@ import { Fault, type FaultCode, toFault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import type { Chance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
+import { askWorker } from './ask.ts';
 import { AssetStore } from './assets.ts';
 import { Attempt, type AttemptPorts } from './attempt.ts';
 import type { Bus, Ending } from './bus.ts';
@@ -107,6 +109,23 @@ class Client implements PlaneClient {
   onChange(handler: () => void): void {
     this.#registry.onChange(handler);
     this.#options.bus.onTrouble(handler);
+  }
+
+  members(): readonly Member[] {
+    return this.#registry.members();
+  }
+
+  async control(worker: string, action: ControlAction): Promise<Member> {
+    const { bus, subjects } = this.#ports;
+    if (!this.#registry.has(worker)) throw noSuchWorker(worker);
+    const message = { v: protocolVersion, type: 'control', action };
+    const refusal = await askWorker({ bus, subjects, worker, op: 'control', message });
+    if (refusal !== null) throw refusal;
+    // Its word counts, should the heartbeat that says the same be still on its way.
+    this.#registry.noteState(worker, action === 'drain' ? 'draining' : 'ready');
+    const member = this.#registry.member(worker);
+    if (member === null) throw noSuchWorker(worker);
+    return member;
   }
 
   textAssets(model: ServedModel) {
@@ -215,6 +234,10 @@ class Client implements PlaneClient {
 function planeId(requestId: string, count: number): string {
   const base = requestId.length <= 60 ? requestId : digest(requestId).slice(0, 48);
   return `${base}-${count}`;
+}
+
+function noSuchWorker(worker: string): Fault {
+  return new Fault('not_found', `No worker ${worker.slice(0, 100)} is alive; see GET /workers.`);
 }
 
 function cancelFault(signal: AbortSignal): Fault {

@@ -2,6 +2,7 @@
 // each other, models that could be asked for. Time comes from a clock port; plane/presence.ts feeds it
 // from the bus. Instance ids are the identity, so a restarted worker is a new one.
 
+import type { Member } from '../protocol/member.ts';
 import type { Heartbeat } from '../protocol/message.ts';
 import type { ServedModel } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
@@ -10,7 +11,8 @@ import { type Group, groupsOf, isServable, keyOf, preferred } from './group.ts';
 
 export type LiveWorker = {
   readonly heartbeat: Heartbeat;
-  /** When it was last heard of. */
+  /** When it was first heard of, and last. */
+  readonly sinceMs: number;
   readonly seenMs: number;
   /** Of its group. */
   readonly key: string;
@@ -54,9 +56,19 @@ export class Registry {
       return;
     }
     const key = keyOf(heartbeat.card);
-    this.#workers.set(heartbeat.worker, { heartbeat, seenMs: clock.nowMs(), key });
+    const seenMs = clock.nowMs();
+    const sinceMs = known?.sinceMs ?? seenMs;
+    this.#workers.set(heartbeat.worker, { heartbeat, sinceMs, seenMs, key });
     if (known?.key === key && known.heartbeat.state === heartbeat.state) return;
     this.#noteName(heartbeat);
+    this.#changed();
+  }
+
+  /** A worker's own word on its state, ahead of the heartbeat that will say the same. */
+  noteState(worker: string, state: Heartbeat['state']): void {
+    const known = this.#workers.get(worker);
+    if (known === undefined || known.heartbeat.state === state) return;
+    this.#workers.set(worker, { ...known, heartbeat: { ...known.heartbeat, state } });
     this.#changed();
   }
 
@@ -88,6 +100,15 @@ export class Registry {
 
   workers(): readonly Heartbeat[] {
     return [...this.#workers.values()].map(({ heartbeat }) => heartbeat);
+  }
+
+  members(): readonly Member[] {
+    return [...this.#workers.values()].map(memberOf);
+  }
+
+  member(worker: string): Member | null {
+    const found = this.#workers.get(worker);
+    return found === undefined ? null : memberOf(found);
   }
 
   /** The workers that serve `model`: one group, whose members understand each other. */
@@ -159,4 +180,8 @@ export class Registry {
   #changed(): void {
     for (const handler of [...this.#changeHandlers]) handler();
   }
+}
+
+function memberOf({ heartbeat, sinceMs, seenMs }: LiveWorker): Member {
+  return { heartbeat, sinceMs, heardMs: seenMs };
 }

@@ -7,6 +7,7 @@ const known: Readonly<Record<FaultCode, true>> = {
   usage: true,
   config: true,
   invalid_request: true,
+  forbidden: true,
   not_found: true,
   model_not_found: true,
   context_length: true,

@@ -7,6 +7,8 @@ import {
   type Ack,
   abortSchema,
   type Card,
+  type ControlAction,
+  controlSchema,
   generateSchema,
   type Heartbeat,
   handoverSchema,
@@ -22,7 +24,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Bus, Endpoint } from './bus.ts';
 import { decode, encode } from './codec.ts';
 import { startHeartbeat } from './heartbeat.ts';
-import { no } from './job.ts';
+import { no, yes } from './job.ts';
 import { type AssetFiles, assetReply } from './worker-assets.ts';
 import { WorkerJobs } from './worker-jobs.ts';
 
@@ -58,9 +60,9 @@ export type WorkerNode = {
 };
 
 const opsOf: Readonly<Record<WorkerRole, readonly WorkerOp[]>> = {
-  context: ['prefill', 'abort', 'asset'],
-  generate: ['generate', 'handover', 'abort', 'asset'],
-  baseline: ['generate', 'abort', 'asset'],
+  context: ['prefill', 'abort', 'asset', 'control'],
+  generate: ['generate', 'handover', 'abort', 'asset', 'control'],
+  baseline: ['generate', 'abort', 'asset', 'control'],
 };
 
 export function createWorkerNode(options: WorkerOptions): WorkerNode {
@@ -68,6 +70,7 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
   const subjects = subjectsOf(options.namespace);
   let state: Heartbeat['state'] = 'starting';
   let idle: (() => void) | null = null;
+  let stopping = false;
 
   const snapshot = (): Heartbeat => ({
     v: protocolVersion,
@@ -80,14 +83,30 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     build,
     card,
     load: engine.load(),
+    jobs: jobs.count,
   });
-  const onIdle = () => idle?.();
+  const onIdle = () => {
+    if (state === 'draining') void heartbeat.announce(); // somebody waits for it to be safe to stop
+    idle?.();
+  };
   const jobs = new WorkerJobs({ bus, clock, log, subjects, engine, workerId, onIdle });
 
   const closedFor = (): Ack | null => {
     if (state === 'ready') return null;
     const code = state === 'draining' ? 'draining' : 'no_worker';
     return no(code, `worker ${workerId} is ${state}`);
+  };
+  const control = async (action: ControlAction): Promise<Ack> => {
+    const next = action === 'drain' ? 'draining' : 'ready';
+    if (state === next) return yes;
+    if (stopping || state === 'starting' || state === 'gone') {
+      return no('no_worker', `worker ${workerId} is ${stopping ? 'stopping' : state}`);
+    }
+    log.info(action === 'drain' ? 'Draining on request' : 'Taking work again', {
+      running: jobs.count,
+    });
+    await enter(next); // who reads the answer may look at the heartbeat at once
+    return yes;
   };
   const answerOf: Readonly<
     Record<Exclude<WorkerOp, 'asset'>, (payload: Uint8Array) => Ack | Promise<Ack>>
@@ -102,6 +121,7 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     },
     handover: (payload) => jobs.handover(decode(handoverSchema, payload, 'handover')),
     abort: (payload) => jobs.abort(decode(abortSchema, payload, 'abort').requestId),
+    control: (payload) => control(decode(controlSchema, payload, 'control').action),
   };
   const endpoint = (op: WorkerOp): Endpoint => ({
     name: op,
@@ -138,6 +158,7 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     await service.stop();
   };
   const drain = async (timeoutMs: number) => {
+    stopping = true;
     await enter('draining');
     if (jobs.count > 0) {
       log.info('Draining', { running: jobs.count });

@@ -27,6 +27,7 @@ function ours(status: number, code: string): HttpFace {
 const faces: Readonly<Record<FaultCode, HttpFace>> = {
   invalid_request: client(400, null),
   context_length: client(400, 'context_length_exceeded'),
+  forbidden: client(403, 'forbidden'),
   not_found: client(404, 'not_found'),
   model_not_found: client(404, 'model_not_found'),
   method: client(405, 'method_not_allowed'),

@@ -1,7 +1,7 @@
 // What a worker's message room and its engine say to each other. The engine runs in a thread of its
 // own (engine/thread.ts), so everything here is plain data that structured clone can carry.
 
-import type { Ack } from './message.ts';
+import type { Ack, Counters } from './message.ts';
 import type { FinishReason, Sampling, TokenLogprobs } from './request.ts';
 import type { Ticket } from './ticket.ts';
 
@@ -77,10 +77,20 @@ export type StepTiming = {
 };
 
 export type Load = {
+  /** Sequences with a slot. */
   readonly running: number;
+  /** Sequences without one yet. */
   readonly waiting: number;
   readonly slots: number;
+  /** Tokens of KV that could still be taken on. */
   readonly freeTokens: number;
+  /** Prompt tokens still to be computed, running and waiting together. */
+  readonly pendingTokens: number;
+  /** Streams that get a token at every step: what a prompt computed here would stall. */
+  readonly decoding: number;
+  /** Keys of cached blocks that others may use, latest use first, at most `limit.prefixKeyMax`. */
+  readonly prefixKeys: readonly string[];
+  readonly counters?: Counters | undefined;
 };
 
 /** The engine as the rest of a worker process sees it. */

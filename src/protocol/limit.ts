@@ -34,6 +34,8 @@ export const limit = {
   chunkTokens: 256,
   /** Sequences in one decode batch unless the user says otherwise. */
   seqsDefault: 32,
+  /** Cached blocks that a heartbeat names: 512 blocks of 64 tokens are 32 k tokens, 10 KiB of text. */
+  prefixKeyMax: 512,
   // --- KV hand-over
   /** How long an exported block waits for its reader. */
   leaseMs: 10_000,

@@ -1,6 +1,6 @@
 // Everything that crosses the request plane, as versioned shapes. These messages are the
-// architecture: gateway → worker (generate, prefill, abort, asset), context → generate (handover),
-// worker → gateway (tokens), worker → everyone (heartbeat), gateway → everyone (who).
+// architecture: gateway → worker (generate, prefill, abort, asset, control), context → generate
+// (handover), worker → gateway (tokens), worker → everyone (heartbeat), gateway → everyone (who).
 //
 //   gateway ── generate ──▶ generate worker      reserve a slot; reply: admitted | refused
 //   gateway ── prefill ───▶ context worker       reply: admitted | refused
@@ -9,6 +9,7 @@
 //   generate ─ tokens ────▶ gateway              token 1, 2, … finish
 
 import * as v from 'valibot';
+import { limit } from './limit.ts';
 import {
   countSchema,
   idSchema,
@@ -73,11 +74,22 @@ export const assetSchema = v.object({
 });
 export type AssetMessage = v.InferOutput<typeof assetSchema>;
 
+/** `drain`: take nothing new, finish what runs, stay. `resume`: take work again. */
+export const controlActions = ['drain', 'resume'] as const;
+export type ControlAction = (typeof controlActions)[number];
+
+export const controlSchema = v.object({
+  v: version,
+  type: v.literal('control'),
+  action: v.picklist(controlActions),
+});
+export type ControlMessage = v.InferOutput<typeof controlSchema>;
+
 /** What a worker is asked, one subject each (`protocol/subject.ts`). */
-export const workerOps = ['generate', 'prefill', 'handover', 'abort', 'asset'] as const;
+export const workerOps = ['generate', 'prefill', 'handover', 'abort', 'asset', 'control'] as const;
 export type WorkerOp = (typeof workerOps)[number];
 
-/** Reply to generate, prefill, handover, abort. */
+/** Reply to generate, prefill, handover, abort, control. */
 export const ackSchema = v.variant('ok', [
   v.object({ v: version, ok: v.literal(true) }),
   v.object({ v: version, ok: v.literal(false), code: v.string(), message: text }),
@@ -140,6 +152,24 @@ export const cardSchema = v.object({
 });
 export type Card = v.InferOutput<typeof cardSchema>;
 
+/** First 16 hex digits of a block's chained hash (kv/prefix.ts): enough to find, not to trust. */
+const prefixKeySchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/));
+
+/** Sums since the worker's start and what its memory holds now: for metrics and lists alone. */
+export const countersSchema = v.object({
+  /** Copies of a sequence from one slot to another. */
+  moves: countSchema,
+  /** Running sequences that had to give their room back. */
+  preemptions: countSchema,
+  /** Prefills done once more inside the engine, by reason: `preempted`, … */
+  recomputes: v.record(v.pipe(v.string(), v.regex(/^[a-z_]{1,32}$/)), countSchema),
+  /** Blocks of the worker's arena; null where it has none. free + held + leased + cached = all. */
+  kvBlocks: v.nullable(
+    v.object({ free: countSchema, held: countSchema, leased: countSchema, cached: countSchema }),
+  ),
+});
+export type Counters = v.InferOutput<typeof countersSchema>;
+
 export const heartbeatSchema = v.object({
   v: version,
   type: v.literal('heartbeat'),
@@ -158,7 +188,14 @@ export const heartbeatSchema = v.object({
     slots: countSchema,
     /** Tokens of KV that could still be taken on. */
     freeTokens: countSchema,
+    /** As in protocol/engine.ts. */
+    pendingTokens: countSchema,
+    decoding: countSchema,
+    prefixKeys: v.pipe(v.array(prefixKeySchema), v.maxLength(limit.prefixKeyMax), v.readonly()),
+    counters: v.optional(countersSchema),
   }),
+  /** Requests that it has taken on and not ended, hand-overs not yet answered included. */
+  jobs: v.optional(countSchema),
 });
 export type Heartbeat = v.InferOutput<typeof heartbeatSchema>;
 

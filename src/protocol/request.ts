@@ -2,6 +2,8 @@
 
 import * as v from 'valibot';
 import { limit } from './limit.ts';
+import type { Member } from './member.ts';
+import type { ControlAction } from './message.ts';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(0x7fff_ffff));
@@ -154,6 +156,13 @@ export type Cluster = {
   onChange(handler: () => void): void;
   /** Null when a request could be served now, else the reason in one line. */
   unready(): string | null;
+  /** Everyone alive, whatever role and state, in order of arrival. */
+  members(): readonly Member[];
+  /**
+   * Tells a worker to drain or to take work again; resolves with what it then is. Throws a Fault:
+   * `not_found` where nobody of that id is alive, else why it could not be told or would not.
+   */
+  control(worker: string, action: ControlAction): Promise<Member>;
   /** The text files of a model: fetched from a worker that announces it, kept by digest. */
   textAssets(model: ServedModel): Promise<TextAssets>;
 };

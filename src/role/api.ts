@@ -9,6 +9,7 @@ import { createClient, type PlaneClient } from '../plane/client.ts';
 import type { Cluster, TextAssets } from '../protocol/request.ts';
 import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
+import { prometheusMeter } from '../telemetry/prometheus.ts';
 import { bindToSupervisor, isOrphan } from './parent.ts';
 import { openPlane } from './plane.ts';
 import { mustEnd, stopSignal } from './signals.ts';
@@ -34,6 +35,7 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
       clock: realClock,
       chance: realChance,
       log,
+      meter: prometheusMeter('api'),
       host: config.host,
       port: config.port,
       corsOrigins: config.corsOrigins,
@@ -66,6 +68,8 @@ function withText(client: PlaneClient, text: TextAssets): Cluster {
     models: () => client.models(),
     unready: () => client.unready(),
     onChange: (handler) => client.onChange(handler),
+    members: () => client.members(),
+    control: (worker, action) => client.control(worker, action),
     textAssets: async () => text,
   };
 }

@@ -31,6 +31,9 @@ export async function startEngine(
     waiting: 0,
     slots: options.slots,
     freeTokens: options.slots * options.maxModelLen,
+    pendingTokens: 0,
+    decoding: 0,
+    prefixKeys: [],
   };
   let tokenCount = 0;
   const started = Promise.withResolvers<void>();

@@ -13,7 +13,7 @@ import { Ort } from '../model/ort.ts';
 import { OrtSession } from '../model/session.ts';
 import type { EngineCommand, EngineEvent, Load } from '../protocol/engine.ts';
 import { limit } from '../protocol/limit.ts';
-import type { WorkerRole } from '../protocol/message.ts';
+import type { Counters, WorkerRole } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { realClock } from '../std/clock.ts';
 import { toFault } from '../std/fault.ts';
@@ -92,16 +92,30 @@ function start(options: EngineOptions): Running {
     arena === null ? null : new ShmExport({ arena, pool, clock, modelDigest, owner: worker });
   const kvImport =
     options.role === 'generate' ? new ShmImport({ pool, modelDigest, worker }) : null;
-  const outbox = new Outbox(
-    () => engine.load(),
-    (events, load) => self.postMessage({ type: 'events', events, load }),
+  // What nobody counts yet stays 0.
+  const count = (): Counters => ({
+    moves: scheduler.moveCount,
+    preemptions: 0,
+    recomputes: {},
+    kvBlocks: kvExport === null ? null : { ...kvExport.leases.counts(), cached: 0 },
+  });
+  let counters: Counters | undefined;
+  const load = (): Load => ({ ...engine.load(), counters });
+  /** Counting takes longer than a step should: not at each step. */
+  const tellLoad = (): void => {
+    counters = count();
+    outbox.put({ type: 'load', load: load() });
+  };
+  const outbox = new Outbox(load, (events, after) =>
+    self.postMessage({ type: 'events', events, load: after }),
   );
+  const scheduler = new Scheduler({
+    slots: options.slots,
+    chunkTokens: limit.chunkTokens,
+    queueCountMax: options.queueCountMax,
+  });
   const engine: Engine = new Engine({
-    scheduler: new Scheduler({
-      slots: options.slots,
-      chunkTokens: limit.chunkTokens,
-      queueCountMax: options.queueCountMax,
-    }),
+    scheduler,
     runner: session,
     moveSlot: (from, to, tokens) => pool.moveSlot(from, to, tokens),
     kvExport,
@@ -118,12 +132,15 @@ function start(options: EngineOptions): Running {
   const sweeper = setInterval(() => {
     engine.sweep();
     kvImport?.sweep();
+    tellLoad(); // expired leases make no event
     outbox.flush();
     loop.wake();
   }, limit.sweepMs);
   return {
     submit(command) {
       engine.submit(command);
+      // These two end something without an event of their own.
+      if (command.type === 'release' || command.type === 'abort') tellLoad();
       outbox.flush();
       loop.wake();
     },

@@ -21,11 +21,14 @@ export function startStatistics(options: {
   const report = (): void => {
     const count = tokenCount();
     const nowMs = clock.nowMs();
-    const { running, waiting, slots } = load();
+    const { running, waiting, slots, freeTokens, counters } = load();
     if (count > lastCount || running > 0 || waiting > 0) {
       const perSecond = ((count - lastCount) * 1000) / (nowMs - lastMs);
       const tokensPerS = Math.round(perSecond * 10) / 10;
-      log.info('Statistics', { running, waiting, slots, tokensPerS });
+      const { kvBlocks, preemptions } = counters ?? {};
+      const kvFreeBlocks = kvBlocks?.free;
+      const fields = { running, waiting, slots, tokensPerS, freeTokens, kvFreeBlocks, preemptions };
+      log.info('Statistics', fields);
     }
     lastCount = count;
     lastMs = nowMs;

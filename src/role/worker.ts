@@ -15,17 +15,21 @@ import type { Card } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
+import type { Log } from '../telemetry/log.ts';
+import { type Meter, noMeter } from '../telemetry/metric.ts';
 import { cacheDir } from './cache-dir.ts';
 import { startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
 import { freeMemoryBytes } from './free-memory.ts';
 import { hostIdentity } from './host.ts';
+import { type MetricsServer, serveMetrics } from './metrics-server.ts';
 import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
 import { openPlane, startPlane } from './plane.ts';
 import { mustEnd, stopSignal } from './signals.ts';
 import { sizeWorker } from './sizing.ts';
 import { startStatistics } from './statistics.ts';
 import { superviseWorkers } from './supervisor.ts';
+import { meteredEngine } from './worker-metrics.ts';
 
 export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<number> {
   if (config.workerCount > 1) return await superviseWorkers(config, io);
@@ -45,6 +49,8 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
     ends.defer(() => server.stop());
     server.crashed.then(crash.resolve);
   }
+  const { meter, server: metrics } = await openMetrics(config, log);
+  if (metrics !== null) ends.defer(() => metrics.stop());
   const workerId = `${config.kind}-${realChance.id().slice(0, 12)}`;
   const bus = openPlane(uris, workerId, log);
   ends.defer(() => bus.close());
@@ -68,7 +74,7 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
     host: hostIdentity(),
     pid: process.pid,
     build: `${io.version}+${io.build}`,
-    engine,
+    engine: meteredEngine(engine, meter),
     assets: { tokenizer: model.tokenizer, tokenizerConfig: model.tokenizerConfig },
   });
   ends.defer(() => node.close());
@@ -91,6 +97,20 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   }
   await node.drain(drainMs);
   return 0;
+}
+
+/** Without --starting-metrics-port nothing is measured, and the library is not even loaded. */
+async function openMetrics(
+  config: WorkerConfig,
+  log: Log,
+): Promise<{ readonly meter: Meter; readonly server: MetricsServer | null }> {
+  if (config.metricsPort === null) return { meter: noMeter, server: null };
+  const { prometheusMeter } = await import('../telemetry/prometheus.ts');
+  const meter = prometheusMeter('worker');
+  const host = config.dataPlaneHost ?? '127.0.0.1';
+  const server = serveMetrics({ meter, host, port: config.metricsPort });
+  log.info(`Metrics: ${server.url}`);
+  return { meter, server };
 }
 
 async function engineOptions(

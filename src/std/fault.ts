@@ -6,7 +6,8 @@ export type FaultCode =
   | 'usage' // a wrong flag or flag value
   | 'config' // a model folder, file or environment we cannot work with
   | 'invalid_request' // the client's request is wrong; `param` names the field
-  | 'not_found' // unknown route
+  | 'forbidden' // a page of a foreign origin wants to change something
+  | 'not_found' // unknown route or worker
   | 'model_not_found' // unknown model name
   | 'context_length' // prompt does not fit the model
   | 'method' // wrong HTTP method

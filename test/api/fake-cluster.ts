@@ -1,6 +1,8 @@
 // A cluster whose answers a test writes down. It keeps the contract of protocol/request.ts: resolves
 // with the first delta, throws when the signal fires, counts what was cancelled.
 
+import type { Member } from '../../src/protocol/member.ts';
+import type { ControlAction } from '../../src/protocol/message.ts';
 import type {
   Cluster,
   GenerateRequest,
@@ -40,6 +42,7 @@ export class FakeCluster implements Cluster {
   readonly requests: GenerateRequest[] = [];
   served: readonly ServedModel[] = [llama];
   reason: string | null = null;
+  workers: readonly Member[] = [];
   script: Script = says('hello');
   assets: () => Promise<TextAssets> = async () => tinyAssets();
   /** Resolves when a generation has been cancelled, by its signal or by leaving its loop. */
@@ -84,6 +87,19 @@ export class FakeCluster implements Cluster {
 
   unready(): string | null {
     return this.reason;
+  }
+
+  members(): readonly Member[] {
+    return this.workers;
+  }
+
+  async control(worker: string, action: ControlAction): Promise<Member> {
+    const found = this.workers.find(({ heartbeat }) => heartbeat.worker === worker);
+    if (found === undefined) throw new Fault('not_found', `No worker ${worker} is alive.`);
+    const state = action === 'drain' ? 'draining' : 'ready';
+    const changed: Member = { ...found, heartbeat: { ...found.heartbeat, state } };
+    this.workers = this.workers.map((one) => (one === found ? changed : one));
+    return changed;
   }
 
   textAssets(): Promise<TextAssets> {

@@ -56,6 +56,118 @@ describe('AdmissionQueue', () => {
   });
 });
 
+describe('Retry-After', () => {
+  /** A queue whose entries leave when the test says so. */
+  const world = () => {
+    const clock = new ManualClock();
+    const queue = new AdmissionQueue({ countMax: 1000, timeoutMs: 1e9, clock });
+    const gate = new Gate();
+    const enter = () => {
+      const first = Promise.withResolvers<void>();
+      const done = queue.admit(
+        gate.enter(client),
+        () => null,
+        () => first.promise,
+      );
+      return async () => {
+        first.resolve();
+        await done;
+      };
+    };
+    return { clock, queue, enter };
+  };
+
+  test('one second while nothing is known', () => {
+    const { queue, enter } = world();
+    expect(queue.retryAfterS()).toBe(1);
+    enter();
+    expect(queue.retryAfterS()).toBe(1);
+  });
+
+  test('as long as those who wait will need, at the pace of the last ones; at most a minute', async () => {
+    const { clock, queue, enter } = world();
+    const leave = Array.from({ length: 6 }, enter);
+    for (let at = 0; at < 3; at++) {
+      clock.advance(1500);
+      await leave[at]?.();
+    }
+    expect(queue.count).toBe(3);
+    expect(queue.retryAfterS()).toBe(5); // 3 × 1.5 s
+    for (let at = 0; at < 500; at++) enter();
+    expect(queue.retryAfterS()).toBe(60);
+  });
+
+  test('idle time does not count as a slow pace', async () => {
+    const { clock, queue, enter } = world();
+    for (let at = 0; at < 3; at++) {
+      const leave = enter();
+      clock.advance(10);
+      await leave();
+      clock.advance(100_000);
+    }
+    enter();
+    expect(queue.retryAfterS()).toBe(1);
+  });
+
+  test('is said with a full queue', async () => {
+    await using world = openWorld(stalls(''), { queueLimit: 1 });
+    const first = world.chat().catch(() => undefined);
+    await world.cluster.asked.promise;
+    const second = await world.chat();
+    expect(second.status).toBe(503);
+    expect(Number(second.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    void first;
+  });
+});
+
+describe("the client's own time-out", () => {
+  const after = async (headers: Readonly<Record<string, string>>) => {
+    const clock = new ManualClock();
+    await using world = openWorld(stalls(''), { clock });
+    const response = world.chat({}, { headers });
+    await world.cluster.asked.promise;
+    clock.advance(1499);
+    await world.fetch('/live');
+    const early = world.server.inFlight();
+    clock.advance(1);
+    await world.fetch('/live');
+    const late = world.server.inFlight();
+    clock.advance(5000);
+    const { error } = await jsonOf(await response);
+    return { early, late, status: (await response).status, ...error };
+  };
+
+  test.each(['timeout', 'x-stainless-timeout', 'x-stainless-read-timeout'])('%s', async (name) => {
+    const { early, late, status, code, message } = await after({ [name]: '1.5' });
+    expect([early, late, status, code]).toEqual([1, 0, 503, 'timeout']);
+    expect(message).toContain("1500 ms (the request's own time-out)");
+  });
+
+  test("the queue's is shorter, or the library rounded its own down to 0: the queue's counts", async () => {
+    for (const headers of [{ timeout: '600' }, { 'x-stainless-timeout': '0' }]) {
+      const { early, late, message } = await after(headers);
+      expect([early, late]).toEqual([1, 1]);
+      expect(message).toContain('5000 ms (--queue-timeout-ms)');
+    }
+  });
+
+  test('no number of seconds above 0: 400', async () => {
+    await using world = openWorld();
+    for (const timeout of ['0', '-1', 'soon', '1e3', '1,5', 'Infinity']) {
+      const response = await world.chat({}, { headers: { timeout } });
+      expect(response.status).toBe(400);
+      expect((await jsonOf(response)).error.message).toContain('header timeout');
+    }
+    expect(world.cluster.requests).toEqual([]);
+  });
+
+  test('only until the first token: a long answer may take longer', async () => {
+    await using world = openWorld();
+    const response = await world.chat({}, { headers: { timeout: '5' } });
+    expect(response.status).toBe(200);
+  });
+});
+
 describe('waiting for workers', () => {
   test('nobody comes: 503 with what was missing', async () => {
     const clock = new ManualClock();

@@ -20,6 +20,24 @@ const seedFlags =
   '--disable-log-stats --max-model-len 3500 --max-batch-size 10000 --gpu-memory-utilization 0.9 ' +
   '--context-tp-size 1 --generate-tp-size 1';
 
+describe('--starting-metrics-port', () => {
+  test('each worker has the next one; none without the flag', () => {
+    expect(config('--role generate')).toMatchObject({ metricsPort: null });
+    const third = { TDIST_WORKER_ID: '2' };
+    expect(config('--role generate --starting-metrics-port 9100', third)).toMatchObject({
+      metricsPort: 9102,
+    });
+  });
+
+  test('the last one must be a port, too', () => {
+    const high = '--starting-metrics-port 65535';
+    expect(config(`--role context ${high}`)).toMatchObject({ metricsPort: 65_535 });
+    for (const words of [`--role context --context-worker-count 2 ${high}`, `--role all ${high}`]) {
+      expect(() => config(words)).toThrow('65536');
+    }
+  });
+});
+
 describe('the seed’s three terminals', () => {
   test('context with the request plane', () => {
     const { config, warnings } = configured(

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { freePort } from '../../src/role/free-port.ts';
+import { procText } from './leftover.ts';
 import type { Program } from './program.ts';
 import { until } from './until.ts';
 import type { World } from './world.ts';
@@ -56,16 +57,18 @@ export async function planeOf(program: Program): Promise<string> {
 }
 
 export async function untilReady(url: string): Promise<void> {
-  await until(`${url}/health to be 200`, async () => (await fetch(`${url}/health`)).ok);
+  await until(`${url}/health to be 200`, async () => {
+    const response = await fetch(`${url}/health`).catch(() => null); // nobody listens yet
+    return response?.ok === true;
+  });
 }
 
-/** The child of that supervisor whose command line has `word`. */
-export function childOf(supervisor: Program, word: string): number {
-  const { pid } = supervisor;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(/\s+/);
-  const found = children.find((child) =>
-    readFileSync(`/proc/${child}/cmdline`, 'utf8').split('\0').includes(word),
-  );
-  if (found === undefined) throw new Error(`no child with ${word} among ${children.join(', ')}`);
-  return Number(found);
+/** The child of that supervisor whose command line has `word`, once there is one. */
+export async function childOf(supervisor: Program, word: string): Promise<number> {
+  return await until(`a child with ${word}`, () => {
+    const { pid } = supervisor;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(/\s+/);
+    const found = children.find((child) => procText(child, 'cmdline').split('\0').includes(word));
+    return found === undefined ? null : Number(found);
+  });
 }

@@ -33,7 +33,7 @@ export function storesIn(folder: string): string[] {
 }
 
 /** Empty where the process ends while we look. */
-function procText(pid: string, file: string): string {
+export function procText(pid: string, file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'latin1');
   } catch {

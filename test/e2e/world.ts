@@ -100,8 +100,13 @@ export class World {
     return this.processes().map(({ pid, command }) => `process ${pid}: ${command}`);
   }
 
+  /** Stops what still runs, the youngest first: the request plane mostly is the oldest. */
+  async stopAll(): Promise<void> {
+    for (const program of [...this.#programs].reverse()) await program[Symbol.asyncDispose]();
+  }
+
   async end(): Promise<void> {
-    for (const program of this.#programs.reverse()) await program[Symbol.asyncDispose]();
+    await this.stopAll();
     for (const { pid } of this.processes()) process.kill(pid, 'SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -120,9 +125,10 @@ export function openWorld(): World {
   return world;
 }
 
-/** To be called last in a file: everything has been stopped by then, so nothing may be left. */
+/** To be called last in a file. */
 export function testNothingLeft(world: World): void {
   test('afterwards nothing is left: no process, no arena, no store', async () => {
+    await world.stopAll();
     await world.nothingLeft();
   });
 }

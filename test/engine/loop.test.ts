@@ -9,7 +9,15 @@ function world(work: number) {
   const log: string[] = [];
   const turns: (() => void)[] = [];
   const state = { work };
-  const load = (): Load => ({ running: state.work, waiting: 0, slots: 1, freeTokens: 0 });
+  const load = (): Load => ({
+    running: state.work,
+    waiting: 0,
+    slots: 1,
+    freeTokens: 0,
+    pendingTokens: 0,
+    decoding: 0,
+    prefixKeys: [],
+  });
   const outbox = new Outbox(load, (events, { running }) => {
     log.push(`post ${events.map((e) => ('requestId' in e ? e.requestId : e.type))} @${running}`);
   });
@@ -93,7 +101,15 @@ describe('Outbox', () => {
   test('what comes while it is posting goes with the next', () => {
     const posts: string[][] = [];
     const outbox: Outbox = new Outbox(
-      () => ({ running: 0, waiting: 0, slots: 1, freeTokens: 0 }),
+      () => ({
+        running: 0,
+        waiting: 0,
+        slots: 1,
+        freeTokens: 0,
+        pendingTokens: 0,
+        decoding: 0,
+        prefixKeys: [],
+      }),
       (events) => {
         posts.push(events.map((event) => event.type));
         if (posts.length === 1) outbox.put(admitted('late'));

@@ -42,7 +42,15 @@ export class FakeEngine implements EnginePort {
   }
 
   load(): Load {
-    return { running: 0, waiting: 0, slots: 8, freeTokens: 1000 };
+    return {
+      running: 0,
+      waiting: 0,
+      slots: 8,
+      freeTokens: 1000,
+      pendingTokens: 0,
+      decoding: 0,
+      prefixKeys: [],
+    };
   }
 
   emit(event: EngineEvent): void {

@@ -36,7 +36,15 @@ export function heartbeat(
     pid: 1,
     build: '0.1.0',
     card: card(),
-    load: { running: 0, waiting: 0, slots: 8, freeTokens: 1000 },
+    load: {
+      running: 0,
+      waiting: 0,
+      slots: 8,
+      freeTokens: 1000,
+      pendingTokens: 0,
+      decoding: 0,
+      prefixKeys: [],
+    },
     ...change,
   };
 }

@@ -88,7 +88,7 @@ describe('NATS', () => {
       version: '0.1.0',
       description: 'tdist generate worker of model llama',
       metadata: { worker: 'g', role: 'generate', model: 'llama', host: 'host-1', pid: '42' },
-      endpoints: ['generate', 'handover', 'abort', 'asset'].map((name) => ({
+      endpoints: ['generate', 'handover', 'abort', 'asset', 'control'].map((name) => ({
         name,
         subject: `tdist.worker.g.${name}`,
       })),

@@ -52,7 +52,15 @@ describe('registry', () => {
     const off = registry.onChange(() => changes++);
     registry.observe(heartbeat('a', 'generate', { state: 'starting' }));
     registry.observe(heartbeat('a', 'generate', { state: 'ready' }));
-    const load = { running: 3, waiting: 1, slots: 8, freeTokens: 5 };
+    const load = {
+      running: 3,
+      waiting: 1,
+      slots: 8,
+      freeTokens: 5,
+      pendingTokens: 0,
+      decoding: 0,
+      prefixKeys: [],
+    };
     registry.observe(heartbeat('a', 'generate', { load }));
     expect(changes).toBe(2);
     expect(registry.workers()[0]?.load).toEqual(load);

@@ -32,7 +32,15 @@ function route(workers: readonly Heartbeat[], change: Partial<RouteQuestion> = {
 const c = heartbeat('c', 'context');
 const g = heartbeat('g', 'generate');
 const b = heartbeat('b', 'baseline');
-const load = (running: number, waiting = 0) => ({ running, waiting, slots: 8, freeTokens: 1 });
+const load = (running: number, waiting = 0) => ({
+  running,
+  waiting,
+  slots: 8,
+  freeTokens: 1,
+  pendingTokens: 0,
+  decoding: 0,
+  prefixKeys: [],
+});
 
 describe('router', () => {
   test('a pair first, then a baseline, then the generate worker alone', () => {

@@ -1,0 +1,80 @@
+// What one completion request leaves in the metrics: counted when its first tokens are here, at each
+// later arrival, and once at its end, however it ends.
+
+import { httpFace } from '../protocol/code.ts';
+import type { TokenDelta } from '../protocol/request.ts';
+import type { Fault } from '../std/fault.ts';
+import type { Gateway } from './gateway.ts';
+import type { Call } from './route.ts';
+import type { Started } from './start.ts';
+
+export class Account {
+  readonly #gateway: Gateway;
+  readonly #arrivedMs: number;
+  #started: Started | null = null;
+  #ended = false;
+
+  constructor(gateway: Gateway, call: Pick<Call, 'arrivedMs'>) {
+    this.#gateway = gateway;
+    this.#arrivedMs = call.arrivedMs;
+  }
+
+  /** The same generation, counted as it is read. */
+  begin(started: Started): Started {
+    this.#started = started;
+    const { meter } = this.#gateway;
+    const { queueMs, cachedTokens } = started.timing();
+    meter.observe('tdist_queue_seconds', {}, queueMs / 1000);
+    const firstS = (started.firstMs - this.#arrivedMs) / 1000;
+    meter.observe('tdist_time_to_first_token_seconds', {}, firstS);
+    meter.count('tdist_prompt_tokens_total', {}, started.request.promptIds.length);
+    meter.count('tdist_cached_tokens_total', {}, cachedTokens);
+    meter.count('tdist_generation_tokens_total', {}, started.first.ids.length);
+    return { ...started, rest: this.#counted(started) };
+  }
+
+  /** Any number of times; only the first counts. Null: all went well. */
+  end(fault: Fault | null): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const { meter, clock } = this.#gateway;
+    const started = this.#started;
+    meter.count('tdist_requests_total', {
+      // A name that nobody serves is the client's own text.
+      model: started?.request.model ?? '',
+      route: started?.timing().route ?? 'none',
+      code: String(fault === null ? 200 : httpFace(fault.code).status),
+    });
+    if (fault === null) {
+      const tookS = (clock.nowMs() - this.#arrivedMs) / 1000;
+      meter.observe('tdist_e2e_request_latency_seconds', {}, tookS);
+    } else if (fault.code === 'cancelled') {
+      const phase = started === null ? 'queue' : 'stream';
+      meter.count('tdist_cancellations_total', { phase });
+    } else if (started === null) {
+      meter.count('tdist_rejections_total', { reason: fault.code });
+    }
+  }
+
+  #counted({ rest, firstMs }: Started): AsyncIterator<TokenDelta> {
+    const { meter, clock } = this.#gateway;
+    let lastMs = firstMs;
+    return {
+      next: async () => {
+        const next = await rest.next();
+        const count = next.done === true ? 0 : next.value.ids.length;
+        if (count === 0) return next;
+        const nowMs = clock.nowMs();
+        meter.count('tdist_generation_tokens_total', {}, count);
+        // Tokens that came together share the time since those before them.
+        const eachS = (nowMs - lastMs) / 1000 / count;
+        for (let i = 0; i < count; i++) {
+          meter.observe('tdist_inter_token_latency_seconds', {}, eachS);
+        }
+        lastMs = nowMs;
+        return next;
+      },
+      return: async () => (await rest.return?.()) ?? { done: true, value: undefined },
+    };
+  }
+}

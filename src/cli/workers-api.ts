@@ -1,0 +1,97 @@
+// A gateway's worker routes, read by schema: the address may be anything.
+
+import * as v from 'valibot';
+import { Fault, toFault } from '../std/fault.ts';
+
+/** The gateway may wait for a worker's answer meanwhile. */
+const answerTimeoutMs = 15_000;
+
+const entrySchema = v.object({
+  id: v.string(),
+  role: v.string(),
+  model: v.string(),
+  state: v.string(),
+  safe_to_stop: v.boolean(),
+  host: v.string(),
+  pid: v.number(),
+  build: v.string(),
+  load: v.object({
+    jobs: v.nullable(v.number()),
+    running: v.number(),
+    waiting: v.number(),
+    slots: v.number(),
+  }),
+  kv: v.object({
+    free_tokens: v.number(),
+    blocks: v.nullable(
+      v.object({ free: v.number(), held: v.number(), leased: v.number(), cached: v.number() }),
+    ),
+  }),
+  since_ms: v.number(),
+  last_heard_ms: v.number(),
+});
+export type WorkerEntry = v.InferOutput<typeof entrySchema>;
+
+const listSchema = v.object({ data: v.array(entrySchema) });
+const errorSchema = v.object({ error: v.object({ message: v.string() }) });
+
+export async function fetchWorkers(url: string): Promise<readonly WorkerEntry[]> {
+  return read(listSchema, await ask(`${url}/workers`, 'GET'), url).data;
+}
+
+export async function postControl(
+  url: string,
+  id: string,
+  action: 'drain' | 'resume',
+): Promise<WorkerEntry> {
+  const path = `${url}/workers/${encodeURIComponent(id)}/${action}`;
+  return read(entrySchema, await ask(path, 'POST'), url);
+}
+
+/** The one worker whose id is, or begins with, `id`. */
+export function findWorker(workers: readonly WorkerEntry[], id: string): WorkerEntry {
+  const exact = workers.find((worker) => worker.id === id);
+  const found = exact === undefined ? workers.filter((one) => one.id.startsWith(id)) : [exact];
+  const [worker] = found;
+  if (worker !== undefined && found.length === 1) return worker;
+  const names = (found.length === 0 ? workers : found).map((one) => one.id).join(', ') || 'none';
+  throw new Fault(
+    'not_found',
+    found.length === 0
+      ? `no worker has an id that begins with ${id}; there are: ${names}`
+      : `${id} means several workers: ${names}; say more of the id`,
+  );
+}
+
+async function ask(address: string, method: 'GET' | 'POST'): Promise<unknown> {
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(address, { method, signal: AbortSignal.timeout(answerTimeoutMs) });
+    text = await response.text();
+  } catch (cause) {
+    const why = toFault(cause).message;
+    throw new Fault('no_worker', `no gateway answers at ${address}: ${why}; see --api-url`, {
+      cause,
+    });
+  }
+  const body = parse(text);
+  if (response.ok) return body;
+  const error = v.safeParse(errorSchema, body);
+  const why = error.success ? error.output.error.message : 'no gateway of tdist?';
+  throw new Fault('no_worker', `${method} ${address}: ${response.status}: ${why}`);
+}
+
+function read<T>(schema: v.GenericSchema<unknown, T>, body: unknown, url: string): T {
+  const parsed = v.safeParse(schema, body);
+  if (parsed.success) return parsed.output;
+  throw new Fault('no_worker', `what ${url} answers is not a gateway's list of workers`);
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null; // named by whoever wanted it to be something
+  }
+}

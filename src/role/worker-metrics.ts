@@ -1,0 +1,69 @@
+// A worker's metrics: counted from what passes between the message room and the engine, which
+// neither of them has to know, and from the engine's load when somebody reads them.
+
+import type { EngineCommand, EngineEvent, EnginePort, StepTiming } from '../protocol/engine.ts';
+import type { Meter } from '../telemetry/metric.ts';
+
+/** The same engine, counted. */
+export function meteredEngine(engine: EnginePort, meter: Meter): EnginePort {
+  // Imports under way that were told to do without KV: their refusal is no failure of a transfer.
+  const withoutKv = new Set<string>();
+
+  const onCommand = (command: EngineCommand): void => {
+    if (command.type === 'import' && command.ticket === null) withoutKv.add(command.requestId);
+  };
+  const onEvent = (event: EngineEvent): void => {
+    if (event.type === 'tokens') {
+      meter.count('tdist_generation_tokens_total', {}, event.ids.length);
+      if (event.timing !== undefined) onTiming(meter, event.timing);
+    } else if (event.type === 'prefilled' && event.ticket === null) {
+      meter.count('tdist_kv_transfer_failures_total', { path: 'none', reason: 'no_room' });
+    } else if (event.type === 'imported') {
+      const wasWithout = withoutKv.delete(event.requestId);
+      if (event.refusal === null || event.refusal.code === 'cancelled') return;
+      if (wasWithout) return meter.count('tdist_recomputes_total', { reason: 'no_kv' });
+      const reason = event.refusal.code;
+      meter.count('tdist_kv_transfer_failures_total', { path: 'shm', reason });
+      // KV of another model ends the request; anything else is prefilled here.
+      if (reason !== 'mismatch') meter.count('tdist_recomputes_total', { reason });
+    }
+  };
+  measureLoad(engine, meter);
+  return {
+    submit: (command) => {
+      onCommand(command);
+      engine.submit(command);
+    },
+    listen: (handler) =>
+      engine.listen((event) => {
+        onEvent(event);
+        handler(event);
+      }),
+    load: () => engine.load(),
+  };
+}
+
+function onTiming(meter: Meter, timing: StepTiming): void {
+  const { prefillMs, transferMs, kvPath, kvBytes } = timing;
+  if (prefillMs !== undefined) meter.observe('tdist_prefill_seconds', {}, prefillMs / 1000);
+  if (transferMs === undefined || kvPath === undefined || kvPath === 'none') return;
+  meter.observe('tdist_kv_transfer_seconds', { path: kvPath }, transferMs / 1000);
+  meter.count('tdist_kv_transfer_bytes_total', { path: kvPath }, kvBytes ?? 0);
+}
+
+function measureLoad(engine: EnginePort, meter: Meter): void {
+  meter.onRead(() => {
+    const { running, waiting, counters } = engine.load();
+    meter.set('tdist_running_requests', {}, running);
+    meter.set('tdist_waiting_requests', {}, waiting);
+    meter.set('tdist_process_resident_bytes', {}, process.memoryUsage.rss());
+    if (counters === undefined) return;
+    meter.countTo('tdist_preemptions_total', {}, counters.preemptions);
+    for (const [reason, total] of Object.entries(counters.recomputes)) {
+      meter.countTo('tdist_recomputes_total', { reason }, total);
+    }
+    for (const [state, count] of Object.entries(counters.kvBlocks ?? {})) {
+      meter.set('tdist_kv_blocks', { state }, count);
+    }
+  });
+}

@@ -1,0 +1,60 @@
+// The tiny model on the real thing: graph built, library opened, sessions over pools of their own.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { KvPool } from '../../src/kv/pool.ts';
+import { type Model, openModel } from '../../src/model/folder.ts';
+import { cachedGraph } from '../../src/model/graph-cache.ts';
+import { Ort } from '../../src/model/ort.ts';
+import { ortLibraryPath } from '../../src/model/ort-library.ts';
+import { OrtSession } from '../../src/model/session.ts';
+import { writeTinyModel } from './tiny-llama.ts';
+
+export class TinyModel {
+  readonly model: Model;
+  readonly graphPath: string;
+  readonly #folder: string;
+  readonly #cacheDir: string;
+  readonly #ort: Ort;
+  readonly #open: { session: OrtSession; pool: KvPool }[] = [];
+
+  private constructor(folder: string, cacheDir: string, ort: Ort) {
+    this.#folder = folder;
+    this.#cacheDir = cacheDir;
+    this.#ort = ort;
+    this.model = openModel(folder);
+    this.graphPath = cachedGraph(this.model.config, { ...this.model, cacheDir });
+  }
+
+  static async make(seed: number): Promise<TinyModel> {
+    const cacheDir = mkdtempSync(join(tmpdir(), 'tdist-cache-'));
+    const ort = new Ort(await ortLibraryPath(cacheDir));
+    return new TinyModel(writeTinyModel(seed), cacheDir, ort);
+  }
+
+  session(options: { slots: number; capacity: number; chunkTokens: number; blockTokens: number }) {
+    const { slots, capacity, chunkTokens, blockTokens } = options;
+    const { layers, kvHeads, headDim, vocabSize } = this.model.config;
+    const pool = new KvPool({ layers, kvHeads, headDim, blockTokens }, { slots, capacity });
+    const modelPath = this.graphPath;
+    const session = new OrtSession(this.#ort, {
+      modelPath,
+      pool,
+      vocabSize,
+      threads: 1,
+      chunkTokens,
+    });
+    const opened = { session, pool };
+    this.#open.push(opened);
+    return opened;
+  }
+
+  close(): void {
+    for (const { session, pool } of this.#open) {
+      session.close();
+      pool.close();
+    }
+    for (const path of [this.#folder, this.#cacheDir]) rmSync(path, { recursive: true });
+  }
+}

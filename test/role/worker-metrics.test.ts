@@ -1,0 +1,111 @@
+// What a worker's metrics say after commands and events have passed, and the port they are read from.
+
+import { describe, expect, test } from 'bun:test';
+import type { EngineEvent, Load } from '../../src/protocol/engine.ts';
+import { serveMetrics } from '../../src/role/metrics-server.ts';
+import { meteredEngine } from '../../src/role/worker-metrics.ts';
+import { metricsContentType, noMeter } from '../../src/telemetry/metric.ts';
+import { prometheusMeter } from '../../src/telemetry/prometheus.ts';
+import { FakeEngine, ticket } from '../plane/fake-engine.ts';
+import { samplesOf } from '../telemetry/samples.ts';
+
+function world() {
+  const inner = new FakeEngine();
+  const meter = prometheusMeter('worker');
+  const engine = meteredEngine(inner, meter);
+  const heard: EngineEvent[] = [];
+  engine.listen((event) => heard.push(event));
+  const value = async (name: string) => samplesOf(await meter.read()).get(name);
+  return { inner, engine, heard, value };
+}
+
+describe('meteredEngine', () => {
+  test('passes everything on', () => {
+    const { inner, engine, heard } = world();
+    engine.submit({ type: 'abort', requestId: 'r' });
+    inner.tokens('r', 0, [1]);
+    expect(inner.types).toEqual(['abort']);
+    expect(heard.map(({ type }) => type)).toEqual(['tokens']);
+    expect(engine.load()).toEqual(inner.load());
+  });
+
+  test('tokens, prefill and hand-over', async () => {
+    const { inner, value } = world();
+    const tokens = { type: 'tokens', requestId: 'r', finish: null } as const;
+    inner.emit({ ...tokens, first: 0, ids: [1, 2], timing: { queueMs: 1, prefillMs: 30 } });
+    const timing = { kvPath: 'shm', kvBytes: 4096, transferMs: 2 } as const;
+    inner.emit({ ...tokens, first: 2, ids: [3], timing });
+    expect(await value('tdist_generation_tokens_total')).toBe(3);
+    expect(await value('tdist_prefill_seconds_sum')).toBe(0.03);
+    expect(await value('tdist_prefill_seconds_count')).toBe(1);
+    expect(await value('tdist_kv_transfer_bytes_total{path="shm"}')).toBe(4096);
+    expect(await value('tdist_kv_transfer_seconds_sum{path="shm"}')).toBe(0.002);
+  });
+
+  test('KV that could not be used costs a prefill, KV of another model does not', async () => {
+    const { inner, engine, value } = world();
+    const fail = (code: string, offered = ticket as typeof ticket | null) => {
+      engine.submit({ type: 'import', requestId: code, firstToken: 1, ticket: offered });
+      const refusal = { v: 1, ok: false, code, message: '' } as const;
+      inner.emit({ type: 'imported', requestId: code, refusal });
+    };
+    fail('transfer');
+    fail('mismatch');
+    fail('cancelled');
+    fail('transfer', null);
+    const failures = 'tdist_kv_transfer_failures_total';
+    expect(await value(`${failures}{path="shm",reason="transfer"}`)).toBe(1);
+    expect(await value(`${failures}{path="shm",reason="mismatch"}`)).toBe(1);
+    expect(await value(`${failures}{path="shm",reason="cancelled"}`)).toBeUndefined();
+    expect(await value('tdist_recomputes_total{reason="transfer"}')).toBe(1);
+    expect(await value('tdist_recomputes_total{reason="no_kv"}')).toBe(1);
+    expect(await value('tdist_recomputes_total{reason="mismatch"}')).toBeUndefined();
+    inner.emit({ type: 'prefilled', requestId: 'r', firstToken: 1, ticket: null });
+    expect(await value(`${failures}{path="none",reason="no_room"}`)).toBe(1);
+  });
+
+  test('the load is looked at when it is read', async () => {
+    const { inner, value } = world();
+    let load: Load = { ...inner.load(), running: 2, waiting: 3 };
+    inner.load = () => load;
+    expect(await value('tdist_running_requests')).toBe(2);
+    expect(await value('tdist_waiting_requests')).toBe(3);
+    expect(await value('tdist_process_resident_bytes')).toBeGreaterThan(1e6);
+    const kvBlocks = { free: 5, held: 1, leased: 2, cached: 4 };
+    const counters = { moves: 1, preemptions: 6, recomputes: { preempted: 7 }, kvBlocks };
+    load = { ...load, counters };
+    expect(await value('tdist_preemptions_total')).toBe(6);
+    expect(await value('tdist_recomputes_total{reason="preempted"}')).toBe(7);
+    for (const [state, count] of Object.entries(kvBlocks)) {
+      expect(await value(`tdist_kv_blocks{state="${state}"}`)).toBe(count);
+    }
+    expect(await value('tdist_migrations_total')).toBe(0);
+  });
+});
+
+describe('the port', () => {
+  test('serves /metrics and nothing else', async () => {
+    const meter = prometheusMeter('worker');
+    const server = serveMetrics({ meter, host: '127.0.0.1', port: 0 });
+    try {
+      const response = await fetch(server.url);
+      expect(response.headers.get('content-type')).toBe(metricsContentType);
+      expect(samplesOf(await response.text()).has('tdist_preemptions_total')).toBeTrue();
+      expect((await fetch(server.url, { method: 'POST' })).status).toBe(405);
+      expect((await fetch(new URL('/', server.url))).status).toBe(404);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test('taken: says so and how to mend it', async () => {
+    const host = '127.0.0.1';
+    const server = serveMetrics({ meter: noMeter, host, port: 0 });
+    try {
+      const port = Number(new URL(server.url).port);
+      expect(() => serveMetrics({ meter: noMeter, host, port })).toThrow('--starting-metrics-port');
+    } finally {
+      await server.stop();
+    }
+  });
+});

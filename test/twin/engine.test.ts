@@ -1,0 +1,234 @@
+// Every way through the engine gives one answer. The same requests, greedy and with seeds, on the real
+// session: alone, batched, chunked, handed over through shared memory, and prefilled locally where the
+// hand-over failed. Token by token, no tolerance.
+//
+// Alone and batched agree to the bit (test/model/session.test.ts). Chunks of another size sum in another
+// order, so logits differ in the last bits (2e-6 here) and a near-tie could flip a token: the second
+// test below asserts that no greedy choice of these requests is that close.
+
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { limit } from '../../src/protocol/limit.ts';
+import { neutralSampling, type Sampling } from '../../src/protocol/request.ts';
+import { seededChance } from '../../src/std/prng.ts';
+import { TinyModel } from '../model/tiny-session.ts';
+import { Answers, type Request, TwinWorker, type WorkerOptions } from './worker.ts';
+
+let tiny: TinyModel;
+let alone: Record<string, string>;
+const workers: TwinWorker[] = [];
+
+function start(options: WorkerOptions): TwinWorker {
+  const worker = new TwinWorker(tiny, options);
+  workers.push(worker);
+  return worker;
+}
+
+/** Prompts of 1 to 200 tokens around every block and chunk boundary, half of them sampled. */
+const requests: readonly Request[] = makeRequests();
+
+function makeRequests(): Request[] {
+  const chance = seededChance(99);
+  const lengths = [1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 80, 100, 128, 200];
+  return [...lengths, ...lengths].map((length, i) => {
+    const isSampled = i >= lengths.length;
+    const sampling: Sampling = {
+      ...neutralSampling,
+      temperature: isSampled ? 0.9 : 0,
+      topP: isSampled && i % 2 === 0 ? 0.9 : 1,
+      seed: chance.u32() * (i % 3 === 0 ? -1 : 1),
+      maxTokens: 2 + (i % 24),
+      minTokens: i % 3,
+      ignoreEos: i % 5 === 0,
+    };
+    const promptIds = Array.from({ length }, () => chance.u32() % 320);
+    return { requestId: `r${String(i).padStart(2, '0')}`, promptIds, sampling };
+  });
+}
+
+beforeAll(async () => {
+  tiny = await TinyModel.make(11);
+  alone = aggregated({ slots: 1, chunkTokens: limit.chunkTokens });
+});
+
+afterAll(() => {
+  for (const worker of workers) worker.close();
+  tiny.close();
+});
+
+/** All requests on one worker; with one slot each is computed alone. */
+function aggregated(options: { slots: number; chunkTokens: number }): Record<string, string> {
+  const worker = start({ role: 'baseline', ...options });
+  const answers = new Answers();
+  for (const request of requests) {
+    worker.engine.submit({ type: 'generate', source: 'local', ...request });
+  }
+  while (worker.engine.step()) for (const event of worker.take()) answers.hear(event);
+  return answers.all();
+}
+
+/** What happens on the way from the context worker to the generate worker. */
+type Mishap = (context: TwinWorker, requestId: string) => 'none' | 'no ticket' | 'damage';
+
+/** All requests through a pair: reserve, prefill, hand over, generate. Counts how they travelled. */
+function disaggregated(
+  options: { chunkTokens: number; arenaBytes?: number },
+  mishap: Mishap = () => 'none',
+) {
+  const context = start({ role: 'context', slots: 3, ...options });
+  const generate = start({ role: 'generate', slots: 5, chunkTokens: options.chunkTokens });
+  const answers = new Answers();
+  const byName = new Map(requests.map((request) => [request.requestId, request]));
+  const paths = { shm: 0, fallback: 0, ended: 0 };
+  for (const request of requests) {
+    generate.engine.submit({ type: 'generate', source: 'handover', ...request });
+  }
+  const hearGenerate = (): void => {
+    for (const event of generate.take()) {
+      answers.hear(event);
+      if (event.type === 'imported') paths[event.refusal === null ? 'shm' : 'fallback']++;
+      const request = 'requestId' in event ? byName.get(event.requestId) : undefined;
+      if (event.type === 'admitted' && request !== undefined) {
+        context.engine.submit({ type: 'prefill', ...request });
+      }
+    }
+  };
+  const hearContext = (): void => {
+    for (const event of context.take()) {
+      answers.hear(event);
+      if (event.type === 'tokens' && event.finish !== null) {
+        paths.ended++;
+        generate.engine.submit({ type: 'abort', requestId: event.requestId });
+      }
+      if (event.type !== 'prefilled') continue;
+      const { requestId, firstToken } = event;
+      const what = mishap(context, requestId);
+      const ticket = what === 'no ticket' ? null : event.ticket;
+      if (what === 'damage') damage(context, event.ticket?.blocks.at(-1)?.index ?? 0);
+      generate.engine.submit({ type: 'import', requestId, firstToken, ticket });
+      context.engine.submit({ type: 'release', requestId });
+    }
+  };
+  for (let idle = 0; idle < 2; ) {
+    const worked = [context.engine.step(), generate.engine.step()];
+    hearContext();
+    hearGenerate();
+    idle = worked.includes(true) ? 0 : idle + 1;
+  }
+  expect(answers.endedCount).toBe(requests.length);
+  expect(generate.engine.load()).toMatchObject({ running: 0, waiting: 0 });
+  return { answers: answers.all(), paths };
+}
+
+/** One byte of a staged block, just behind its header. */
+function damage({ arena }: TwinWorker, index: number): void {
+  if (arena === null) return;
+  const at = index * arena.stride + 128;
+  arena.bytes[at] = (arena.bytes[at] ?? 0) ^ 1;
+}
+
+describe('one answer', () => {
+  test('the requests are worth comparing', () => {
+    expect(Object.keys(alone).length).toBe(40);
+    expect(new Set(Object.values(alone)).size).toBeGreaterThan(36);
+    const tokens = Object.values(alone).flatMap((answer) => answer.split(/[ ,]/));
+    expect(new Set(tokens).size).toBeGreaterThan(100); // the model does not just repeat itself
+  });
+
+  test('no greedy choice is a near-tie', () => {
+    const { session } = tiny.session({
+      slots: 1,
+      capacity: 320,
+      chunkTokens: limit.chunkTokens,
+      blockTokens: 16,
+    });
+    let closest = Number.POSITIVE_INFINITY;
+    for (const { requestId, promptIds, sampling } of requests) {
+      if (sampling.temperature > 0) continue;
+      const [list = ''] = (alone[requestId] ?? '').split(' ');
+      const known = [...promptIds];
+      for (const id of list.split(',').map(Number)) {
+        const logits = session.prefill({ slot: 0, past: 0, ids: known });
+        const [first = 0, second = 0] = logits.slice(0, session.vocabSize).sort().reverse();
+        closest = Math.min(closest, first - second);
+        known.push(id);
+      }
+    }
+    expect(closest).toBeGreaterThan(1e-4);
+  });
+
+  test('twice alone', () => {
+    expect(aggregated({ slots: 1, chunkTokens: limit.chunkTokens })).toEqual(alone);
+  });
+
+  for (const slots of [2, 5, 40]) {
+    test(`${slots} at a time`, () => {
+      expect(aggregated({ slots, chunkTokens: limit.chunkTokens })).toEqual(alone);
+    });
+  }
+
+  for (const chunkTokens of [1, 16, 33, 64]) {
+    test(`in chunks of ${chunkTokens}`, () => {
+      expect(aggregated({ slots: 4, chunkTokens })).toEqual(alone);
+    });
+  }
+
+  for (const chunkTokens of [24, limit.chunkTokens]) {
+    test(`handed over through shared memory, chunks of ${chunkTokens}`, () => {
+      const { answers, paths } = disaggregated({ chunkTokens });
+      expect(answers).toEqual(alone);
+      expect(paths.fallback).toBe(0);
+      expect(paths.shm + paths.ended).toBe(requests.length);
+    });
+  }
+
+  test('prefilled locally where no ticket came', () => {
+    const { answers, paths } = disaggregated({ chunkTokens: 64 }, () => 'no ticket');
+    expect(answers).toEqual(alone);
+    expect([paths.shm, paths.fallback + paths.ended]).toEqual([0, requests.length]);
+  });
+
+  test('prefilled locally where the arena has no room: some are, some are not', () => {
+    const arenaBytes = 4 * 16 * 1024; // four blocks: the short prompts fit
+    const { answers, paths } = disaggregated({ chunkTokens: 64, arenaBytes });
+    expect(answers).toEqual(alone);
+    expect(paths.shm).toBeGreaterThan(5);
+    expect(paths.fallback).toBeGreaterThan(5);
+  });
+
+  test('prefilled locally where a byte was damaged on the way', () => {
+    let count = 0;
+    const mishap: Mishap = () => (count++ % 3 === 0 ? 'damage' : 'none');
+    const { answers, paths } = disaggregated({ chunkTokens: 64 }, mishap);
+    expect(answers).toEqual(alone);
+    expect(paths.fallback).toBeGreaterThan(10);
+    expect(paths.shm).toBeGreaterThan(20);
+  });
+
+  test('cut off at any token and resumed elsewhere with the emitted ids', () => {
+    const worker = start({ role: 'baseline', slots: 4, chunkTokens: 64 });
+    const answers = new Answers();
+    const wanted: Record<string, string> = {};
+    for (const [i, request] of requests.entries()) {
+      const { requestId, promptIds, sampling } = request;
+      const [list = '', finish = ''] = (alone[requestId] ?? '').split(' ');
+      const ids = list.split(',').map(Number);
+      const done = 1 + (i % (ids.length - 1));
+      if (ids.length < 2) continue;
+      wanted[requestId] = `${ids.slice(done)} ${finish}`;
+      worker.engine.submit({
+        type: 'generate',
+        source: 'local',
+        requestId,
+        promptIds: [...promptIds, ...ids.slice(0, done)],
+        sampling: {
+          ...sampling,
+          maxTokens: sampling.maxTokens - done,
+          minTokens: Math.max(0, sampling.minTokens - done),
+        },
+      });
+    }
+    while (worker.engine.step()) for (const event of worker.take()) answers.hear(event);
+    expect(answers.all()).toEqual(wanted);
+    expect(Object.keys(wanted).length).toBeGreaterThan(30);
+  });
+});
