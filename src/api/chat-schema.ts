@@ -4,9 +4,9 @@
 import * as v from 'valibot';
 import { limit } from '../protocol/limit.ts';
 import { messagesSchema } from './message-schema.ts';
+import { samplingEntries } from './sampling-fields.ts';
 
 const integer = v.pipe(v.number(), v.safeInteger('Invalid value: Expected an integer'));
-const count = v.pipe(integer, v.minValue(0));
 const tokens = v.pipe(integer, v.minValue(1));
 const flag = v.nullish(v.boolean());
 
@@ -20,9 +20,6 @@ const stops = v.pipe(
   v.array(stop),
   v.maxLength(limit.stopCountMax, `At most ${limit.stopCountMax} stop strings are accepted`),
 );
-
-/** What int64 holds; JSON numbers round at its ends, so these are not exact to the last bit. */
-const seedMax = 2 ** 63;
 
 const toolCountMax = 128;
 const tool = v.object({
@@ -59,11 +56,7 @@ export const chatSchema = v.object({
   ),
   max_tokens: v.nullish(tokens),
   max_completion_tokens: v.nullish(tokens),
-  min_tokens: v.nullish(count),
-  ignore_eos: flag,
-  temperature: v.nullish(v.pipe(v.number(), v.minValue(0), v.maxValue(2))),
-  top_p: v.nullish(v.pipe(v.number(), v.gtValue(0), v.maxValue(1))),
-  seed: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(-seedMax), v.maxValue(seedMax))),
+  ...samplingEntries,
   stop: v.nullish(v.lazy((value) => (Array.isArray(value) ? stops : stop))),
   tools: v.nullish(tools),
   tool_choice: v.nullish(

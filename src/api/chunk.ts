@@ -3,6 +3,7 @@
 
 import type { FinishReason } from '../protocol/request.ts';
 import type { Piece } from './reply.ts';
+import type { Alternative, SentToken } from './token-trail.ts';
 import type { Usage } from './usage.ts';
 
 /** What all chunks of an answer share (`id` and `object` are written first, as OpenAI does). */
@@ -13,6 +14,17 @@ export type AnswerHead = {
   readonly system_fingerprint: string;
 };
 
+type TokenEntry = {
+  readonly token: string;
+  readonly logprob: number;
+  readonly bytes: readonly number[] | null;
+};
+
+export type Logprobs = {
+  readonly content: readonly (TokenEntry & { readonly top_logprobs: readonly TokenEntry[] })[];
+  readonly refusal: null;
+};
+
 export type Delta = { readonly role?: 'assistant'; readonly content?: string };
 
 export type ChatChunk = AnswerHead & {
@@ -20,8 +32,10 @@ export type ChatChunk = AnswerHead & {
   readonly choices: readonly {
     readonly index: number;
     readonly delta: Delta;
-    readonly logprobs: null;
+    readonly logprobs: Logprobs | null;
     readonly finish_reason: FinishReason | null;
+    /** On the finish: vLLM's name for the stop string or stop token that ended it. */
+    readonly stop_reason?: string | number | null;
   }[];
   readonly usage?: Usage;
 };
@@ -35,8 +49,9 @@ export type ChatCompletion = AnswerHead & {
       readonly content: string;
       readonly refusal: null;
     };
-    readonly logprobs: null;
+    readonly logprobs: Logprobs | null;
     readonly finish_reason: FinishReason;
+    readonly stop_reason: string | number | null;
   }[];
   readonly usage: Usage;
 };
@@ -51,12 +66,14 @@ export function pieceChunk(
   const { id, ...rest } = head;
   const role = first ? ({ role: 'assistant' } as const) : {};
   const content = first || piece.text !== '' ? { content: piece.text } : {};
-  const choice = { index: 0, delta: { ...role, ...content }, logprobs: null };
+  const logprobs = piece.tokens?.length ? logprobsOf(piece.tokens) : null;
+  const choice = { index: 0, delta: { ...role, ...content }, logprobs };
+  const stopReason = piece.finish === null ? {} : { stop_reason: piece.stopReason };
   return {
     id,
     object: 'chat.completion.chunk',
     ...rest,
-    choices: [{ ...choice, finish_reason: piece.finish }],
+    choices: [{ ...choice, finish_reason: piece.finish, ...stopReason }],
     ...(usage === null ? {} : { usage }),
   };
 }
@@ -68,15 +85,26 @@ export function usageChunk(head: AnswerHead, usage: Usage): ChatChunk {
 
 export function completion(
   head: AnswerHead,
-  answer: { readonly text: string; readonly finish: FinishReason; readonly usage: Usage },
+  pieces: readonly Piece[],
+  usage: Usage,
 ): ChatCompletion {
   const { id, ...rest } = head;
-  const message = { role: 'assistant', content: answer.text, refusal: null } as const;
-  return {
-    id,
-    object: 'chat.completion',
-    ...rest,
-    choices: [{ index: 0, message, logprobs: null, finish_reason: answer.finish }],
-    usage: answer.usage,
+  const text = pieces.map((piece) => piece.text).join('');
+  const message = { role: 'assistant', content: text, refusal: null } as const;
+  const last = pieces.at(-1);
+  const hasTokens = last !== undefined && last.tokens !== null;
+  const choice = {
+    index: 0,
+    message,
+    logprobs: hasTokens ? logprobsOf(pieces.flatMap(({ tokens }) => tokens ?? [])) : null,
+    finish_reason: last?.finish ?? 'length',
+    stop_reason: last?.stopReason ?? null,
   };
+  return { id, object: 'chat.completion', ...rest, choices: [choice], usage };
+}
+
+function logprobsOf(tokens: readonly SentToken[]): Logprobs {
+  const entry = ({ token, logprob, bytes }: Alternative): TokenEntry => ({ token, logprob, bytes });
+  const content = tokens.map((sent) => ({ ...entry(sent), top_logprobs: sent.top.map(entry) }));
+  return { content, refusal: null };
 }

@@ -9,6 +9,7 @@ import type { TemplateMessage } from '../text/template.ts';
 import { type ChatFields, chatSchema } from './chat-schema.ts';
 import { clip } from './fault.ts';
 import { checkOtherFields } from './neutral-field.ts';
+import { readSampling, type Wish } from './sampling-fields.ts';
 
 export type ChatRequest = {
   /** Null: the only model there is. */
@@ -21,18 +22,14 @@ export type ChatRequest = {
   /** Usage on every chunk, not only at the end. */
   readonly continuousUsage: boolean;
   readonly stops: readonly string[];
+  /** The stop string that ends the answer is part of it. */
+  readonly includeStop: boolean;
+  /** Special tokens are no text. */
+  readonly skipSpecial: boolean;
   /** Null: as many as fit the context. */
   readonly maxTokens: number | null;
-  readonly minTokens: number;
-  readonly temperature: number;
-  readonly topP: number;
-  readonly seed: number;
-  /** Null: the worker decides. */
-  readonly ignoreEos: boolean | null;
+  readonly sampling: Wish;
 };
-
-/** Below this, logits divided by the temperature overflow; it means greedy. */
-const temperatureMin = 1e-5;
 
 export function readChatRequest(
   body: Readonly<Record<string, unknown>>,
@@ -46,7 +43,6 @@ export function readChatRequest(
   }
   const fields = parsed.output;
   checkTogether(fields);
-  const temperature = fields.temperature ?? 1;
   const stop = fields.stop ?? [];
   return {
     model: fields.model === '' ? null : (fields.model ?? null),
@@ -56,12 +52,10 @@ export function readChatRequest(
     includeUsage: fields.stream_options?.include_usage ?? false,
     continuousUsage: fields.stream_options?.continuous_usage_stats ?? false,
     stops: typeof stop === 'string' ? [stop] : stop,
+    includeStop: fields.include_stop_str_in_output ?? false,
+    skipSpecial: fields.skip_special_tokens ?? true,
     maxTokens: maxTokensOf(fields),
-    minTokens: fields.min_tokens ?? 0,
-    temperature: temperature < temperatureMin ? 0 : temperature,
-    topP: fields.top_p ?? 1,
-    seed: safeSeed(fields.seed ?? ports.chance.u32()),
-    ignoreEos: fields.ignore_eos ?? null,
+    sampling: readSampling(fields, ports.chance),
   };
 }
 
@@ -89,15 +83,6 @@ function checkTogether(fields: ChatFields): void {
 /** `max_completion_tokens` is the newer name and wins. */
 function maxTokensOf(fields: ChatFields): number | null {
   return fields.max_completion_tokens ?? fields.max_tokens ?? null;
-}
-
-/**
- * Seeds up to int64 are legal, draws take safe integers: larger ones keep their low 53 bits. JSON
- * has rounded those to a multiple of 2 or more before, so neighbours may draw alike; the same seed
- * always draws the same.
- */
-function safeSeed(seed: number): number {
-  return Number.isSafeInteger(seed) ? seed : Number(BigInt.asIntN(53, BigInt(seed)));
 }
 
 function issueFault(issue: v.BaseIssue<unknown>): Fault {

@@ -2,24 +2,48 @@
 // held back (half a character, the possible beginning of a stop string) makes no piece of its own;
 // its text leaves with a later one. The last piece carries the finish reason.
 
-import type { FinishReason, TokenDelta } from '../protocol/request.ts';
+import type { FinishReason, TokenDelta, TokenLogprobs } from '../protocol/request.ts';
+import { Fault } from '../std/fault.ts';
+import type { Detokenizer } from '../text/detokenizer.ts';
 import { StopScanner } from '../text/stop.ts';
 import { endlessFault, type Started } from './start.ts';
+import { type SentToken, TokenTrail } from './token-trail.ts';
 
 export type Piece = {
   /** Empty only on the last piece. */
   readonly text: string;
+  /** The tokens that this text completes; null where nobody asked for them. */
+  readonly tokens: readonly SentToken[] | null;
   readonly finish: FinishReason | null;
+  /** The stop string or stop token that ended it; null for all other ends. */
+  readonly stopReason: string | number | null;
 };
+
+export type ReplyOptions = {
+  readonly stops: readonly string[];
+  /** The stop string that ends the answer is part of it. */
+  readonly includeStop: boolean;
+  /** Special tokens are no text. */
+  readonly skipSpecial: boolean;
+};
+
+type Part = { readonly text: string; readonly tokens: readonly SentToken[] };
+const nothing: Part = { text: '', tokens: [] };
 
 export class Reply {
   readonly #started: Started;
-  readonly #stops: readonly string[];
+  readonly #detokenizer: Detokenizer;
+  readonly #scanner: StopScanner;
+  /** Null where nobody asked for logprobs. */
+  readonly #trail: TokenTrail | null;
   #tokenCount = 0;
 
-  constructor(started: Started, stops: readonly string[]) {
+  constructor(started: Started, options: ReplyOptions) {
     this.#started = started;
-    this.#stops = stops;
+    this.#detokenizer = started.text.detokenizer(options);
+    this.#scanner = new StopScanner(options.stops, options);
+    const wanted = started.request.sampling.logprobs !== null;
+    this.#trail = wanted ? new TokenTrail(started.text.tokenizer, options) : null;
   }
 
   /**
@@ -33,27 +57,24 @@ export class Reply {
   /** Once only. Leaving early, or finding a stop string, cancels the generation. */
   async *pieces(): AsyncGenerator<Piece, void> {
     const { first, rest } = this.#started;
-    const detokenizer = this.#started.text.detokenizer();
-    const scanner = new StopScanner(this.#stops);
     try {
       let delta: TokenDelta = first;
       for (;;) {
-        let text = '';
-        for (const id of delta.ids) {
-          if (text !== '') yield { text, finish: null };
-          this.#tokenCount++;
-          const found = scanner.push(detokenizer.push(id), this.#armed);
-          text = found.text;
-          if (found.stopped) {
-            yield { text, finish: 'stop' };
+        let part = nothing;
+        for (const [index, id] of delta.ids.entries()) {
+          if (part.text !== '') yield this.#piece(part);
+          const found = this.#take(id, delta.logprobs?.[index]);
+          part = found.part;
+          if (found.stop !== null) {
+            yield this.#piece(part, 'stop', found.stop);
             return;
           }
         }
         if (delta.finish !== null) {
-          yield this.#lastPiece(text, delta.finish, scanner, detokenizer.flush());
+          yield this.#lastPiece(part, delta.finish, delta.stopToken ?? null);
           return;
         }
-        if (text !== '') yield { text, finish: null };
+        if (part.text !== '') yield this.#piece(part);
         const next = await rest.next();
         if (next.done === true) throw endlessFault();
         delta = next.value;
@@ -65,15 +86,53 @@ export class Reply {
     }
   }
 
+  #take(
+    id: number,
+    logprobs: TokenLogprobs | undefined,
+  ): { readonly part: Part; readonly stop: string | null } {
+    this.#tokenCount++;
+    const completed = this.#detokenizer.push(id);
+    if (this.#trail !== null) {
+      if (logprobs === undefined) throw new Fault('plane', 'a token came without its logprobs');
+      this.#trail.push(id, completed, logprobs);
+    }
+    const { text, stop } = this.#scanner.push(completed, this.#armed);
+    const chars = text.length;
+    const tokens =
+      stop === null
+        ? this.#trail?.take(chars, this.#detokenizer.isWaiting)
+        : this.#trail?.cut(chars);
+    return { part: { text, tokens: tokens ?? [] }, stop };
+  }
+
   /** Stop strings count only where they end after `min_tokens` tokens. */
   get #armed(): boolean {
     return this.#tokenCount > this.#started.request.sampling.minTokens;
   }
 
-  /** `text` and all that was held back; even that may still complete a stop string. */
-  #lastPiece(text: string, finish: FinishReason, scanner: StopScanner, unfinished: string): Piece {
-    const last = scanner.push(unfinished, this.#armed);
-    if (last.stopped) return { text: text + last.text, finish: 'stop' };
-    return { text: text + last.text + scanner.flush(), finish };
+  /** `part` and all that was held back; even that may still complete a stop string. */
+  #lastPiece(part: Part, finish: FinishReason, stopToken: number | null): Piece {
+    const unfinished = this.#detokenizer.flush();
+    this.#trail?.end(unfinished);
+    const last = this.#scanner.push(unfinished, this.#armed);
+    if (last.stop !== null) {
+      const tokens = this.#trail?.cut(last.text.length) ?? [];
+      return this.#piece(joined(part, { text: last.text, tokens }), 'stop', last.stop);
+    }
+    const text = last.text + this.#scanner.flush();
+    const tokens = this.#trail?.rest() ?? [];
+    return this.#piece(joined(part, { text, tokens }), finish, stopToken);
   }
+
+  #piece(
+    { text, tokens }: Part,
+    finish: FinishReason | null = null,
+    stopReason: string | number | null = null,
+  ): Piece {
+    return { text, tokens: this.#trail === null ? null : tokens, finish, stopReason };
+  }
+}
+
+function joined(a: Part, b: Part): Part {
+  return { text: a.text + b.text, tokens: [...a.tokens, ...b.tokens] };
 }

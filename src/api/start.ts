@@ -9,6 +9,7 @@ import { findModel, unreadyReason } from './catalog.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
 import type { ChatRequest } from './intake.ts';
+import { checkTokenIds } from './sampling-fields.ts';
 
 /** A generation whose first tokens are here. */
 export type Started = {
@@ -33,6 +34,7 @@ export function startGeneration(
   const missing = (): string | null => unreadyReason(gateway);
   const work = async (signal: AbortSignal): Promise<Started> => {
     const model = await findModel(gateway, chat.model, signal);
+    checkTokenIds(chat.sampling, model.vocabSize);
     const text = await gateway.texts.get(model);
     const promptIds = text.promptIds(
       { messages: chat.messages, tools: chat.tools, addGenerationPrompt: true },
@@ -71,12 +73,6 @@ function samplingFor(chat: ChatRequest, promptTokens: number, contextTokens: num
   const left = contextTokens - promptTokens;
   if (left < 1) throw contextFault(String(promptTokens), contextTokens);
   const maxTokens = Math.min(chat.maxTokens ?? left, left);
-  return {
-    temperature: chat.temperature,
-    topP: chat.topP,
-    seed: chat.seed,
-    maxTokens,
-    minTokens: Math.min(chat.minTokens, maxTokens),
-    ignoreEos: chat.ignoreEos,
-  };
+  const minTokens = Math.min(chat.sampling.minTokens, maxTokens);
+  return { ...chat.sampling, maxTokens, minTokens };
 }

@@ -1,6 +1,5 @@
 // One answer in the making: the reply's pieces in OpenAI's shapes, and the account of what they cost.
 
-import type { FinishReason } from '../protocol/request.ts';
 import type { Fault } from '../std/fault.ts';
 import {
   type AnswerHead,
@@ -13,7 +12,7 @@ import {
 import { faultFields } from './fault.ts';
 import type { Gateway } from './gateway.ts';
 import type { ChatRequest } from './intake.ts';
-import { Reply } from './reply.ts';
+import { type Piece, Reply } from './reply.ts';
 import type { Call } from './route.ts';
 import type { Started } from './start.ts';
 import { timingReport, type Usage, usageOf } from './usage.ts';
@@ -33,7 +32,7 @@ export class Turn {
     this.#call = call;
     this.#chat = chat;
     this.#started = started;
-    this.#reply = new Reply(started, chat.stops);
+    this.#reply = new Reply(started, chat);
     this.#head = {
       id: `chatcmpl-${started.request.requestId}`,
       created: gateway.clock.epochS(),
@@ -43,13 +42,9 @@ export class Turn {
   }
 
   async whole(): Promise<ChatCompletion> {
-    const texts: string[] = [];
-    let finish: FinishReason = 'length';
-    for await (const piece of this.#reply.pieces()) {
-      texts.push(piece.text);
-      finish = piece.finish ?? finish;
-    }
-    return completion(this.#head, { text: texts.join(''), finish, usage: this.#finalUsage() });
+    const pieces: Piece[] = [];
+    for await (const piece of this.#reply.pieces()) pieces.push(piece);
+    return completion(this.#head, pieces, this.#finalUsage());
   }
 
   async *chunks(): AsyncGenerator<ChatChunk, void> {

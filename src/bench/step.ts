@@ -9,6 +9,7 @@ import { ortLibraryPath } from '../model/ort-library.ts';
 import { OrtSession } from '../model/session.ts';
 import type { EngineEvent } from '../protocol/engine.ts';
 import { limit } from '../protocol/limit.ts';
+import { neutralSampling } from '../protocol/request.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { cacheDir } from '../role/cache-dir.ts';
 import { type EngineHandle, startEngine } from '../role/engine-handle.ts';
@@ -112,11 +113,10 @@ async function engineSteps(engine: EngineHandle, batch: number, round: number): 
       requestId: `step-${batch}-${round}-${i}`,
       promptIds: prompt(i),
       sampling: {
+        ...neutralSampling,
         temperature: 0,
-        topP: 1,
         seed: 0,
         maxTokens: stepCount,
-        minTokens: 0,
         ignoreEos: true,
       },
       source: 'local',

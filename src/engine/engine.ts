@@ -9,7 +9,9 @@ import type { FinishReason } from '../protocol/request.ts';
 import type { Ticket } from '../protocol/ticket.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, toFault, unreachable } from '../std/fault.ts';
+import { keepRaw, tokenLogprobs } from './logprob.ts';
 import type { StepPlan } from './plan.ts';
+import { createScratch, type Scratch } from './row.ts';
 import type { Runner } from './runner.ts';
 import { sampleToken } from './sampler.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -18,6 +20,7 @@ import {
   bannedIds,
   createSequence,
   generatedCount,
+  largestId,
   type Sequence,
 } from './sequence.ts';
 
@@ -44,6 +47,7 @@ export class Engine {
   readonly #parts: EngineParts;
   readonly #ids: Int32Array;
   readonly #pasts: Int32Array;
+  readonly #scratch: Scratch;
   /** Said with the request's next tokens. */
   readonly #timings = new Map<string, StepTiming>();
 
@@ -51,6 +55,7 @@ export class Engine {
     this.#parts = parts;
     this.#ids = new Int32Array(parts.scheduler.slots);
     this.#pasts = new Int32Array(parts.scheduler.slots);
+    this.#scratch = createScratch(parts.runner.vocabSize);
   }
 
   submit(command: EngineCommand): void {
@@ -134,7 +139,7 @@ export class Engine {
         `prompt of ${promptIds.length} tokens and ${sampling.maxTokens} to generate do not fit this worker's limit of ${maxModelLen}`,
       );
     }
-    const top = promptIds.reduce((a, b) => Math.max(a, b), 0);
+    const top = largestId(promptIds, sampling);
     if (top >= this.#parts.runner.vocabSize) {
       return refuse('invalid_request', `token id ${top} is outside the model's vocabulary`);
     }
@@ -248,7 +253,14 @@ export class Engine {
   #sample(sequence: Sequence, logits: Float32Array, begin: number): number {
     const row = { logits, begin, end: begin + this.#parts.runner.vocabSize };
     const banned = bannedIds(sequence, this.#parts.eosIds);
-    return sampleToken(row, sequence.sampling, sequence.ids.length, banned);
+    const { sampling } = sequence;
+    const scratch = this.#scratch;
+    if (sampling.logprobs !== null) keepRaw(row, scratch);
+    const token = sampleToken(row, { sampling, history: sequence, banned }, scratch);
+    if (sampling.logprobs !== null) {
+      sequence.logprobs = tokenLogprobs(token, sampling.logprobs, scratch);
+    }
+    return token;
   }
 
   #finishChunk(sequence: Sequence, token: number | null): void {
@@ -301,12 +313,16 @@ export class Engine {
   #tell(sequence: Sequence, first: number, finish: FinishReason | null): void {
     const { requestId } = sequence;
     const timing = this.#takeTiming(sequence, first);
+    const ids = sequence.ids.slice(sequence.promptLength + first);
+    const { logprobs, stopToken } = sequence;
     this.#parts.emit({
       type: 'tokens',
       requestId,
       first,
-      ids: sequence.ids.slice(sequence.promptLength + first),
+      ids,
+      ...(logprobs === null || ids.length === 0 ? {} : { logprobs: [logprobs] }),
       finish,
+      ...(stopToken === null ? {} : { stopToken }),
       ...(timing === undefined ? {} : { timing }),
     });
   }

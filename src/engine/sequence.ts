@@ -2,7 +2,7 @@
 // and has `computed` so many of them, and is that many tokens behind. Many behind: a prompt chunk.
 // One behind: a row of the decode batch. A KV import just moves `computed`.
 
-import type { FinishReason, Sampling } from '../protocol/request.ts';
+import type { FinishReason, Sampling, TokenLogprobs } from '../protocol/request.ts';
 
 export type Sequence = {
   readonly requestId: string;
@@ -22,6 +22,10 @@ export type Sequence = {
   admittedMs: number | null;
   /** When its first chunk began; null before. */
   startedMs: number | null;
+  /** Of the token just sampled, where asked for; leaves with it. */
+  logprobs: TokenLogprobs | null;
+  /** Which of the request's stop tokens ended it. */
+  stopToken: number | null;
 };
 
 export function createSequence(
@@ -44,6 +48,8 @@ export function createSequence(
     arrivedMs: options.nowMs,
     admittedMs: null,
     startedMs: null,
+    logprobs: null,
+    stopToken: null,
   };
 }
 
@@ -56,9 +62,18 @@ export function generatedCount(sequence: Sequence): number {
   return sequence.ids.length - sequence.promptLength;
 }
 
-/** Ids that the next token must not be: end-of-sequence, until `minTokens` are out. */
+/** The largest token id that a request names anywhere. */
+export function largestId(promptIds: readonly number[], sampling: Sampling): number {
+  const biased = sampling.logitBias.reduce((top, [id]) => Math.max(top, id), 0);
+  const stops = sampling.stopTokenIds.reduce((top, id) => Math.max(top, id), biased);
+  return promptIds.reduce((top, id) => Math.max(top, id), stops);
+}
+
+/** Ids that the next token must not be: whatever ends the answer, until `minTokens` are out. */
 export function bannedIds(sequence: Sequence, eosIds: readonly number[]): readonly number[] {
-  return generatedCount(sequence) < sequence.sampling.minTokens ? eosIds : noIds;
+  const { minTokens, stopTokenIds } = sequence.sampling;
+  if (generatedCount(sequence) >= minTokens) return noIds;
+  return stopTokenIds.length === 0 ? eosIds : [...eosIds, ...stopTokenIds];
 }
 const noIds: readonly number[] = [];
 
@@ -69,6 +84,10 @@ export function appendToken(
   eosIds: readonly number[],
 ): FinishReason | null {
   if (!sequence.sampling.ignoreEos && eosIds.includes(token)) return 'stop';
+  if (sequence.sampling.stopTokenIds.includes(token)) {
+    sequence.stopToken = token;
+    return 'stop';
+  }
   sequence.ids.push(token);
   return generatedCount(sequence) >= sequence.sampling.maxTokens ? 'length' : null;
 }

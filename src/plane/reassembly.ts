@@ -3,14 +3,10 @@
 // already seen is dropped if equal; a contradiction is a Fault, never silent. Pure.
 
 import type { TokensMessage } from '../protocol/message.ts';
-import type { FinishReason, TokenDelta } from '../protocol/request.ts';
+import type { TokenDelta } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 
-type Piece = {
-  readonly first: number;
-  readonly ids: readonly number[];
-  readonly finish: FinishReason | null;
-};
+type Piece = TokenDelta & { readonly first: number };
 
 const heldCountMax = 1024;
 
@@ -34,14 +30,15 @@ export class Reassembly {
   }
 
   /** Takes one chunk; returns what can be passed on now. Throws a Fault `plane`. */
-  accept({ first, ids, finish, worker }: TokensMessage): readonly TokenDelta[] {
-    if (first > this.#ids.length) {
+  accept(chunk: TokensMessage): readonly TokenDelta[] {
+    const { worker } = chunk;
+    let piece: Piece | undefined = pieceOf(chunk);
+    if (piece.first > this.#ids.length) {
       if (this.#held.length >= heldCountMax) throw this.gapFault();
-      this.#held.push({ first, ids, finish });
+      this.#held.push(piece);
       return [];
     }
     const ready: TokenDelta[] = [];
-    let piece: Piece | undefined = { first, ids, finish };
     while (piece !== undefined) {
       const delta = this.#take(piece, worker);
       if (delta !== null) ready.push(delta);
@@ -60,7 +57,8 @@ export class Reassembly {
   }
 
   /** Appends what is new in `piece`, which begins at or before the end. */
-  #take({ first, ids, finish }: Piece, worker: string): TokenDelta | null {
+  #take({ first, ...delta }: Piece, worker: string): TokenDelta | null {
+    const { ids, logprobs, finish } = delta;
     const known = this.#ids.slice(first, first + ids.length);
     for (const [index, id] of known.entries()) {
       if (id === ids[index]) continue;
@@ -81,6 +79,24 @@ export class Reassembly {
     }
     this.#ids.push(...fresh);
     this.#finished = finish !== null;
-    return { ids: fresh, finish };
+    const rest = logprobs?.slice(known.length);
+    return { ...delta, ids: fresh, ...(rest === undefined ? {} : { logprobs: rest }) };
   }
+}
+
+function pieceOf(chunk: TokensMessage): Piece {
+  const { first, ids, logprobs, finish, stopToken, worker } = chunk;
+  if (logprobs !== undefined && logprobs.length !== ids.length) {
+    throw new Fault(
+      'plane',
+      `${ids.length} tokens came with ${logprobs.length} logprobs (worker ${worker})`,
+    );
+  }
+  return {
+    first,
+    ids,
+    finish,
+    ...(logprobs === undefined ? {} : { logprobs }),
+    ...(stopToken === undefined ? {} : { stopToken }),
+  };
 }

@@ -161,10 +161,11 @@ export class Registry {
   }
 
   #modelOf(name: string, group: Group): ServedModel {
-    const lengths = group.workers.map(({ card }) => card.maxModelLen);
+    const cards = group.workers.map(({ card }) => card);
     return {
       name,
-      maxModelLen: Math.min(...lengths),
+      maxModelLen: Math.min(...cards.map(({ maxModelLen }) => maxModelLen)),
+      vocabSize: Math.min(...cards.map(({ vocabSize }) => vocabSize)),
       textDigest: group.textDigest,
       createdS: this.#firstSeenS.get(name) ?? this.#options.clock.epochS(),
     };

@@ -167,12 +167,14 @@ export class WorkerJobs {
 
   #onTokens(job: Job, event: TokensEvent): void {
     job.admission.settle(yes);
-    const { first, ids, finish, fault, timing } = event;
+    const { first, ids, logprobs, finish, stopToken, fault, timing } = event;
     job.nextIndex = first + ids.length;
     const sent = this.#publish(job, {
       first,
       ids: [...ids],
       finish,
+      ...(logprobs === undefined ? {} : { logprobs: [...logprobs] }),
+      ...(stopToken === undefined ? {} : { stopToken }),
       ...(fault === undefined ? {} : { fault }),
       ...(timing === undefined ? {} : { timing }),
     });
@@ -224,7 +226,7 @@ export class WorkerJobs {
     }
   }
 
-  #publish(job: Job, part: Pick<TokensMessage, 'first' | 'ids' | 'finish' | 'fault' | 'timing'>) {
+  #publish(job: Job, part: Omit<TokensMessage, 'v' | 'type' | 'requestId' | 'worker'>) {
     const { bus, log, workerId } = this.#ports;
     const { requestId, stream } = job;
     const chunk: TokensMessage = {

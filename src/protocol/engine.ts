@@ -2,7 +2,7 @@
 // own (engine/thread.ts), so everything here is plain data that structured clone can carry.
 
 import type { Ack, Counters } from './message.ts';
-import type { FinishReason, Sampling } from './request.ts';
+import type { FinishReason, Sampling, TokenLogprobs } from './request.ts';
 import type { Ticket } from './ticket.ts';
 
 export type EngineCommand =
@@ -48,7 +48,11 @@ export type EngineEvent =
       readonly requestId: string;
       readonly first: number;
       readonly ids: readonly number[];
+      /** One for each id, where the request asked for them. */
+      readonly logprobs?: readonly TokenLogprobs[];
       readonly finish: FinishReason | null;
+      /** Which of the request's `stopTokenIds` ended it. */
+      readonly stopToken?: number;
       readonly fault?: { readonly code: string; readonly message: string };
       readonly timing?: StepTiming;
     }

@@ -8,6 +8,10 @@ export const limit = {
   stopCountMax: 4,
   stopCharsMax: 256,
   errorCharsMax: 1000,
+  // --- sampling
+  logitBiasCountMax: 16_384,
+  stopTokenCountMax: 1024,
+  topLogprobsMax: 20,
   // --- request plane
   heartbeatMs: 1000,
   /** A worker unheard of for so long is gone. Must allow for two lost heartbeats. */

@@ -10,7 +10,14 @@
 
 import * as v from 'valibot';
 import { limit } from './limit.ts';
-import { countSchema, idSchema, promptSchema, samplingSchema, tokenIdsSchema } from './request.ts';
+import {
+  countSchema,
+  idSchema,
+  promptSchema,
+  samplingSchema,
+  tokenIdsSchema,
+  tokenLogprobsSchema,
+} from './request.ts';
 import { geometrySchema, ticketSchema } from './ticket.ts';
 
 export const protocolVersion = 1;
@@ -106,7 +113,11 @@ export const tokensSchema = v.object({
   /** Index of `ids[0]` in the completion. Numbers the chunks: a gap shows. */
   first: countSchema,
   ids: tokenIdsSchema,
+  /** One for each id, where the request asked for them. */
+  logprobs: v.optional(v.array(tokenLogprobsSchema)),
   finish: v.nullable(v.picklist(['stop', 'length'])),
+  /** Which of the request's `stopTokenIds` ended it. */
+  stopToken: v.optional(countSchema),
   /** Set instead of going on: the worker cannot finish this request. */
   fault: v.optional(v.object({ code: v.string(), message: text })),
   /** On a context worker's chunk and on the first chunk of a generate worker. */

@@ -1,6 +1,7 @@
 // What a request is once the gateway has read it: token ids and numbers, no text.
 
 import * as v from 'valibot';
+import { limit } from './limit.ts';
 import type { Member } from './member.ts';
 import type { ControlAction } from './message.ts';
 
@@ -10,21 +11,73 @@ const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(0x
 /** Ids of requests and workers are ours, made of these characters alone: they become NATS subjects. */
 export const idSchema = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/));
 
+/** OpenAI's presence and frequency penalty. */
+const penalty = v.pipe(v.number(), v.minValue(-2), v.maxValue(2));
+const bias = v.pipe(v.number(), v.minValue(-100), v.maxValue(100));
+
 export const samplingSchema = v.object({
   /** 0 = greedy. */
   temperature: v.pipe(v.number(), v.minValue(0), v.maxValue(2)),
-  /** (0, 1]. */
+  /** Only so many likeliest tokens; 0 = all. */
+  topK: v.pipe(count, v.maxValue(0x7fff_ffff)),
+  /** (0, 1]: of those the fewest whose probability reaches it. */
   topP: v.pipe(v.number(), v.gtValue(0), v.maxValue(1)),
+  /** [0, 1]: of those the ones with this share of the likeliest token's probability; 0 = all. */
+  minP: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
+  /** Off the logit of a generated token: once, and once for each time it was generated. */
+  presencePenalty: penalty,
+  frequencyPenalty: penalty,
+  /** Divides a positive and multiplies a negative logit of a token of prompt or answer; 1 = off. */
+  repetitionPenalty: v.pipe(v.number(), v.finite(), v.gtValue(0)),
+  /** Added to the logits: [token id, bias], each id once. */
+  logitBias: v.pipe(v.array(v.tuple([tokenId, bias])), v.maxLength(limit.logitBiasCountMax)),
   /** Any safe integer; the gateway draws one where the client gave none. */
   seed: v.pipe(v.number(), v.safeInteger()),
   /** Tokens to generate at most, the first one counted. */
   maxTokens: v.pipe(count, v.minValue(1)),
-  /** Until so many are out, no end-of-sequence token can be chosen. */
+  /** Until so many are out, no end-of-sequence token and none of `stopTokenIds` can be chosen. */
   minTokens: count,
+  /** End the generation, whatever `ignoreEos` says. */
+  stopTokenIds: v.pipe(v.array(tokenId), v.maxLength(limit.stopTokenCountMax)),
   /** Null: as the worker was told by `--ignore-eos`. */
   ignoreEos: v.nullable(v.boolean()),
+  /** Log-probabilities of each token and of so many likeliest ones beside it; null: none. */
+  logprobs: v.nullable(v.pipe(count, v.maxValue(limit.topLogprobsMax))),
 });
 export type Sampling = v.InferOutput<typeof samplingSchema>;
+
+/** As if the request said nothing. */
+export const neutralSampling = {
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repetitionPenalty: 1,
+  logitBias: [],
+  minTokens: 0,
+  stopTokenIds: [],
+  ignoreEos: null,
+  logprobs: null,
+} satisfies Omit<Sampling, 'seed' | 'maxTokens'>;
+
+/** Stands for −∞, which JSON cannot say; vLLM's value. */
+export const logprobMin = -9999;
+
+/**
+ * What the model itself gave a chosen token: natural logarithms of its softmax, before temperature,
+ * penalties and bias. Finite: a token that cannot be has `logprobMin`.
+ */
+export const tokenLogprobsSchema = v.object({
+  logprob: v.pipe(v.number(), v.finite()),
+  /** The likeliest tokens, likeliest first, as [token id, logprob]. */
+  top: v.pipe(
+    v.array(v.tuple([tokenId, v.pipe(v.number(), v.finite())])),
+    v.maxLength(limit.topLogprobsMax),
+  ),
+});
+export type TokenLogprobs = v.InferOutput<typeof tokenLogprobsSchema>;
 
 export const promptSchema = v.pipe(v.array(tokenId), v.minLength(1));
 export const tokenIdsSchema = v.array(tokenId);
@@ -72,8 +125,12 @@ export type Timing = {
 /** One arrival of generated tokens, in order, without gaps or repeats. */
 export type TokenDelta = {
   readonly ids: readonly number[];
+  /** One for each id, where the request asked for them. */
+  readonly logprobs?: readonly TokenLogprobs[];
   /** Set on the last delta; its `ids` may be empty. A stop token is never among the ids. */
   readonly finish: FinishReason | null;
+  /** Which of the request's `stopTokenIds` ended it. */
+  readonly stopToken?: number;
 };
 
 /**
@@ -92,6 +149,8 @@ export type ServedModel = {
   readonly name: string;
   /** Prompt + completion limit in tokens. */
   readonly maxModelLen: number;
+  /** Token ids are below this. */
+  readonly vocabSize: number;
   /** Digest of tokenizer and chat template together. */
   readonly textDigest: string;
   /** Seconds since 1970 at which this gateway first saw it. */

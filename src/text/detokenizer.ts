@@ -21,19 +21,26 @@ export type Decoder = Pick<Tokenizer, 'specialIds' | 'decode'>;
 
 export class Detokenizer {
   readonly #tokenizer: Decoder;
+  readonly #skipSpecial: boolean;
   #window: number[] = [];
   /** Tokens at the window's start that are context. */
   #contextCount = 0;
   /** Text of the context, plus what of the later tokens is already out. */
   #outChars = 0;
 
-  constructor(tokenizer: Decoder) {
+  constructor(tokenizer: Decoder, options: { readonly skipSpecial: boolean }) {
     this.#tokenizer = tokenizer;
+    this.#skipSpecial = options.skipSpecial;
+  }
+
+  /** The last token may have ended inside a character. */
+  get isWaiting(): boolean {
+    return this.#window.length > this.#contextCount;
   }
 
   /** The text that `id` completes; often that of one token, sometimes none. */
   push(id: number): string {
-    if (this.#tokenizer.specialIds.has(id)) return '';
+    if (this.#skipSpecial && this.#tokenizer.specialIds.has(id)) return '';
     this.#window.push(id);
     const text = this.#decode(this.#window);
     const pendingCount = this.#window.length - this.#contextCount;
@@ -65,6 +72,6 @@ export class Detokenizer {
   }
 
   #decode(ids: readonly number[]): string {
-    return this.#tokenizer.decode(ids, { skipSpecial: true });
+    return this.#tokenizer.decode(ids, { skipSpecial: this.#skipSpecial });
   }
 }

@@ -6,17 +6,20 @@
 export type StopResult = {
   /** Text that may leave now. */
   readonly text: string;
-  /** A stop string was found: `text` ends before it, and nothing follows. */
-  readonly stopped: boolean;
+  /** The stop string that was found: `text` ends before it (or with it), and nothing follows. */
+  readonly stop: string | null;
 };
 
 export class StopScanner {
   readonly #stops: readonly string[];
+  readonly #includeStop: boolean;
   /** A proper prefix of some stop string, once everything else has left. */
   #held = '';
 
-  constructor(stops: readonly string[]) {
+  /** @param options `includeStop`: the stop string that ends the text is part of it. */
+  constructor(stops: readonly string[], options = { includeStop: false }) {
     this.#stops = stops;
+    this.#includeStop = options.includeStop;
   }
 
   /**
@@ -25,14 +28,15 @@ export class StopScanner {
    */
   push(piece: string, armed: boolean): StopResult {
     const text = this.#held + piece;
-    const cut = armed ? this.#findStart(text, this.#held.length) : -1;
-    if (cut >= 0) {
+    const found = armed ? this.#find(text, this.#held.length) : null;
+    if (found !== null) {
       this.#held = '';
-      return { text: text.slice(0, cut), stopped: true };
+      const end = found.start + (this.#includeStop ? found.stop.length : 0);
+      return { text: text.slice(0, end), stop: found.stop };
     }
     const keep = this.#openSuffixChars(text);
     this.#held = text.slice(text.length - keep);
-    return { text: text.slice(0, text.length - keep), stopped: false };
+    return { text: text.slice(0, text.length - keep), stop: null };
   }
 
   /** The end of the text, when no stop string can follow any more. */
@@ -42,20 +46,20 @@ export class StopScanner {
     return rest;
   }
 
-  /** Where the first match that ends after `seenChars` begins, or -1. */
-  #findStart(text: string, seenChars: number): number {
-    let start = -1;
+  /** The first match that ends after `seenChars`, the longest of those. */
+  #find(text: string, seenChars: number): { readonly start: number; readonly stop: string } | null {
+    let found: { readonly start: number; readonly stop: string } | null = null;
     let end = Number.POSITIVE_INFINITY;
     for (const stop of this.#stops) {
-      const at = text.indexOf(stop, Math.max(0, seenChars - stop.length + 1));
-      if (at < 0) continue;
-      const stopEnd = at + stop.length;
-      if (stopEnd < end || (stopEnd === end && at < start)) {
-        start = at;
+      const start = text.indexOf(stop, Math.max(0, seenChars - stop.length + 1));
+      if (start < 0) continue;
+      const stopEnd = start + stop.length;
+      if (found === null || stopEnd < end || (stopEnd === end && start < found.start)) {
+        found = { start, stop };
         end = stopEnd;
       }
     }
-    return start;
+    return found;
   }
 
   /** Length of the longest end of `text` that is the beginning of a stop string. */

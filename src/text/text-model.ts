@@ -47,8 +47,8 @@ export class TextModel {
     }
   }
 
-  detokenizer(): Detokenizer {
-    return new Detokenizer(this.tokenizer);
+  detokenizer(options = { skipSpecial: true }): Detokenizer {
+    return new Detokenizer(this.tokenizer, options);
   }
 }
 

@@ -4,6 +4,7 @@
 
 import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
 import { Fault, toFault } from '../std/fault.ts';
+import { textOfBytes, utf8, type WordBytes, wordBytesOf } from './token-bytes.ts';
 
 export class Tokenizer {
   /** Ids that never become text: `<|im_end|>` and its like. */
@@ -11,11 +12,18 @@ export class Tokenizer {
   /** The longest word of the vocabulary; `chars / tokenCharsMax` is the fewest tokens possible. */
   readonly tokenCharsMax: number;
   readonly #hub: HubTokenizer;
+  readonly #wordBytes: WordBytes;
 
-  constructor(hub: HubTokenizer, specialIds: ReadonlySet<number>, tokenCharsMax: number) {
-    this.#hub = hub;
-    this.specialIds = specialIds;
-    this.tokenCharsMax = tokenCharsMax;
+  constructor(parts: {
+    readonly hub: HubTokenizer;
+    readonly specialIds: ReadonlySet<number>;
+    readonly tokenCharsMax: number;
+    readonly wordBytes: WordBytes;
+  }) {
+    this.#hub = parts.hub;
+    this.specialIds = parts.specialIds;
+    this.tokenCharsMax = parts.tokenCharsMax;
+    this.#wordBytes = parts.wordBytes;
   }
 
   /** Ids of `text`. Special tokens written in the text are recognised in either case. */
@@ -34,6 +42,15 @@ export class Tokenizer {
         !(options.skipSpecial && this.specialIds.has(id)),
     );
     return known.length === 0 ? '' : this.#hub.decode(known, { skip_special_tokens: false });
+  }
+
+  /** What `id` stands for by itself: its bytes, and these as text; null and '' above the vocabulary. */
+  describe(id: number): { readonly text: string; readonly bytes: readonly number[] | null } {
+    const word = this.#hub.id_to_token(id);
+    if (word === undefined) return { text: '', bytes: null };
+    const isAdded = this.#hub.get_added_tokens_decoder().has(id);
+    const bytes = isAdded ? utf8(word) : this.#wordBytes(word);
+    return { text: textOfBytes(bytes), bytes };
   }
 }
 
@@ -61,7 +78,12 @@ export function loadTokenizer(files: {
   for (const word of hub.get_vocab().keys()) {
     if (typeof word === 'string' && word.length > tokenCharsMax) tokenCharsMax = word.length;
   }
-  return new Tokenizer(hub, specialIdsOf(hub, config), tokenCharsMax);
+  return new Tokenizer({
+    hub,
+    specialIds: specialIdsOf(hub, config),
+    tokenCharsMax,
+    wordBytes: wordBytesOf(tokenizer['decoder']),
+  });
 }
 
 function specialIdsOf(hub: HubTokenizer, config: Record<string, unknown>): Set<number> {

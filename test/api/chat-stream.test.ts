@@ -10,8 +10,13 @@ function choicesOf(events: readonly unknown[]): unknown[] {
   return events.map((event) => Object(event).choices[0]);
 }
 
-function choice(delta: Record<string, string>, finish: string | null = null): unknown {
-  return { index: 0, delta, logprobs: null, finish_reason: finish };
+function choice(
+  delta: Record<string, string>,
+  finish: string | null = null,
+  stopReason: string | null = null,
+): unknown {
+  const end = finish === null ? {} : { stop_reason: stopReason };
+  return { index: 0, delta, logprobs: null, finish_reason: finish, ...end };
 }
 
 describe('chat stream', () => {
@@ -74,7 +79,7 @@ describe('chat stream', () => {
     const events = await eventsOf(await world.chat({ ...streaming, stop: 'END' }));
     const text = choicesOf(events).map((entry) => Object(entry).delta.content ?? '');
     expect(text.join('')).toBe('one ');
-    expect(choicesOf(events).at(-1)).toEqual(choice({}, 'stop'));
+    expect(choicesOf(events).at(-1)).toEqual(choice({}, 'stop', 'END'));
     expect(await world.cluster.cancelled.promise).toBe('return');
   });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test';
+import { neutralSampling } from '../../src/protocol/request.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { bytesOf, imEndId, imStartId } from '../text/tiny-tokenizer.ts';
 import { deltas, fails, says, stalls } from './fake-cluster.ts';
@@ -25,6 +26,7 @@ describe('chat without stream', () => {
           message: { role: 'assistant', content: 'hello', refusal: null },
           logprobs: null,
           finish_reason: 'stop',
+          stop_reason: null,
         },
       ],
       usage: {
@@ -55,6 +57,7 @@ describe('chat without stream', () => {
       ...bytesOf('assistant\n'),
     ]);
     expect(request?.sampling).toEqual({
+      ...neutralSampling,
       temperature: 0,
       topP: 0.9,
       seed: 7,

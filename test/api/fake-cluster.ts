@@ -13,7 +13,7 @@ import type {
   TokenDelta,
 } from '../../src/protocol/request.ts';
 import { Fault } from '../../src/std/fault.ts';
-import { bytesOf, tinyAssets } from '../text/tiny-tokenizer.ts';
+import { bytesOf, tinyAssets, tinyVocabSize } from '../text/tiny-tokenizer.ts';
 
 /** The deltas of one generation; throwing is failing, awaiting is making the gateway wait. */
 export type Script = (request: GenerateRequest, signal: AbortSignal) => AsyncIterable<TokenDelta>;
@@ -21,6 +21,7 @@ export type Script = (request: GenerateRequest, signal: AbortSignal) => AsyncIte
 export const llama: ServedModel = {
   name: 'llama',
   maxModelLen: 256,
+  vocabSize: tinyVocabSize,
   textDigest: 'tiny',
   createdS: 1_700_000_000,
 };

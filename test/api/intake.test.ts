@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'bun:test';
+import * as v from 'valibot';
 import { type ChatRequest, readChatRequest } from '../../src/api/intake.ts';
+import { samplingEntries } from '../../src/api/sampling-fields.ts';
+import { neutralSampling, samplingSchema } from '../../src/protocol/request.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
@@ -33,12 +36,10 @@ describe('readChatRequest', () => {
       includeUsage: false,
       continuousUsage: false,
       stops: [],
+      includeStop: false,
+      skipSpecial: true,
       maxTokens: null,
-      minTokens: 0,
-      temperature: 1,
-      topP: 1,
-      seed: seededChance(1).u32(),
-      ignoreEos: null,
+      sampling: { ...neutralSampling, seed: seededChance(1).u32() },
     });
   });
 
@@ -46,15 +47,15 @@ describe('readChatRequest', () => {
     const first = { temperature: 0, top_p: 0.95, max_tokens: 25, stream: true, n: 1, stop: [] };
     expect(read({ ...first, frequency_penalty: 0.0 })).toMatchObject({ maxTokens: 25, stops: [] });
     expect(read({ stream: true, max_tokens: 150, seed: 100, min_tokens: 150 })).toMatchObject({
-      minTokens: 150,
-      seed: 100,
+      sampling: { minTokens: 150, seed: 100 },
     });
   });
 
   test('null is absent', () => {
-    const names = 'stream_options stop tools logit_bias n temperature top_p seed max_tokens model';
-    const nulls = Object.fromEntries(names.split(' ').map((name) => [name, null]));
-    expect(read(nulls)).toMatchObject({ temperature: 1, stops: [], tools: null, model: null });
+    const names = 'stream_options stop tools n max_tokens model stream';
+    const fields = [...names.split(' '), ...Object.keys(samplingEntries)];
+    const nulls = Object.fromEntries(fields.map((name) => [name, null]));
+    expect(read(nulls)).toEqual({ ...read({}), model: null });
   });
 
   test('every kind of message', () => {
@@ -94,11 +95,57 @@ describe('readChatRequest', () => {
   });
 
   test('a hair above zero is greedy; seeds beyond 2^53 stay usable and repeatable', () => {
-    expect(read({ temperature: 1e-300 }).temperature).toBe(0);
-    const { seed } = read({ seed: 2 ** 63 - 1025 });
+    expect(read({ temperature: 1e-300 }).sampling.temperature).toBe(0);
+    const { seed } = read({ seed: 2 ** 63 - 1025 }).sampling;
     expect(Number.isSafeInteger(seed)).toBe(true);
-    expect(read({ seed: 2 ** 63 - 1025 }).seed).toBe(seed);
-    expect(read({ seed: -5 }).seed).toBe(-5);
+    expect(read({ seed: 2 ** 63 - 1025 }).sampling.seed).toBe(seed);
+    expect(read({ seed: -5 }).sampling.seed).toBe(-5);
+  });
+
+  test('every sampling field, as numbers', () => {
+    const fields = {
+      temperature: 0.7,
+      top_p: 0.9,
+      top_k: -1,
+      min_p: 0.05,
+      presence_penalty: -2,
+      frequency_penalty: 2,
+      repetition_penalty: 1.1,
+      logit_bias: { 5: -1000, 6: 1.5, 7: 100.5 },
+      seed: 3,
+      min_tokens: 2,
+      stop_token_ids: [9, 9, 10],
+      ignore_eos: true,
+      include_stop_str_in_output: true,
+      skip_special_tokens: false,
+      logprobs: true,
+      top_logprobs: 20,
+    };
+    const chat = read(fields);
+    expect(chat).toMatchObject({ includeStop: true, skipSpecial: false });
+    expect(chat.sampling).toEqual({
+      temperature: 0.7,
+      topP: 0.9,
+      topK: 0,
+      minP: 0.05,
+      presencePenalty: -2,
+      frequencyPenalty: 2,
+      repetitionPenalty: 1.1,
+      logitBias: [
+        [5, -100],
+        [6, 1.5],
+        [7, 100],
+      ],
+      seed: 3,
+      minTokens: 2,
+      stopTokenIds: [9, 10],
+      ignoreEos: true,
+      logprobs: 20,
+    });
+    expect(v.is(v.omit(samplingSchema, ['maxTokens']), chat.sampling)).toBeTrue();
+    expect(read({ logprobs: true }).sampling.logprobs).toBe(0);
+    expect(read({ logprobs: false, top_logprobs: 0 }).sampling.logprobs).toBeNull();
+    expect(read({ top_k: 1e15 }).sampling.topK).toBe(0x7fff_ffff);
   });
 
   test('fields that change nothing are ignored; unknown ones are named in the debug log', () => {
@@ -158,10 +205,37 @@ describe('readChatRequest', () => {
     [{ stream: 'yes' }, 'stream'],
     [{ stream_options: { include_usage: true } }, 'stream_options'],
     [{ stream: true, stream_options: { continuous_usage_stats: true } }, 'stream_options'],
-    [{ frequency_penalty: 0.5 }, 'frequency_penalty'],
-    [{ logit_bias: { 5: 1 } }, 'logit_bias'],
-    [{ logprobs: true }, 'logprobs'],
+    [{ frequency_penalty: 2.1 }, 'frequency_penalty'],
+    [{ frequency_penalty: '1' }, 'frequency_penalty'],
+    [{ presence_penalty: -2.1 }, 'presence_penalty'],
+    [{ repetition_penalty: 0 }, 'repetition_penalty'],
+    [{ repetition_penalty: Number.POSITIVE_INFINITY }, 'repetition_penalty'],
+    [{ top_k: -2 }, 'top_k'],
+    [{ top_k: 1.5 }, 'top_k'],
+    [{ min_p: -0.1 }, 'min_p'],
+    [{ min_p: 1.1 }, 'min_p'],
+    [{ logit_bias: [] }, 'logit_bias'],
+    [{ logit_bias: 'x' }, 'logit_bias'],
+    [{ logit_bias: { Paris: 1 } }, 'logit_bias'],
+    [{ logit_bias: { 1.5: 1 } }, 'logit_bias'],
+    [{ logit_bias: { 5: 'x' } }, 'logit_bias.5'],
+    [{ logit_bias: { 5: Number.POSITIVE_INFINITY } }, 'logit_bias.5'],
+    [
+      { logit_bias: Object.fromEntries(Array.from({ length: 16_385 }, (_, i) => [i, 1])) },
+      'logit_bias',
+    ],
+    [{ stop_token_ids: 5 }, 'stop_token_ids'],
+    [{ stop_token_ids: [1.5] }, 'stop_token_ids.0'],
+    [{ stop_token_ids: new Array(1025).fill(1) }, 'stop_token_ids'],
+    [{ min_tokens: -1 }, 'min_tokens'],
+    [{ include_stop_str_in_output: 1 }, 'include_stop_str_in_output'],
+    [{ skip_special_tokens: 'no' }, 'skip_special_tokens'],
+    [{ logprobs: 5 }, 'logprobs'],
     [{ top_logprobs: 3 }, 'top_logprobs'],
+    [{ logprobs: false, top_logprobs: 3 }, 'top_logprobs'],
+    [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
+    [{ logprobs: true, top_logprobs: -1 }, 'top_logprobs'],
+    [{ logprobs: true, top_logprobs: 1.5 }, 'top_logprobs'],
     [{ response_format: { type: 'json_object' } }, 'response_format'],
     [{ chat_template: '{{ x }}' }, 'chat_template'],
     [{ tools: [] }, 'tools'],

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'bun:test';
 import OpenAI from 'openai';
 import { Fault } from '../../src/std/fault.ts';
-import { fails, says, stalls } from './fake-cluster.ts';
+import { deltas, fails, says, stalls } from './fake-cluster.ts';
 import { openWorld, type World } from './world.ts';
 
 function clientOf(world: World): OpenAI {
@@ -25,6 +25,23 @@ describe('the openai package', () => {
     expect(answer.choices[0]?.message.content).toBe('Paris.');
     expect(answer.choices[0]?.finish_reason).toBe('stop');
     expect(answer.usage?.completion_tokens).toBe(6);
+  });
+
+  test('logprobs, plain and through the streaming helper', async () => {
+    const ids = [80, 0xc3, 0xa9];
+    const logprobs = ids.map((id) => ({ logprob: -0.5, top: [[id, -0.5] as [number, number]] }));
+    await using world = openWorld(deltas({ ids, logprobs, finish: 'length' }));
+    const asked = { ...request, messages: [...request.messages], logprobs: true, top_logprobs: 1 };
+    const client = clientOf(world).chat.completions;
+    for (const answer of [
+      await client.create(asked),
+      await client.stream(asked).finalChatCompletion(),
+    ]) {
+      const content = answer.choices[0]?.logprobs?.content ?? [];
+      expect(content.map(({ token }) => token).join('')).toBe('Pé');
+      expect(content.map(({ bytes }) => bytes)).toEqual([[80], [0xc3], [0xa9]]);
+      expect(content.map(({ top_logprobs: top }) => top.length)).toEqual([1, 1, 1]);
+    }
   });
 
   test('its streaming helper puts the same answer together', async () => {

@@ -3,8 +3,8 @@
 // a slot, moves too little or trusts a passenger's dummy shows as a violation or as wrong tokens.
 
 import type { Runner } from '../../src/engine/runner.ts';
-import { sampleToken } from '../../src/engine/sampler.ts';
 import type { FinishReason, Sampling } from '../../src/protocol/request.ts';
+import { naiveToken } from './naive-sampler.ts';
 
 export class FakeRunner implements Runner {
   readonly vocabSize: number;
@@ -99,10 +99,12 @@ export function expectedTokens(
   while (ids.length < sampling.maxTokens) {
     const known = [...promptIds, ...ids];
     const logits = fakeLogits(known, new Float32Array(options.vocabSize));
-    const banned = ids.length < sampling.minTokens ? options.eosIds : [];
-    const row = { logits, begin: 0, end: options.vocabSize };
-    const token = sampleToken(row, sampling, known.length, banned);
+    const ends = [...options.eosIds, ...sampling.stopTokenIds];
+    const banned = ids.length < sampling.minTokens ? ends : [];
+    const history = { ids: known, promptLength: promptIds.length };
+    const token = naiveToken([...logits], { sampling, history, banned });
     if (options.eosIds.includes(token) && !sampling.ignoreEos) return { ids, finish: 'stop' };
+    if (sampling.stopTokenIds.includes(token)) return { ids, finish: 'stop' };
     ids.push(token);
   }
   return { ids, finish: 'length' };

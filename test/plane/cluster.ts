@@ -5,7 +5,11 @@ import { type ClientOptions, createClient, type PlaneClient } from '../../src/pl
 import { type MemoryBus, MemoryHub } from '../../src/plane/memory.ts';
 import { createWorkerNode, type WorkerNode, type WorkerOptions } from '../../src/plane/worker.ts';
 import type { WorkerRole } from '../../src/protocol/message.ts';
-import type { GenerateRequest, Generation } from '../../src/protocol/request.ts';
+import {
+  type GenerateRequest,
+  type Generation,
+  neutralSampling,
+} from '../../src/protocol/request.ts';
 import { ManualClock } from '../../src/std/clock.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { seededChance } from '../../src/std/prng.ts';
@@ -101,7 +105,7 @@ export function request(change: Partial<GenerateRequest> = {}): GenerateRequest 
     requestId: 'req',
     model: 'llama',
     promptIds: [1, 2, 3],
-    sampling: { temperature: 0, topP: 1, seed: 1, maxTokens: 16, minTokens: 0, ignoreEos: false },
+    sampling: { ...neutralSampling, temperature: 0, seed: 1, maxTokens: 16, ignoreEos: false },
     ...change,
   };
 }

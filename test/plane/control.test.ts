@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'bun:test';
 import { createClient } from '../../src/plane/client.ts';
 import { isSafeToStop } from '../../src/protocol/member.ts';
+import { neutralSampling } from '../../src/protocol/request.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { Cluster, faultOf, read } from './cluster.ts';
 import { heartbeat, settle } from './make.ts';
@@ -86,7 +87,7 @@ describe('drain', () => {
       type: 'generate',
       requestId: 'late',
       promptIds: [1],
-      sampling: { temperature: 0, topP: 1, seed: 1, maxTokens: 1, minTokens: 0, ignoreEos: false },
+      sampling: { ...neutralSampling, temperature: 0, seed: 1, maxTokens: 1, ignoreEos: false },
       stream: 'x',
       source: 'local',
     };

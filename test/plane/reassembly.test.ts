@@ -37,6 +37,20 @@ describe('reassembly', () => {
     expect(stream.accept(chunk(3, [8], { finish: 'stop' }))).toEqual([]);
   });
 
+  test('logprobs stay with their tokens, in overlaps too; a stop token is passed on', () => {
+    const stream = new Reassembly();
+    const of = (...ids: number[]) => ids.map((id) => ({ logprob: -id, top: [] }));
+    stream.accept(chunk(0, [5, 6], { logprobs: of(5, 6) }));
+    const late = chunk(3, [], { finish: 'stop', stopToken: 9 });
+    expect(stream.accept(late)).toEqual([]);
+    expect(stream.accept(chunk(1, [6, 7], { logprobs: of(6, 7) }))).toEqual([
+      { ids: [7], finish: null, logprobs: of(7) },
+      { ids: [], finish: 'stop', stopToken: 9 },
+    ]);
+    const other = new Reassembly();
+    expect(() => other.accept(chunk(0, [5, 6], { logprobs: of(5) }))).toThrow('with 1 logprobs');
+  });
+
   test('a contradiction is a fault', () => {
     const stream = new Reassembly();
     stream.accept(chunk(0, [5, 6]));

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'bun:test';
 import { seededChance } from '../../src/std/prng.ts';
-import { Detokenizer } from '../../src/text/detokenizer.ts';
+import { type Decoder, Detokenizer } from '../../src/text/detokenizer.ts';
 import { loadTokenizer } from '../../src/text/tokenizer.ts';
 import { bytesOf, imEndId, tinyAssets, tinyVocabSize } from './tiny-tokenizer.ts';
 
 const tokenizer = loadTokenizer(tinyAssets());
 
 function piecesOf(ids: readonly number[]): string[] {
-  const detokenizer = new Detokenizer(tokenizer);
+  const detokenizer = new Detokenizer(tokenizer, { skipSpecial: true });
   return [...ids.map((id) => detokenizer.push(id)), detokenizer.flush()];
 }
 
@@ -39,6 +39,21 @@ describe('Detokenizer', () => {
     expect(piecesOf([0xc3, imEndId, 0xa9]).join('')).toBe('é');
   });
 
+  test('special tokens are text where they are not skipped', () => {
+    const detokenizer = new Detokenizer(tokenizer, { skipSpecial: false });
+    const pieces = [97, imEndId, 98].map((id) => detokenizer.push(id));
+    expect(pieces).toEqual(['a', '<|im_end|>', 'b']);
+  });
+
+  test('says when a token may have ended inside a character', () => {
+    const detokenizer = new Detokenizer(tokenizer, { skipSpecial: true });
+    const waits = [97, 0xc3, 0xa9, imEndId].map((id) => {
+      detokenizer.push(id);
+      return detokenizer.isWaiting;
+    });
+    expect(waits).toEqual([false, true, false, false]);
+  });
+
   test('random bytes: the same as decoding everything at once', () => {
     const chance = seededChance(7);
     for (let round = 0; round < 50; round++) {
@@ -48,7 +63,7 @@ describe('Detokenizer', () => {
   });
 
   test('an endless run of broken bytes is not held back for ever', () => {
-    const detokenizer = new Detokenizer(tokenizer);
+    const detokenizer = new Detokenizer(tokenizer, { skipSpecial: true });
     const ids = Array.from({ length: 100 }, () => 0xf0);
     const early = ids.map((id) => detokenizer.push(id)).join('');
     expect(early.length).toBeGreaterThan(90);
@@ -57,13 +72,14 @@ describe('Detokenizer', () => {
 
   test('a token costs the same however long the text is', () => {
     let decodedCount = 0;
-    const detokenizer = new Detokenizer({
+    const counting: Decoder = {
       specialIds: tokenizer.specialIds,
       decode: (ids, options) => {
         decodedCount += ids.length;
         return tokenizer.decode(ids, options);
       },
-    });
+    };
+    const detokenizer = new Detokenizer(counting, { skipSpecial: true });
     for (let index = 0; index < 2000; index++) detokenizer.push(97 + (index % 26));
     expect(decodedCount / 2000).toBeLessThan(6);
   });

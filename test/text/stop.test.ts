@@ -7,9 +7,9 @@ function scan(stops: readonly string[], pieces: readonly string[], armedFrom = 0
   const scanner = new StopScanner(stops);
   const out: string[] = [];
   for (const [index, piece] of pieces.entries()) {
-    const { text, stopped } = scanner.push(piece, index >= armedFrom);
+    const { text, stop } = scanner.push(piece, index >= armedFrom);
     out.push(text);
-    if (stopped) return { out, stopped };
+    if (stop !== null) return { out, stopped: true };
   }
   out.push(scanner.flush());
   return { out, stopped: false };
@@ -44,6 +44,18 @@ describe('StopScanner', () => {
     expect(scan(['END'], ['aENDb', 'END'], 1)).toEqual({ out: ['aENDb', ''], stopped: true });
     expect(scan(['END'], ['aEN', 'Db'], 1)).toEqual({ out: ['a', ''], stopped: true });
     expect(scan(['ab', 'xabz'], ['xab', 'y'], 1).out.join('')).toBe('xaby');
+  });
+
+  test('says which one it was; on request it stays in the text', () => {
+    for (const [includeStop, text] of [
+      [false, 'ab'],
+      [true, 'abEND'],
+    ] as const) {
+      const scanner = new StopScanner(['x', 'END'], { includeStop });
+      expect(scanner.push('abE', true)).toEqual({ text: 'ab', stop: null });
+      const last = scanner.push('NDx', true);
+      expect(last).toEqual({ text: text.slice(2), stop: 'END' });
+    }
   });
 
   test('surrogate pairs stay whole', () => {

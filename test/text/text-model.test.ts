@@ -10,7 +10,7 @@ const input = {
 };
 
 function served(textDigest: string): ServedModel {
-  return { name: 'llama', maxModelLen: 128, textDigest, createdS: 0 };
+  return { name: 'llama', maxModelLen: 128, vocabSize: 300, textDigest, createdS: 0 };
 }
 
 describe('TextModel', () => {

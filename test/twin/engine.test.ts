@@ -8,7 +8,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { limit } from '../../src/protocol/limit.ts';
-import type { Sampling } from '../../src/protocol/request.ts';
+import { neutralSampling, type Sampling } from '../../src/protocol/request.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { TinyModel } from '../model/tiny-session.ts';
 import { Answers, type Request, TwinWorker, type WorkerOptions } from './worker.ts';
@@ -32,6 +32,7 @@ function makeRequests(): Request[] {
   return [...lengths, ...lengths].map((length, i) => {
     const isSampled = i >= lengths.length;
     const sampling: Sampling = {
+      ...neutralSampling,
       temperature: isSampled ? 0.9 : 0,
       topP: isSampled && i % 2 === 0 ? 0.9 : 1,
       seed: chance.u32() * (i % 3 === 0 ? -1 : 1),

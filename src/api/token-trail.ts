@@ -1,0 +1,94 @@
+// Which tokens go with which text. Text can leave later than its token came (half a character, the
+// possible beginning of a stop string), and a stop string may cut a token in two. A token leaves
+// with the text that completes it, so joined, the tokens' texts equal the answer's; one that ends
+// inside a character has no text yet and says so with its bytes.
+
+import type { TokenLogprobs } from '../protocol/request.ts';
+import { utf8 } from '../text/token-bytes.ts';
+import type { Tokenizer } from '../text/tokenizer.ts';
+
+export type Alternative = {
+  readonly token: string;
+  readonly bytes: readonly number[] | null;
+  readonly logprob: number;
+};
+
+/** A token whose text has left, with the likeliest ones in its place. */
+export type SentToken = Alternative & { readonly top: readonly Alternative[] };
+
+type Waiting = {
+  readonly id: number;
+  readonly logprobs: TokenLogprobs;
+  /** Where its text begins in the answer, in characters. */
+  readonly begin: number;
+  text: string;
+};
+
+export class TokenTrail {
+  readonly #tokenizer: Tokenizer;
+  readonly #skipSpecial: boolean;
+  #waiting: Waiting[] = [];
+  #pushedChars = 0;
+  #sentChars = 0;
+
+  constructor(tokenizer: Tokenizer, options: { readonly skipSpecial: boolean }) {
+    this.#tokenizer = tokenizer;
+    this.#skipSpecial = options.skipSpecial;
+  }
+
+  /** A token came and completed `text`. */
+  push(id: number, text: string, logprobs: TokenLogprobs): void {
+    this.#waiting.push({ id, logprobs, begin: this.#pushedChars, text });
+    this.#pushedChars += text.length;
+  }
+
+  /** Text that no further token will complete: the last one has it. */
+  end(text: string): void {
+    const last = this.#waiting.at(-1);
+    if (last !== undefined) last.text += text;
+  }
+
+  /** So many characters left; returns the tokens that they complete. `isOpen`: not yet the last. */
+  take(chars: number, isOpen: boolean): SentToken[] {
+    if (chars === 0) return [];
+    this.#sentChars += chars;
+    const waits = this.#waiting.findIndex(
+      ({ begin, text }, index) =>
+        begin + text.length > this.#sentChars || (isOpen && index === this.#waiting.length - 1),
+    );
+    const count = waits < 0 ? this.#waiting.length : waits;
+    return this.#waiting.splice(0, count).map((token) => this.#sent(token, token.text));
+  }
+
+  /** All that wait: nothing is held back any more. */
+  rest(): SentToken[] {
+    return this.#waiting.splice(0).map((token) => this.#sent(token, token.text));
+  }
+
+  /** So many characters left and no more will: what lies behind them is cut off. */
+  cut(chars: number): SentToken[] {
+    this.#sentChars += chars;
+    const kept = this.#waiting.splice(0).filter(({ begin }) => begin < this.#sentChars);
+    return kept.map((token) =>
+      this.#sent(token, token.text.slice(0, this.#sentChars - token.begin)),
+    );
+  }
+
+  #sent({ id, logprobs, text: whole }: Waiting, text: string): SentToken {
+    const top = logprobs.top.map(([other, logprob]) => {
+      const { text: token, bytes } = this.#tokenizer.describe(other);
+      return { token, bytes, logprob };
+    });
+    return { token: text, bytes: this.#bytes(id, whole, text), logprob: logprobs.logprob, top };
+  }
+
+  /** Its own bytes, less those of the text that was cut off; none where it is never shown. */
+  #bytes(id: number, whole: string, text: string): readonly number[] | null {
+    if (this.#skipSpecial && this.#tokenizer.specialIds.has(id)) return null;
+    const { bytes } = this.#tokenizer.describe(id);
+    if (bytes === null || whole === text) return bytes;
+    const cut = utf8(whole.slice(text.length));
+    const isTail = cut.every((byte, i) => bytes[bytes.length - cut.length + i] === byte);
+    return isTail ? bytes.slice(0, bytes.length - cut.length) : utf8(text);
+  }
+}
