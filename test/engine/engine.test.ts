@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import type { EngineEvent } from '../../src/protocol/engine.ts';
+import { limit } from '../../src/protocol/limit.ts';
 import type { Sampling } from '../../src/protocol/request.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { expectedTokens } from './fake-runner.ts';
@@ -249,6 +250,21 @@ describe('a generation', () => {
     rig.engine.submit({ type: 'abort', requestId: 'a' });
     expect(rig.engine.load().freeTokens).toBe(maxModelLen);
   });
+
+  test('load counts prompt tokens still to compute, and the streams a prompt would stall', () => {
+    const rig = new Rig({ slots: 3 });
+    rig.generate('a', promptOf(20), { ignoreEos: true });
+    rig.generate('b', promptOf(10), { ignoreEos: true });
+    rig.reserve('waits', promptOf(30));
+    rig.generate('queued', promptOf(12));
+    expect(rig.engine.load()).toMatchObject({ pendingTokens: 42, decoding: 0 });
+    rig.engine.step();
+    expect(rig.engine.load()).toMatchObject({ pendingTokens: 34, decoding: 0 });
+    for (let i = 0; i < 2; i++) rig.engine.step();
+    expect(rig.engine.load()).toMatchObject({ pendingTokens: 22, decoding: 1 });
+    for (let i = 0; i < 2; i++) rig.engine.step();
+    expect(rig.engine.load()).toMatchObject({ pendingTokens: 12, decoding: 2 });
+  });
 });
 
 describe('prefill', () => {
@@ -331,6 +347,7 @@ describe('import', () => {
     const prompts = Array.from({ length: 12 }, (_, i) =>
       promptWhere(({ ids }) => ids.length > 0, {}, 1 + i * 3),
     );
+    world.generate.runner.onCall = (kind) => expect(kind).toBe('decode'); // nothing is computed twice
     for (const [i, prompt] of prompts.entries()) {
       const { firstToken } = world.handOver(`r${i}`, prompt);
       const rest = world.generate.tokens(`r${i}`, 1);
@@ -471,6 +488,64 @@ describe('import', () => {
     rig.settle();
     expect(rig.tokens('waits', 1).ids.length).toBeGreaterThan(0);
     expect(rig.runner.violations).toEqual([]);
+  });
+});
+
+describe('sweep', () => {
+  test('gives a reservation up when no KV came in time, and its slot to who waits', () => {
+    const rig = new Rig({ slots: 2 });
+    rig.reserve('late', promptOf(9));
+    rig.clock.advance(50_000); // waiting for a slot does not count
+    rig.engine.step();
+    rig.reserve('later', promptOf(9));
+    rig.engine.step();
+    rig.generate('queued', longEnough);
+    rig.clock.advance(limit.reserveMs);
+    rig.engine.sweep();
+    rig.settle();
+    expect(rig.of('tokens', 'late')).toEqual([]); // up to the last millisecond
+    rig.engine.submit({ type: 'import', requestId: 'later', firstToken: 4, ticket: null });
+    rig.clock.advance(1);
+    rig.engine.sweep();
+    expect(rig.of('tokens', 'late')).toEqual([
+      {
+        type: 'tokens',
+        requestId: 'late',
+        first: 0,
+        ids: [],
+        finish: null,
+        fault: { code: 'timeout', message: `no KV came for late within ${limit.reserveMs} ms` },
+      },
+    ]);
+    rig.settle();
+    expect(rig.tokens('queued')).toEqual(expected(longEnough));
+    expect(rig.tokens('later', 1).finish).not.toBeNull();
+    rig.engine.submit({ type: 'import', requestId: 'late', firstToken: 4, ticket: null });
+    expect(rig.of('imported', 'late')[0]?.refusal?.code).toBe('cancelled');
+    expect(rig.engine.load()).toMatchObject({ running: 0, waiting: 0 });
+  });
+
+  test('leaves local requests alone however long they take, and sweeps leases too', () => {
+    let sweeps = 0;
+    const rig = new Rig({
+      slots: 1,
+      kvExport: (runner) => {
+        const inner = new FakeExport(new FakeArena(), runner);
+        inner.sweep = () => {
+          sweeps++;
+          return [];
+        };
+        return inner;
+      },
+    });
+    rig.generate('slow', longEnough);
+    rig.generate('queued', longEnough);
+    rig.engine.step();
+    rig.clock.advance(10 * limit.reserveMs);
+    rig.engine.sweep();
+    rig.settle();
+    for (const name of ['slow', 'queued']) expect(rig.tokens(name)).toEqual(expected(longEnough));
+    expect(sweeps).toBe(1);
   });
 });
 

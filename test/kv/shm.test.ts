@@ -130,6 +130,20 @@ describe('from slot to slot', () => {
     expect(readRows(often.generate, 0, 200)).toEqual(readRows(often.context, 0, 200));
   });
 
+  test('the ticket says how long its export took, all chunks together', () => {
+    const world = new World();
+    const ids = promptOf(130);
+    let nowMs = 0;
+    world.clock.nowMs = () => {
+      nowMs += 3;
+      return nowMs;
+    };
+    for (const computed of [64, 130]) {
+      world.out.append({ requestId: 'a', ids, slot: 0, computed });
+    }
+    expect(world.out.offer('a')?.exportMs).toBe(6);
+  });
+
   test('many requests at once, each its own; released blocks serve the next', () => {
     const world = new World({ blocks: 6 });
     const [a, b] = [promptOf(100, 1), promptOf(130, 2)];

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KvPool } from '../../src/kv/pool.ts';
@@ -8,6 +8,7 @@ import { cachedGraph } from '../../src/model/graph-cache.ts';
 import { Ort } from '../../src/model/ort.ts';
 import { ortLibraryPath } from '../../src/model/ort-library.ts';
 import { OrtSession } from '../../src/model/session.ts';
+import { Fault } from '../../src/std/fault.ts';
 import { naiveLogits, tinyTensors, writeTinyModel } from './tiny-llama.ts';
 
 const seed = 7;
@@ -22,10 +23,11 @@ const geometry = {
   blockTokens: 16,
 };
 const pool = new KvPool(geometry, { slots: 5, capacity: 512 });
+let ort: Ort;
 let session: OrtSession;
 
 beforeAll(async () => {
-  const ort = new Ort(await ortLibraryPath(cacheDir));
+  ort = new Ort(await ortLibraryPath(cacheDir));
   const modelPath = cachedGraph(config, {
     modelDigest: model.modelDigest,
     cacheDir,
@@ -127,6 +129,35 @@ describe('OrtSession against the plain computation', () => {
     const last = session.prefill({ slot: 3, past: 511, ids: ids.slice(-1) });
     expectClose(last.slice(0, config.vocabSize), naiveLogits(config, tinyTensors(seed), whole));
     expect(() => session.prefill({ slot: 3, past: 512, ids: [1] })).toThrow(/ONNX Runtime says/);
+  });
+
+  test('embeddings tied to the head', () => {
+    const tiedFolder = writeTinyModel(seed, { tie_word_embeddings: true });
+    const tied = openModel(tiedFolder);
+    const tensors = new Map(tinyTensors(seed));
+    const embedding = tensors.get('model.embed_tokens.weight');
+    if (embedding !== undefined) tensors.set('lm_head.weight', embedding);
+    const tiedSession = new OrtSession(ort, {
+      modelPath: cachedGraph(tied.config, { ...tied, cacheDir }),
+      pool,
+      vocabSize: config.vocabSize,
+      threads: 1,
+      chunkTokens: 64,
+    });
+    const ids = prompt(12, 40);
+    const logits = tiedSession.prefill({ slot: 0, past: 0, ids }).slice(0, config.vocabSize);
+    expectClose(logits, naiveLogits(config, tensors, ids));
+    tiedSession.close();
+    rmSync(tiedFolder, { recursive: true });
+  });
+
+  test('a damaged graph file is named', () => {
+    const path = join(cacheDir, 'damaged.onnx');
+    writeFileSync(path, 'no graph');
+    expect(() => ort.createSession(path, { threads: 1 })).toThrow(
+      `creating a session from ${path}: ONNX Runtime says: `,
+    );
+    expect(() => ort.createSession(join(cacheDir, 'none.onnx'), { threads: 1 })).toThrow(Fault);
   });
 
   test('ONNX Runtime’s refusals become Faults', () => {
