@@ -3,6 +3,7 @@
 
 import * as v from 'valibot';
 import { limit } from '../protocol/limit.ts';
+import { prioritySchema } from '../protocol/request.ts';
 import { messagesSchema } from './message-schema.ts';
 
 const integer = v.pipe(v.number(), v.safeInteger('Invalid value: Expected an integer'));
@@ -61,6 +62,7 @@ export const chatSchema = v.object({
   max_completion_tokens: v.nullish(tokens),
   min_tokens: v.nullish(count),
   ignore_eos: flag,
+  priority: v.nullish(prioritySchema),
   temperature: v.nullish(v.pipe(v.number(), v.minValue(0), v.maxValue(2))),
   top_p: v.nullish(v.pipe(v.number(), v.gtValue(0), v.maxValue(1))),
   seed: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(-seedMax), v.maxValue(seedMax))),

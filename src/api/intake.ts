@@ -29,6 +29,8 @@ export type ChatRequest = {
   readonly seed: number;
   /** Null: the worker decides. */
   readonly ignoreEos: boolean | null;
+  /** Lower is served sooner. */
+  readonly priority: number;
 };
 
 /** Below this, logits divided by the temperature overflow; it means greedy. */
@@ -62,6 +64,7 @@ export function readChatRequest(
     topP: fields.top_p ?? 1,
     seed: safeSeed(fields.seed ?? ports.chance.u32()),
     ignoreEos: fields.ignore_eos ?? null,
+    priority: fields.priority ?? 0,
   };
 }
 

@@ -2,17 +2,18 @@
 // every role: what a context, a generate and a baseline worker do differs only by the commands they
 // get. Synchronous; engine/loop.ts turns the crank.
 
-import type { KvExport, KvImport } from '../kv/transfer.ts';
+import type { KvCache, KvExport, KvImport } from '../kv/transfer.ts';
 import type { EngineCommand, EngineEvent, Load, StepTiming } from '../protocol/engine.ts';
 import { limit } from '../protocol/limit.ts';
 import type { FinishReason } from '../protocol/request.ts';
 import type { Ticket } from '../protocol/ticket.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, toFault, unreachable } from '../std/fault.ts';
-import type { StepPlan } from './plan.ts';
+import { groupChunks } from './group.ts';
+import type { Chunk, StepPlan } from './plan.ts';
 import type { Runner } from './runner.ts';
 import { sampleToken } from './sampler.ts';
-import type { Scheduler } from './scheduler.ts';
+import { Scheduler, type SchedulerOptions } from './scheduler.ts';
 import {
   appendToken,
   bannedIds,
@@ -21,11 +22,26 @@ import {
   type Sequence,
 } from './sequence.ts';
 
+export type SchedulerLimits = Omit<SchedulerOptions, 'keeper'>;
+
+/** The slots' memory: which pages they have touched, and how to give them back. */
+export type SlotMemory = {
+  /** Copies the first `tokens` positions of a slot to another. */
+  move(from: number, to: number, tokens: number): void;
+  /** The slot's first `tokens` positions are about to be written. */
+  touch(slot: number, tokens: number): void;
+  /** The slot's content is of no use any more: its pages may go. */
+  forget(slot: number): void;
+  /** Positions that have memory behind them, over all slots. */
+  residentTokens(): number;
+};
+
 export type EngineParts = {
-  readonly scheduler: Scheduler;
+  readonly scheduler: SchedulerLimits;
   readonly runner: Runner;
-  /** Copies the first `tokens` positions between slots. */
-  readonly moveSlot: (from: number, to: number, tokens: number) => void;
+  readonly memory: SlotMemory;
+  /** Null: nothing is remembered (`--no-enable-prefix-caching`). */
+  readonly kvCache: KvCache | null;
   readonly kvExport: KvExport | null;
   readonly kvImport: KvImport | null;
   readonly clock: Clock;
@@ -41,6 +57,7 @@ export type EngineParts = {
 };
 
 export class Engine {
+  readonly scheduler: Scheduler;
   readonly #parts: EngineParts;
   readonly #ids: Int32Array;
   readonly #pasts: Int32Array;
@@ -51,6 +68,13 @@ export class Engine {
     this.#parts = parts;
     this.#ids = new Int32Array(parts.scheduler.slots);
     this.#pasts = new Int32Array(parts.scheduler.slots);
+    this.scheduler = new Scheduler({
+      ...parts.scheduler,
+      keeper: {
+        occupy: (sequence) => this.#restore(sequence),
+        vacate: (sequence) => this.#keep(sequence),
+      },
+    });
   }
 
   submit(command: EngineCommand): void {
@@ -72,31 +96,49 @@ export class Engine {
 
   /** One step; false when there was nothing to do. */
   step(): boolean {
-    const plan = this.#parts.scheduler.schedule();
+    const plan = this.scheduler.schedule();
     if (plan === null) return false;
     const nowMs = this.#parts.clock.nowMs();
-    for (const sequence of plan.admitted) {
+    this.#welcome(plan.admitted, nowMs);
+    for (const move of plan.moves) this.#parts.memory.move(move.from, move.to, move.tokens);
+    for (const { sequence } of plan.chunks) sequence.startedMs ??= nowMs;
+    for (const { sequence } of plan.batch) if (sequence !== null) sequence.startedMs ??= nowMs;
+    this.#noteMemory(plan);
+    const decoded = this.#runBatch(plan);
+    const chunked = this.#runChunks(plan.chunks);
+    this.scheduler.complete(plan);
+    for (const [sequence, token] of decoded) this.#advance(sequence, token);
+    for (const [sequence, token] of chunked) this.#finishChunk(sequence, token);
+    return true;
+  }
+
+  /** Tells who has room now, at once: the gateway waits for it, and the step can be long. */
+  #welcome(admitted: readonly Sequence[], nowMs: number): void {
+    for (const sequence of admitted) {
+      if (sequence.admittedMs !== null) continue; // back after a preemption: long since admitted
       sequence.admittedMs = nowMs;
+      sequence.cachedTokens = sequence.computed;
       this.#parts.emit({ type: 'admitted', requestId: sequence.requestId });
     }
-    if (plan.admitted.length > 0) this.#parts.flush(); // the gateway waits for it, the chunk can be long
-    for (const move of plan.moves) this.#parts.moveSlot(move.from, move.to, move.tokens);
-    if (plan.chunk !== null) plan.chunk.sequence.startedMs ??= nowMs;
-    for (const { sequence } of plan.batch) if (sequence !== null) sequence.startedMs ??= nowMs;
-    const decoded = this.#runBatch(plan);
-    const chunked = this.#runChunk(plan);
-    this.#parts.scheduler.complete(plan);
-    for (const [sequence, token] of decoded) this.#advance(sequence, token);
-    if (plan.chunk !== null && chunked !== 'failed')
-      this.#finishChunk(plan.chunk.sequence, chunked);
-    return true;
+    if (admitted.length > 0) this.#parts.flush();
+  }
+
+  /** Pages of vacated slots go back to the system before their sum exceeds what may be used. */
+  #noteMemory(plan: StepPlan): void {
+    const { memory } = this.#parts;
+    for (const [slot, { past }] of plan.batch.entries()) memory.touch(slot, past + 1);
+    for (const { slot, past, count } of plan.chunks) memory.touch(slot, past + count);
+    if (memory.residentTokens() <= this.scheduler.tokensMax) return;
+    for (let slot = 0; slot < this.scheduler.slots; slot++) {
+      if (this.scheduler.isFree(slot)) memory.forget(slot);
+    }
   }
 
   /** Gives up reservations whose KV never came: the gateway or the context worker may be dead. */
   sweep(): void {
-    const { scheduler, clock, kvExport } = this.#parts;
+    const { clock, kvExport } = this.#parts;
     const lateMs = clock.nowMs() - limit.reserveMs;
-    for (const sequence of scheduler.running()) {
+    for (const sequence of this.scheduler.running()) {
       if (!sequence.awaitsImport || (sequence.admittedMs ?? lateMs) >= lateMs) continue;
       const text = `no KV came for ${sequence.requestId} within ${limit.reserveMs} ms`;
       this.#fail(sequence, new Fault('timeout', text));
@@ -105,13 +147,13 @@ export class Engine {
   }
 
   load(): Load {
-    const { scheduler, maxModelLen } = this.#parts;
+    const { scheduler } = this;
     const running = scheduler.runningCount;
     return {
       running,
       waiting: scheduler.waitingCount,
       slots: scheduler.slots,
-      freeTokens: Math.max(0, scheduler.slots - running) * maxModelLen,
+      freeTokens: Math.max(0, scheduler.tokensMax - scheduler.committedTokens()),
       pendingTokens: scheduler.pendingTokens(),
       decoding: scheduler.decodingCount(),
       prefixKeys: [],
@@ -123,7 +165,7 @@ export class Engine {
     kind: 'generate' | 'prefill',
     awaitsImport: boolean,
   ): void {
-    const { scheduler, clock, emit, maxModelLen } = this.#parts;
+    const { clock, emit, maxModelLen } = this.#parts;
     const { requestId, promptIds, sampling } = command;
     const refuse = (code: string, message: string): void =>
       emit({ type: 'refused', requestId, code, message });
@@ -144,29 +186,30 @@ export class Engine {
         'this worker does not hand KV over; it is no context worker',
       );
     }
-    if (scheduler.find(requestId) !== undefined) {
+    if (this.scheduler.find(requestId) !== undefined) {
       return refuse('invalid_request', `request ${requestId} is already here`);
     }
     const ignoreEos = sampling.ignoreEos ?? this.#parts.ignoreEos;
     const sequence = createSequence(
-      { requestId, promptIds, sampling: { ...sampling, ignoreEos } },
+      { requestId, promptIds, sampling: { ...sampling, ignoreEos }, priority: command.priority },
       { kind, awaitsImport, nowMs: clock.nowMs() },
     );
-    if (!scheduler.add(sequence)) refuse('overloaded', 'this worker already has all it may queue');
+    if (!this.scheduler.add(sequence))
+      refuse('overloaded', 'this worker already has all it may queue');
   }
 
   #abort(requestId: string): void {
-    const sequence = this.#parts.scheduler.find(requestId);
-    if (sequence !== undefined) this.#parts.scheduler.remove(sequence);
+    const sequence = this.scheduler.find(requestId);
+    if (sequence !== undefined) this.scheduler.remove(sequence);
     this.#timings.delete(requestId);
     this.#parts.kvExport?.release(requestId);
   }
 
   #import(requestId: string, firstToken: number, ticket: Ticket | null): void {
-    const { scheduler, kvImport, clock, emit } = this.#parts;
+    const { kvImport, clock, emit } = this.#parts;
     const refuse = (code: string, message: string): void =>
       emit({ type: 'imported', requestId, refusal: { v: 1, ok: false, code, message } });
-    const sequence = scheduler.find(requestId);
+    const sequence = this.scheduler.find(requestId);
     if (sequence?.slot == null || !sequence.awaitsImport) {
       return refuse('cancelled', `request ${requestId} does not wait for KV here`);
     }
@@ -183,8 +226,12 @@ export class Engine {
     const prompt = sequence.ids.slice();
     sequence.ids.push(firstToken);
     sequence.awaitsImport = false;
-    if (ticket === null || kvImport === null) {
+    const prefillHere = (): void => {
+      sequence.computed = this.#restore(sequence);
       this.#timings.set(requestId, { kvPath: 'none', kvBytes: 0 });
+    };
+    if (ticket === null || kvImport === null) {
+      prefillHere();
       return refuse('transfer', 'no KV was offered; the prompt is prefilled here');
     }
     try {
@@ -202,7 +249,7 @@ export class Engine {
       refuse(fault.code, fault.message);
       // Damaged or vanished KV costs a local prefill; KV of another model means a wrong pairing.
       if (fault.code === 'mismatch') this.#fail(sequence, fault);
-      else this.#timings.set(requestId, { kvPath: 'none', kvBytes: 0 });
+      else prefillHere();
     }
   }
 
@@ -230,19 +277,33 @@ export class Engine {
     }
   }
 
-  /** The token that the chunk's logits choose; null when the prompt goes on after it. */
-  #runChunk(plan: StepPlan): number | null | 'failed' {
-    const { chunk } = plan;
-    if (chunk === null) return null;
-    const { sequence, slot, past, count, isLast } = chunk;
-    try {
-      const ids = sequence.ids.slice(past, past + count);
-      const logits = this.#parts.runner.prefill({ slot, past, ids });
-      return isLast ? this.#sample(sequence, logits, 0) : null;
-    } catch (thrown) {
-      this.#fail(sequence, toFault(thrown, 'engine'));
-      return 'failed';
+  /** For each chunk the token that its logits choose; null where the prompt goes on after it. */
+  #runChunks(chunks: readonly Chunk[]): [Sequence, number | null][] {
+    const results: [Sequence, number | null][] = [];
+    for (const group of groupChunks(chunks, this.#parts.scheduler.stepTokens)) {
+      try {
+        const logits = this.#prefill(group);
+        for (const [i, { sequence, isLast }] of group.entries()) {
+          const begin = i * this.#parts.runner.vocabSize;
+          results.push([sequence, isLast ? this.#sample(sequence, logits, begin) : null]);
+        }
+      } catch (thrown) {
+        const fault = toFault(thrown, 'engine');
+        for (const { sequence } of group) this.#fail(sequence, fault);
+      }
     }
+    return results;
+  }
+
+  #prefill(group: readonly [Chunk, ...Chunk[]]): Float32Array {
+    const { runner } = this.#parts;
+    const idsOf = ({ sequence, past, count }: Chunk): number[] =>
+      sequence.ids.slice(past, past + count);
+    const [first, ...others] = group;
+    if (others.length > 0) {
+      return runner.prefillTogether({ slot: first.slot, prompts: group.map(idsOf) });
+    }
+    return runner.prefill({ slot: first.slot, past: first.past, ids: idsOf(first) });
   }
 
   #sample(sequence: Sequence, logits: Float32Array, begin: number): number {
@@ -267,13 +328,30 @@ export class Engine {
     const first = generatedCount(sequence);
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     this.#tell(sequence, first, finish);
-    if (finish !== null) this.#parts.scheduler.remove(sequence);
+    if (finish === null) return;
+    this.#keep(sequence);
+    this.scheduler.remove(sequence);
+  }
+
+  /** Known KV of the sequence's beginning into its slot; returns how many tokens. */
+  #restore(sequence: Sequence): number {
+    const { kvCache } = this.#parts;
+    if (kvCache === null || sequence.slot === null) return 0;
+    const known = kvCache.restore({ ids: sequence.ids, slot: sequence.slot });
+    if (known > 0) this.#parts.memory.touch(sequence.slot, known);
+    return known;
+  }
+
+  /** Leaves the sequence's KV to whoever comes next with the same beginning: itself, perhaps. */
+  #keep(sequence: Sequence): void {
+    const { ids, slot, computed } = sequence;
+    if (slot !== null) this.#parts.kvCache?.keep({ ids, slot, computed });
   }
 
   /** First token out at once, then the rest of the KV, then the ticket. */
   #endPrefill(sequence: Sequence, token: number): void {
     const { requestId } = sequence;
-    const { scheduler, kvExport, emit, flush } = this.#parts;
+    const { kvExport, emit, flush } = this.#parts;
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     this.#tell(sequence, 0, finish);
     if (finish !== null) {
@@ -288,7 +366,7 @@ export class Engine {
         ticket: kvExport?.offer(requestId) ?? null,
       });
     }
-    scheduler.remove(sequence);
+    this.scheduler.remove(sequence);
   }
 
   #exportRows(sequence: Sequence): void {
@@ -318,7 +396,8 @@ export class Engine {
     if (first > 0) return imported;
     const startedMs = sequence.startedMs ?? arrivedMs;
     const prefillMs = this.#parts.clock.nowMs() - startedMs;
-    return { queueMs: startedMs - arrivedMs, prefillMs, cachedTokens: 0, ...imported };
+    const { cachedTokens } = sequence;
+    return { queueMs: startedMs - arrivedMs, prefillMs, cachedTokens, ...imported };
   }
 
   #fail(sequence: Sequence, fault: Fault): void {

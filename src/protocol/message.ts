@@ -10,7 +10,14 @@
 
 import * as v from 'valibot';
 import { limit } from './limit.ts';
-import { countSchema, idSchema, promptSchema, samplingSchema, tokenIdsSchema } from './request.ts';
+import {
+  countSchema,
+  idSchema,
+  prioritySchema,
+  promptSchema,
+  samplingSchema,
+  tokenIdsSchema,
+} from './request.ts';
 import { geometrySchema, ticketSchema } from './ticket.ts';
 
 export const protocolVersion = 1;
@@ -27,6 +34,7 @@ export const generateSchema = v.object({
   requestId: idSchema,
   promptIds: promptSchema,
   sampling: samplingSchema,
+  priority: prioritySchema,
   stream: subject,
   /** `handover`: keep room and wait for a ticket. `local`: prefill here. */
   source: v.picklist(['handover', 'local']),
@@ -39,6 +47,7 @@ export const prefillSchema = v.object({
   requestId: idSchema,
   promptIds: promptSchema,
   sampling: samplingSchema,
+  priority: prioritySchema,
   stream: subject,
   /** The generate worker that holds the reservation. */
   generateWorker: idSchema,
