@@ -197,7 +197,8 @@ export class Scheduler {
     const chunks: Chunk[] = [];
     const rows = batch.filter((row) => row.sequence !== null).length;
     // However large the batch, prompts get on: else a full worker would never take anyone new.
-    let budget = Math.max(this.#options.stepTokens - rows, limit.chunkTokensMin);
+    const { stepTokens } = this.#options;
+    let budget = Math.max(stepTokens - rows, Math.min(limit.chunkTokensMin, stepTokens));
     for (const sequence of this.#running) {
       const { slot, computed: past } = sequence;
       if (budget <= 0 || chunks.length >= limit.stepChunkMax) break;
