@@ -95,10 +95,12 @@ export class Arena {
     this.#fd = createLocked(`${shmFolder}/${name}`, bytes);
     const mapping = mapSharedFile(this.#fd, bytes, 'write');
     const header = new DataView(viewBytes(mapping.address, pageBytes).buffer);
-    for (const [i, value] of [magic, format, blockCount, stride, blocksBegin].entries()) {
-      header.setUint32(i * 4, value, true);
+    for (const [i, value] of [format, blockCount, stride, blocksBegin].entries()) {
+      header.setUint32(4 + i * 4, value, true);
     }
     viewBytes(mapping.address + 32, 32).set(Buffer.from(options.identity, 'hex'));
+    // Last: whoever opens the arena before this finds no arena, and looks again later.
+    header.setUint32(0, magic, true);
     const view = readArena(name, mapping);
     if ('flaw' in view) throw new Fault('internal', `own arena: ${view.flaw}`);
     this.view = view;
