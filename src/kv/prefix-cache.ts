@@ -48,6 +48,8 @@ export class PrefixCache implements KvCache {
       if (!this.#read(hash, { slot, first: known, count: blockTokens })) break;
       known += blockTokens;
     }
+    // Last block first: of one prompt the tail is forgotten before what it stands on.
+    for (const hash of hashes.slice(0, known / blockTokens).reverse()) this.#used(hash);
     return known;
   }
 
@@ -74,6 +76,11 @@ export class PrefixCache implements KvCache {
     store.release(holder);
   }
 
+  #used(hash: string): void {
+    const own = this.#own.store.find(hash);
+    if (own !== null) this.#own.store.touch(own.index);
+  }
+
   #hashes(ids: readonly number[]): string[] {
     const { blockTokens } = this.#pool.geometry;
     return prefixHashes(ids, { modelDigest: this.#modelDigest, dtype: this.#dtype, blockTokens });
@@ -95,7 +102,6 @@ export class PrefixCache implements KvCache {
     };
     try {
       readBlock(found.arena, wanted, rows, this.#pool);
-      if (own !== null) this.#own.store.touch(own.index);
       return true;
     } catch (thrown) {
       if (thrown instanceof Fault) return false; // reused by its owner: not known any more
