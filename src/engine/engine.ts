@@ -8,8 +8,8 @@ import { limit } from '../protocol/limit.ts';
 import type { FinishReason } from '../protocol/request.ts';
 import type { Ticket } from '../protocol/ticket.ts';
 import type { Clock } from '../std/clock.ts';
-import { Fault, toFault, unreachable } from '../std/fault.ts';
-import { groupChunks } from './group.ts';
+import { assert, Fault, toFault, unreachable } from '../std/fault.ts';
+import { type ChunkGroup, groupChunks, longestOf, paddingOf } from './group.ts';
 import type { Chunk, StepPlan } from './plan.ts';
 import type { Runner } from './runner.ts';
 import { sampleToken } from './sampler.ts';
@@ -30,8 +30,8 @@ export type SlotMemory = {
   move(from: number, to: number, tokens: number): void;
   /** The slot's first `tokens` positions are about to be written. */
   touch(slot: number, tokens: number): void;
-  /** The slot's content is of no use any more: its pages may go. */
-  forget(slot: number): void;
+  /** The slot's content from position `keep` on is of no use any more: its pages may go. */
+  forget(slot: number, keep: number): void;
   /** Positions that have memory behind them, over all slots. */
   residentTokens(): number;
 };
@@ -65,6 +65,9 @@ export class Engine {
   readonly #timings = new Map<string, StepTiming>();
 
   constructor(parts: EngineParts) {
+    const { tokensMax } = parts.scheduler;
+    // Then whoever is alone fits, and memory in use can be held below the limit always.
+    assert(tokensMax >= parts.maxModelLen, `KV for ${tokensMax} of ${parts.maxModelLen} tokens`);
     this.#parts = parts;
     this.#ids = new Int32Array(parts.scheduler.slots);
     this.#pasts = new Int32Array(parts.scheduler.slots);
@@ -103,9 +106,9 @@ export class Engine {
     for (const move of plan.moves) this.#parts.memory.move(move.from, move.to, move.tokens);
     for (const { sequence } of plan.chunks) sequence.startedMs ??= nowMs;
     for (const { sequence } of plan.batch) if (sequence !== null) sequence.startedMs ??= nowMs;
-    this.#noteMemory(plan);
+    const groups = this.#takeMemory(plan);
     const decoded = this.#runBatch(plan);
-    const chunked = this.#runChunks(plan.chunks);
+    const chunked = this.#runChunks(groups);
     this.scheduler.complete(plan);
     for (const [sequence, token] of decoded) this.#advance(sequence, token);
     for (const [sequence, token] of chunked) this.#finishChunk(sequence, token);
@@ -123,15 +126,36 @@ export class Engine {
     if (admitted.length > 0) this.#parts.flush();
   }
 
-  /** Pages of vacated slots go back to the system before their sum exceeds what may be used. */
-  #noteMemory(plan: StepPlan): void {
-    const { memory } = this.#parts;
-    for (const [slot, { past }] of plan.batch.entries()) memory.touch(slot, past + 1);
-    for (const { slot, past, count } of plan.chunks) memory.touch(slot, past + count);
-    if (memory.residentTokens() <= this.scheduler.tokensMax) return;
-    for (let slot = 0; slot < this.scheduler.slots; slot++) {
-      if (this.scheduler.isFree(slot)) memory.forget(slot);
+  /**
+   * Notes what this step will write, and returns which chunks run together: as many as fit, and none
+   * where there is no memory for their padding. Never are more than `tokensMax` positions in memory,
+   * but for the one sequence that is being moved from slot to slot.
+   */
+  #takeMemory({ batch, chunks }: StepPlan): readonly ChunkGroup[] {
+    const { memory, scheduler } = this.#parts;
+    for (const [slot, { past }] of batch.entries()) memory.touch(slot, past + 1);
+    for (const { slot, past, count } of chunks) memory.touch(slot, past + count);
+    const groups = groupChunks(chunks, scheduler.stepTokens);
+    const padding = groups.reduce((sum, group) => sum + paddingOf(group), 0);
+    if (!this.#hasRoom(padding)) return chunks.map((chunk) => [chunk]);
+    for (const group of groups) {
+      for (const { slot, past } of group) memory.touch(slot, past + longestOf(group));
     }
+    return groups;
+  }
+
+  /** Whether so many positions more may be used, after everything useless has gone if need be. */
+  #hasRoom(tokens: number): boolean {
+    const { memory, scheduler } = this.#parts;
+    const most = scheduler.tokensMax - tokens;
+    if (memory.residentTokens() <= most) return true;
+    for (let slot = 0; slot < scheduler.slots; slot++) {
+      if (this.scheduler.isFree(slot)) memory.forget(slot, 0);
+    }
+    for (const { slot, ids } of this.scheduler.running()) {
+      if (slot !== null) memory.forget(slot, ids.length);
+    }
+    return memory.residentTokens() <= most;
   }
 
   /** Gives up reservations whose KV never came: the gateway or the context worker may be dead. */
@@ -235,6 +259,8 @@ export class Engine {
       return refuse('transfer', 'no KV was offered; the prompt is prefilled here');
     }
     try {
+      this.#parts.memory.touch(sequence.slot, prompt.length);
+      this.#hasRoom(0);
       const kvBytes = kvImport.fetch({ ticket, ids: prompt, slot: sequence.slot });
       sequence.computed = prompt.length;
       sequence.startedMs = startMs;
@@ -278,9 +304,9 @@ export class Engine {
   }
 
   /** For each chunk the token that its logits choose; null where the prompt goes on after it. */
-  #runChunks(chunks: readonly Chunk[]): [Sequence, number | null][] {
+  #runChunks(groups: readonly ChunkGroup[]): [Sequence, number | null][] {
     const results: [Sequence, number | null][] = [];
-    for (const group of groupChunks(chunks, this.#parts.scheduler.stepTokens)) {
+    for (const group of groups) {
       try {
         const logits = this.#prefill(group);
         for (const [i, { sequence, isLast }] of group.entries()) {
@@ -295,7 +321,7 @@ export class Engine {
     return results;
   }
 
-  #prefill(group: readonly [Chunk, ...Chunk[]]): Float32Array {
+  #prefill(group: ChunkGroup): Float32Array {
     const { runner } = this.#parts;
     const idsOf = ({ sequence, past, count }: Chunk): number[] =>
       sequence.ids.slice(past, past + count);
@@ -337,9 +363,9 @@ export class Engine {
   #restore(sequence: Sequence): number {
     const { kvCache } = this.#parts;
     if (kvCache === null || sequence.slot === null) return 0;
-    const known = kvCache.restore({ ids: sequence.ids, slot: sequence.slot });
-    if (known > 0) this.#parts.memory.touch(sequence.slot, known);
-    return known;
+    this.#parts.memory.touch(sequence.slot, sequence.ids.length - 1);
+    this.#hasRoom(0);
+    return kvCache.restore({ ids: sequence.ids, slot: sequence.slot });
   }
 
   /** Leaves the sequence's KV to whoever comes next with the same beginning: itself, perhaps. */

@@ -22,6 +22,16 @@ export function groupChunks(chunks: readonly Chunk[], tokensMax: number): ChunkG
   return groups;
 }
 
+/** Rows that each member of the group gets. */
+export function longestOf(group: ChunkGroup): number {
+  return Math.max(...group.map(({ count }) => count));
+}
+
+/** Rows that are computed and written for nothing. */
+export function paddingOf(group: ChunkGroup): number {
+  return group.reduce((sum, { count }) => sum - count, longestOf(group) * group.length);
+}
+
 function fits(group: readonly Chunk[], chunk: Chunk, tokensMax: number): boolean {
   const previous = group.at(-1);
   if (previous === undefined || chunk.slot !== previous.slot + 1) return false;

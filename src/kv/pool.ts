@@ -83,14 +83,16 @@ export class KvPool {
     if (tokens > (this.#touched[slot] ?? 0)) this.#touched[slot] = tokens;
   }
 
-  /** Gives the slot's pages back to the system; its content is gone. */
-  forget(slot: number): void {
-    const bytes = (this.#touched[slot] ?? 0) * rowBytes(this.geometry);
-    if (bytes === 0) return;
-    this.#touched[slot] = 0;
+  /** Gives the slot's pages from position `keep` on back to the system; what they held is gone. */
+  forget(slot: number, keep: number): void {
+    const count = (this.#touched[slot] ?? 0) - keep;
+    if (count <= 0) return;
+    this.#touched[slot] = keep;
     const { layers, kvHeads } = this.geometry;
+    const bytes = count * rowBytes(this.geometry);
     for (let plane = 0; plane < layers * 2; plane++) {
-      const base = this.slotAddress(plane >> 1, plane & 1 ? 1 : 0, slot);
+      const first = keep * rowBytes(this.geometry);
+      const base = this.slotAddress(plane >> 1, plane & 1 ? 1 : 0, slot) + first;
       for (let head = 0; head < kvHeads; head++) discard(base + head * this.#headBytes, bytes);
     }
   }

@@ -113,7 +113,7 @@ function start(options: EngineOptions): Running {
     memory: {
       move: (from, to, tokens) => pool.moveSlot(from, to, tokens),
       touch: (slot, tokens) => pool.touch(slot, tokens),
-      forget: (slot) => pool.forget(slot),
+      forget: (slot, keep) => pool.forget(slot, keep),
       residentTokens: () => pool.residentTokens(),
     },
     ...kv.ports,
