@@ -63,6 +63,8 @@ export class Engine {
   readonly #pasts: Int32Array;
   /** Said with the request's next tokens. */
   readonly #timings = new Map<string, StepTiming>();
+  /** Whose export has failed: no ticket for them. */
+  readonly #unexported = new Set<string>();
 
   constructor(parts: EngineParts) {
     const { tokensMax } = parts.scheduler;
@@ -226,6 +228,7 @@ export class Engine {
     const sequence = this.scheduler.find(requestId);
     if (sequence !== undefined) this.scheduler.remove(sequence);
     this.#timings.delete(requestId);
+    this.#unexported.delete(requestId);
     this.#parts.kvExport?.release(requestId);
   }
 
@@ -385,12 +388,7 @@ export class Engine {
     } else {
       flush();
       this.#exportRows(sequence);
-      emit({
-        type: 'prefilled',
-        requestId,
-        firstToken: token,
-        ticket: kvExport?.offer(requestId) ?? null,
-      });
+      emit({ type: 'prefilled', requestId, firstToken: token, ticket: this.#offer(requestId) });
     }
     this.scheduler.remove(sequence);
   }
@@ -399,7 +397,21 @@ export class Engine {
     const { requestId, slot, computed } = sequence;
     if (slot === null) return;
     const ids = sequence.ids.slice(0, sequence.promptLength);
-    this.#parts.kvExport?.append({ requestId, ids, slot, computed });
+    try {
+      this.#parts.kvExport?.append({ requestId, ids, slot, computed });
+    } catch {
+      // Costs a prefill on the generate worker, which is told; not this thread and everybody in it.
+      this.#parts.kvExport?.release(requestId);
+      this.#unexported.add(requestId);
+    }
+  }
+
+  #offer(requestId: string): Ticket | null {
+    if (this.#unexported.delete(requestId)) {
+      this.#parts.kvExport?.release(requestId);
+      return null;
+    }
+    return this.#parts.kvExport?.offer(requestId) ?? null;
   }
 
   #tell(sequence: Sequence, first: number, finish: FinishReason | null): void {
