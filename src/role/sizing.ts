@@ -54,7 +54,10 @@ export function sizeWorker(options: SizingOptions): Sizing {
   }
   const arenaBytes = options.hasArena ? sizeArena(options) : 0;
   const tokens = Math.floor((freeBytes - weightBytes - arenaBytes) / perToken);
-  const maxModelLen = options.maxModelLen ?? Math.min(positions, Math.max(1, tokens));
+  // An arena of our own choice bounds prompts that we choose the length of; the user's numbers stand.
+  const isOurs = options.isContext && options.arenaBytes === null;
+  const longest = isOurs ? Math.min(tokens, arenaTokens(geometry, arenaBytes)) : tokens;
+  const maxModelLen = options.maxModelLen ?? Math.min(positions, Math.max(1, longest));
   if (tokens < maxModelLen) {
     throw new Fault(
       'config',
@@ -94,6 +97,12 @@ function refuseSmallArena(options: SizingOptions, maxModelLen: number, arenaByte
 /** Bytes of an arena that holds `tokens` positions. */
 function arenaBytesFor(geometry: Geometry, tokens: number): number {
   return (blockCount(geometry, tokens) + 1) * (blockStride(geometry) + 8) + 2 * 4096;
+}
+
+/** Positions that an arena of `bytes` holds. */
+function arenaTokens(geometry: Geometry, bytes: number): number {
+  const blocks = Math.floor((bytes - 2 * 4096) / (blockStride(geometry) + 8)) - 1;
+  return Math.max(0, blocks) * geometry.blockTokens;
 }
 
 function mib(bytes: number): number {
