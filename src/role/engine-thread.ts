@@ -124,7 +124,7 @@ function start(options: EngineOptions): Running {
     emit: (event) => outbox.put(event),
     flush: () => outbox.flush(),
   });
-  warmUp(session, options.slots);
+  warmUp(session, pool);
   const loop = new Loop(engine, outbox, (turn) => setImmediate(turn));
   const sweeper = setInterval(() => {
     engine.sweep();
@@ -198,10 +198,13 @@ function tellPrefixes(own: OwnArena | null): () => void {
 }
 
 /** The first runs of each shape are slower; better here than in somebody's first request. */
-function warmUp(session: OrtSession, slots: number): void {
+function warmUp(session: OrtSession, pool: KvPool): void {
   for (const length of [1, 16, limit.stepTokens]) {
-    session.prefill({ slot: 0, past: 0, ids: new Array<number>(length).fill(0) });
+    const count = Math.min(length, pool.capacity);
+    pool.touch(0, count);
+    session.prefill({ slot: 0, past: 0, ids: new Array<number>(count).fill(0) });
   }
-  const count = Math.min(slots, 4);
+  const count = Math.min(pool.slots, 4);
+  for (let slot = 0; slot < count; slot++) pool.touch(slot, 1);
   session.decode({ count, ids: new Int32Array(count), pasts: new Int32Array(count) });
 }
