@@ -384,6 +384,7 @@ export class Engine {
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     this.#tell(sequence, 0, finish);
     if (finish !== null) {
+      this.#unexported.delete(requestId);
       kvExport?.release(requestId);
     } else {
       flush();

@@ -50,6 +50,7 @@ export type WantedBlock = {
   readonly index: number;
   readonly hash: string;
   readonly modelDigest: string;
+  readonly dtype: string;
   readonly generation: number | null;
   readonly checksum: string | null;
 };
@@ -92,6 +93,7 @@ function describes(
   return (
     header.hash === wanted.hash &&
     header.modelDigest === wanted.modelDigest &&
+    header.dtype === wanted.dtype &&
     header.count === rows.count &&
     header.firstPosition === rows.first &&
     sameGeometry(header.geometry, geometry)

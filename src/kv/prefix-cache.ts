@@ -97,6 +97,7 @@ export class PrefixCache implements KvCache {
       index: found.index,
       hash,
       modelDigest: this.#modelDigest,
+      dtype: this.#dtype,
       generation: null,
       checksum: null,
     };

@@ -39,7 +39,8 @@ export class ShmImport implements KvImport {
     const arena = this.#peers.open(ticket.arena);
     for (const block of ticket.blocks) {
       const rows = { slot, first: block.firstPosition, count: block.count };
-      readBlock(arena, { ...block, modelDigest: ticket.modelDigest }, rows, this.#pool);
+      const { modelDigest, dtype } = ticket;
+      readBlock(arena, { ...block, modelDigest, dtype }, rows, this.#pool);
     }
     return ticket.tokens * tokenBytes(this.#pool.geometry);
   }
