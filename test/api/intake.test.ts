@@ -39,6 +39,7 @@ describe('readChatRequest', () => {
       topP: 1,
       seed: seededChance(1).u32(),
       ignoreEos: null,
+      priority: 0,
     });
   });
 

@@ -38,7 +38,7 @@ beforeAll(async () => {
     pool,
     vocabSize: config.vocabSize,
     threads: 1,
-    chunkTokens: 64,
+    stepTokens: 64,
   });
 });
 
@@ -142,7 +142,7 @@ describe('OrtSession against the plain computation', () => {
       pool,
       vocabSize: config.vocabSize,
       threads: 1,
-      chunkTokens: 64,
+      stepTokens: 64,
     });
     const ids = prompt(12, 40);
     const logits = tiedSession.prefill({ slot: 0, past: 0, ids }).slice(0, config.vocabSize);

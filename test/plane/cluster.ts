@@ -97,6 +97,7 @@ export function request(change: Partial<GenerateRequest> = {}): GenerateRequest 
     model: 'llama',
     promptIds: [1, 2, 3],
     sampling: { temperature: 0, topP: 1, seed: 1, maxTokens: 16, minTokens: 0, ignoreEos: false },
+    priority: 0,
     ...change,
   };
 }
