@@ -10,7 +10,7 @@ import { Fault } from '../std/fault.ts';
 const contextSlots = 8;
 /** An arena holds at least so many of the longest prompts, unless the user says otherwise. */
 const arenaPrompts = 4;
-/** … but takes no more than this share of the memory by itself. */
+/** … but takes no more than this share of what the weights leave, by itself. */
 const arenaShareMax = 0.25;
 
 export type Sizing = {
@@ -77,10 +77,11 @@ function sizeArena({
   maxModelLen,
   arenaBytes,
   freeBytes,
+  weightBytes,
 }: SizingOptions): number {
   if (arenaBytes !== null) return arenaBytes;
   const wanted = arenaPrompts * arenaBytesFor(geometry, maxModelLen ?? positions);
-  const most = Math.floor(freeBytes * arenaShareMax);
+  const most = Math.max(0, Math.floor((freeBytes - weightBytes) * arenaShareMax));
   return Math.min(Math.max(limit.arenaBytesDefault, wanted), most);
 }
 
