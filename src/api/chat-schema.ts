@@ -3,6 +3,7 @@
 
 import * as v from 'valibot';
 import { limit } from '../protocol/limit.ts';
+import { prioritySchema } from '../protocol/request.ts';
 import { messagesSchema } from './message-schema.ts';
 import { samplingEntries } from './sampling-fields.ts';
 
@@ -57,6 +58,7 @@ export const chatSchema = v.object({
   max_tokens: v.nullish(tokens),
   max_completion_tokens: v.nullish(tokens),
   ...samplingEntries,
+  priority: v.nullish(prioritySchema),
   stop: v.nullish(v.lazy((value) => (Array.isArray(value) ? stops : stop))),
   tools: v.nullish(tools),
   tool_choice: v.nullish(

@@ -29,6 +29,8 @@ export type ChatRequest = {
   /** Null: as many as fit the context. */
   readonly maxTokens: number | null;
   readonly sampling: Wish;
+  /** Lower is served sooner. */
+  readonly priority: number;
 };
 
 export function readChatRequest(
@@ -56,6 +58,7 @@ export function readChatRequest(
     skipSpecial: fields.skip_special_tokens ?? true,
     maxTokens: maxTokensOf(fields),
     sampling: readSampling(fields, ports.chance),
+    priority: fields.priority ?? 0,
   };
 }
 

@@ -70,7 +70,6 @@ const ignoredFields: ReadonlySet<string> = new Set([
   'reasoning_effort',
   'include_reasoning',
   'parallel_tool_calls',
-  'priority',
   'request_id',
   'session_id',
 ]);

@@ -45,6 +45,7 @@ export function startGeneration(
       model: model.name,
       promptIds,
       sampling: samplingFor(chat, promptIds.length, model.maxModelLen),
+      priority: chat.priority,
     };
     const generation = await gateway.cluster.generate(request, { signal });
     const rest = generation.deltas[Symbol.asyncIterator]();

@@ -2,7 +2,9 @@
 // there into another's, with headers, hashes and checksums, as in production but in one process.
 
 import { Arena } from '../kv/arena.ts';
+import { BlockStore } from '../kv/block-store.ts';
 import { tokenBytes } from '../kv/geometry.ts';
+import { PeerArenas } from '../kv/peers.ts';
 import { KvPool } from '../kv/pool.ts';
 import { ShmExport } from '../kv/shm-export.ts';
 import { ShmImport } from '../kv/shm-import.ts';
@@ -26,16 +28,20 @@ export type HandoverFigures = {
 export function measureHandover(geometry: Geometry, tokens: number): HandoverFigures {
   const size = { slots: 2, capacity: tokens };
   const [source, target] = [new KvPool(geometry, size), new KvPool(geometry, size)];
-  const arena = new Arena(`bench-${realChance.id()}`, geometry, limit.arenaBytesDefault);
-  const modelDigest = digest('bench');
+  const [modelDigest, identity] = [digest('bench'), digest('bench identity')];
+  const id = `bench-${realChance.id()}`;
+  const arena = new Arena({ id, geometry, sizeBytes: limit.arenaBytesDefault, identity });
+  const store = new BlockStore(arena.blockCount, { keeps: false });
+  const common = { modelDigest, dtype: 'float32' };
   const kvExport = new ShmExport({
-    arena,
+    ...common,
+    own: { arena, store },
     pool: source,
     clock: realClock,
-    modelDigest,
     owner: 'bench',
   });
-  const kvImport = new ShmImport({ pool: target, modelDigest, worker: 'bench' });
+  const peers = new PeerArenas({ identity, ownName: null });
+  const kvImport = new ShmImport({ ...common, peers, pool: target, worker: 'bench' });
   const samples: { out: number; in: number }[] = [];
   try {
     for (let i = 0; i < repeatCount; i++) {
@@ -52,7 +58,7 @@ export function measureHandover(geometry: Geometry, tokens: number): HandoverFig
       samples.push({ out: offeredMs - beganMs, in: doneMs - offeredMs });
     }
   } finally {
-    kvImport.close();
+    peers.close();
     arena.close();
     source.close();
     target.close();

@@ -42,6 +42,7 @@ export async function openStepBench(slots: number): Promise<StepBench> {
   const geometry = { layers, kvHeads, headDim, blockTokens: 64 };
   const modelPath = cachedGraph(model.config, { ...model, cacheDir: cacheDir() });
   const options: EngineOptions = {
+    namespace: 'bench',
     workerId: 'bench',
     role: 'baseline',
     libraryPath: await ortLibraryPath(cacheDir()),
@@ -53,9 +54,11 @@ export async function openStepBench(slots: number): Promise<StepBench> {
     ignoreEos: true,
     maxModelLen: 1024,
     slots,
+    tokensMax: slots * 1024,
     threads: 1,
     queueCountMax: slots,
     arenaBytes: 0,
+    prefixCaching: false,
   };
   const engine = await startEngine(options, (reason) => {
     throw new Fault('engine', reason);
@@ -66,7 +69,7 @@ export async function openStepBench(slots: number): Promise<StepBench> {
     pool,
     vocabSize,
     threads: 1,
-    chunkTokens: limit.chunkTokens,
+    stepTokens: limit.stepTokens,
   });
   return {
     geometry,
@@ -119,6 +122,7 @@ async function engineSteps(engine: EngineHandle, batch: number, round: number): 
         maxTokens: stepCount,
         ignoreEos: true,
       },
+      priority: 0,
       source: 'local',
     });
   }

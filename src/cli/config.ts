@@ -49,7 +49,9 @@ export type WorkerSettings = {
   readonly weightDtype: 'float32';
   readonly kvDtype: 'float32';
   readonly kvPath: 'auto' | 'shm';
-  readonly kvArenaBytes: number;
+  /** Null: from the memory and the longest prompt. */
+  readonly kvArenaBytes: number | null;
+  readonly prefixCaching: boolean;
   readonly blockTokens: number;
   /** The periodic statistics line. */
   readonly statistics: boolean;

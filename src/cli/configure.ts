@@ -90,6 +90,7 @@ function workerSettings(values: Values): WorkerSettings {
     kvDtype: 'float32',
     kvPath: values['kv-path'] === 'shm' ? 'shm' : 'auto',
     kvArenaBytes: values['kv-arena-bytes'],
+    prefixCaching: values['enable-prefix-caching'],
     blockTokens: values['block-tokens'],
     statistics: !values['disable-log-stats'],
     dataPlaneHost: values['data-plane-host'],

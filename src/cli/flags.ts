@@ -2,7 +2,6 @@
 // the values their meaning. A flag of another role is accepted, so that one set of flags can be
 // passed to every process of a deployment, as the seed's scripts do.
 
-import { limit } from '../protocol/limit.ts';
 import { boolean, choice, type Flag, list, number, roles, text, type ValueOf } from './flag.ts';
 
 const every = roles;
@@ -139,12 +138,13 @@ const memory = {
   'kv-arena-bytes': number(
     'bytes',
     workers,
-    limit.arenaBytesDefault,
-    'shared memory of a context worker',
+    null,
+    'shared memory of a worker for KV handed over and kept',
     {
       min: 1024 * 1024,
       max: 2 ** 44,
       example: '64MiB',
+      unset: 'from memory and the longest prompt',
     },
   ),
   'block-tokens': number('integer', workers, 64, 'tokens in a KV block', { max: 4096 }),
@@ -172,7 +172,7 @@ const logs = {
 };
 
 const kept = {
-  'enable-prefix-caching': boolean(workers, null, 'keep KV of earlier prompts', { unset: 'off' }),
+  'enable-prefix-caching': boolean(workers, true, 'keep KV of earlier prompts'),
   'enable-chunked-prefill': boolean(workers, true, 'prefill in chunks; cannot be turned off'),
   'context-tp-size': number('integer', workers, 1, 'tensor parallelism: only 1'),
   'generate-tp-size': number('integer', workers, 1, 'tensor parallelism: only 1'),

@@ -32,7 +32,6 @@ export function noticesOf({ values, given }: Parsed, role: Role): readonly Notic
     ['nats-url', true, 'is an old name; use --request-plane-uri'],
     ['kv-cache-dtype', !isFloat32(kv), `${kv}: KV is stored as float32 in this version`],
     ['dtype', !isFloat32(dtype), `${dtype}: weights are float32 in this version`],
-    ['enable-prefix-caching', values['enable-prefix-caching'] === true, 'is not available yet'],
     ['enable-chunked-prefill', !values['enable-chunked-prefill'], 'off: prefill is always chunked'],
     ['enforce-eager', values['enforce-eager'], 'has no meaning here'],
     ['disable-async-output-proc', values['disable-async-output-proc'], 'has no meaning here'],

@@ -2,60 +2,52 @@
 // every role: what a context, a generate and a baseline worker do differs only by the commands they
 // get. Synchronous; engine/loop.ts turns the crank.
 
-import type { KvExport, KvImport } from '../kv/transfer.ts';
-import type { EngineCommand, EngineEvent, Load, StepTiming } from '../protocol/engine.ts';
+import type { EngineCommand, Load, StepTiming } from '../protocol/engine.ts';
 import { limit } from '../protocol/limit.ts';
 import type { FinishReason } from '../protocol/request.ts';
 import type { Ticket } from '../protocol/ticket.ts';
-import type { Clock } from '../std/clock.ts';
-import { Fault, toFault, unreachable } from '../std/fault.ts';
-import { keepRaw, tokenLogprobs } from './logprob.ts';
-import type { StepPlan } from './plan.ts';
-import { createScratch, type Scratch } from './row.ts';
-import type { Runner } from './runner.ts';
-import { sampleToken } from './sampler.ts';
-import type { Scheduler } from './scheduler.ts';
+import { assert, Fault, toFault, unreachable } from '../std/fault.ts';
+import { Compute } from './compute.ts';
+import type { EngineParts } from './parts.ts';
+import { Scheduler } from './scheduler.ts';
 import {
   appendToken,
-  bannedIds,
   createSequence,
   generatedCount,
   largestId,
   type Sequence,
 } from './sequence.ts';
-
-export type EngineParts = {
-  readonly scheduler: Scheduler;
-  readonly runner: Runner;
-  /** Copies the first `tokens` positions between slots. */
-  readonly moveSlot: (from: number, to: number, tokens: number) => void;
-  readonly kvExport: KvExport | null;
-  readonly kvImport: KvImport | null;
-  readonly clock: Clock;
-  readonly eosIds: readonly number[];
-  /** For requests that do not say (`--ignore-eos`). */
-  readonly ignoreEos: boolean;
-  /** Prompt + completion, tokens. */
-  readonly maxModelLen: number;
-  /** Events of a step; called in order, delivered by the caller when it likes … */
-  readonly emit: (event: EngineEvent) => void;
-  /** … but no later than this call returns. */
-  readonly flush: () => void;
-};
+import { SlotContent } from './slot-content.ts';
 
 export class Engine {
+  readonly scheduler: Scheduler;
   readonly #parts: EngineParts;
-  readonly #ids: Int32Array;
-  readonly #pasts: Int32Array;
-  readonly #scratch: Scratch;
+  readonly #compute: Compute;
+  readonly #content: SlotContent;
   /** Said with the request's next tokens. */
   readonly #timings = new Map<string, StepTiming>();
+  #recomputedTransfers = 0;
 
   constructor(parts: EngineParts) {
+    const { tokensMax } = parts.scheduler;
+    // Then whoever is alone fits, and memory in use can be held below the limit always.
+    assert(tokensMax >= parts.maxModelLen, `KV for ${tokensMax} of ${parts.maxModelLen} tokens`);
     this.#parts = parts;
-    this.#ids = new Int32Array(parts.scheduler.slots);
-    this.#pasts = new Int32Array(parts.scheduler.slots);
-    this.#scratch = createScratch(parts.runner.vocabSize);
+    const content = new SlotContent(parts, () => this.scheduler);
+    this.#content = content;
+    this.scheduler = new Scheduler({
+      ...parts.scheduler,
+      keeper: {
+        occupy: (sequence) => content.restore(sequence),
+        vacate: (sequence) => content.keep(sequence),
+      },
+    });
+    this.#compute = new Compute({
+      runner: parts.runner,
+      slots: parts.scheduler.slots,
+      eosIds: parts.eosIds,
+      onFault: (sequence, fault) => this.#fail(sequence, fault),
+    });
   }
 
   submit(command: EngineCommand): void {
@@ -67,7 +59,7 @@ export class Engine {
       case 'import':
         return this.#import(command.requestId, command.firstToken, command.ticket);
       case 'release':
-        return this.#parts.kvExport?.release(command.requestId);
+        return this.#content.release(command.requestId);
       case 'abort':
         return this.#abort(command.requestId);
       default:
@@ -77,31 +69,38 @@ export class Engine {
 
   /** One step; false when there was nothing to do. */
   step(): boolean {
-    const plan = this.#parts.scheduler.schedule();
+    const plan = this.scheduler.schedule();
     if (plan === null) return false;
     const nowMs = this.#parts.clock.nowMs();
-    for (const sequence of plan.admitted) {
+    this.#welcome(plan.admitted, nowMs);
+    for (const move of plan.moves) this.#parts.memory.move(move.from, move.to, move.tokens);
+    for (const { sequence } of plan.chunks) sequence.startedMs ??= nowMs;
+    for (const { sequence } of plan.batch) if (sequence !== null) sequence.startedMs ??= nowMs;
+    const groups = this.#content.takeMemory(plan);
+    const decoded = this.#compute.decode(plan.batch);
+    const chunked = this.#compute.prefill(groups);
+    this.scheduler.complete(plan);
+    for (const [sequence, token] of decoded) this.#advance(sequence, token);
+    for (const [sequence, token] of chunked) this.#finishChunk(sequence, token);
+    return true;
+  }
+
+  /** Tells who has room now, at once: the gateway waits for it, and the step can be long. */
+  #welcome(admitted: readonly Sequence[], nowMs: number): void {
+    for (const sequence of admitted) {
+      if (sequence.admittedMs !== null) continue; // back after a preemption: long since admitted
       sequence.admittedMs = nowMs;
+      sequence.cachedTokens = sequence.computed;
       this.#parts.emit({ type: 'admitted', requestId: sequence.requestId });
     }
-    if (plan.admitted.length > 0) this.#parts.flush(); // the gateway waits for it, the chunk can be long
-    for (const move of plan.moves) this.#parts.moveSlot(move.from, move.to, move.tokens);
-    if (plan.chunk !== null) plan.chunk.sequence.startedMs ??= nowMs;
-    for (const { sequence } of plan.batch) if (sequence !== null) sequence.startedMs ??= nowMs;
-    const decoded = this.#runBatch(plan);
-    const chunked = this.#runChunk(plan);
-    this.#parts.scheduler.complete(plan);
-    for (const [sequence, token] of decoded) this.#advance(sequence, token);
-    if (plan.chunk !== null && chunked !== 'failed')
-      this.#finishChunk(plan.chunk.sequence, chunked);
-    return true;
+    if (admitted.length > 0) this.#parts.flush();
   }
 
   /** Gives up reservations whose KV never came: the gateway or the context worker may be dead. */
   sweep(): void {
-    const { scheduler, clock, kvExport } = this.#parts;
+    const { clock, kvExport } = this.#parts;
     const lateMs = clock.nowMs() - limit.reserveMs;
-    for (const sequence of scheduler.running()) {
+    for (const sequence of this.scheduler.running()) {
       if (!sequence.awaitsImport || (sequence.admittedMs ?? lateMs) >= lateMs) continue;
       const text = `no KV came for ${sequence.requestId} within ${limit.reserveMs} ms`;
       this.#fail(sequence, new Fault('timeout', text));
@@ -109,14 +108,20 @@ export class Engine {
     kvExport?.sweep();
   }
 
+  /** How often KV had to be computed again, by reason. */
+  recomputes(): Readonly<Record<'preemption' | 'transfer', number>> {
+    const { preemptionCount } = this.scheduler;
+    return { preemption: preemptionCount, transfer: this.#recomputedTransfers };
+  }
+
   load(): Load {
-    const { scheduler, maxModelLen } = this.#parts;
+    const { scheduler } = this;
     const running = scheduler.runningCount;
     return {
       running,
       waiting: scheduler.waitingCount,
       slots: scheduler.slots,
-      freeTokens: Math.max(0, scheduler.slots - running) * maxModelLen,
+      freeTokens: Math.max(0, scheduler.tokensMax - scheduler.committedTokens()),
       pendingTokens: scheduler.pendingTokens(),
       decoding: scheduler.decodingCount(),
       prefixKeys: [],
@@ -128,7 +133,7 @@ export class Engine {
     kind: 'generate' | 'prefill',
     awaitsImport: boolean,
   ): void {
-    const { scheduler, clock, emit, maxModelLen } = this.#parts;
+    const { clock, emit, maxModelLen } = this.#parts;
     const { requestId, promptIds, sampling } = command;
     const refuse = (code: string, message: string): void =>
       emit({ type: 'refused', requestId, code, message });
@@ -149,29 +154,30 @@ export class Engine {
         'this worker does not hand KV over; it is no context worker',
       );
     }
-    if (scheduler.find(requestId) !== undefined) {
+    if (this.scheduler.find(requestId) !== undefined) {
       return refuse('invalid_request', `request ${requestId} is already here`);
     }
     const ignoreEos = sampling.ignoreEos ?? this.#parts.ignoreEos;
     const sequence = createSequence(
-      { requestId, promptIds, sampling: { ...sampling, ignoreEos } },
+      { requestId, promptIds, sampling: { ...sampling, ignoreEos }, priority: command.priority },
       { kind, awaitsImport, nowMs: clock.nowMs() },
     );
-    if (!scheduler.add(sequence)) refuse('overloaded', 'this worker already has all it may queue');
+    if (!this.scheduler.add(sequence))
+      refuse('overloaded', 'this worker already has all it may queue');
   }
 
   #abort(requestId: string): void {
-    const sequence = this.#parts.scheduler.find(requestId);
-    if (sequence !== undefined) this.#parts.scheduler.remove(sequence);
+    const sequence = this.scheduler.find(requestId);
+    if (sequence !== undefined) this.scheduler.remove(sequence);
     this.#timings.delete(requestId);
-    this.#parts.kvExport?.release(requestId);
+    this.#content.release(requestId);
   }
 
   #import(requestId: string, firstToken: number, ticket: Ticket | null): void {
-    const { scheduler, kvImport, clock, emit } = this.#parts;
+    const { kvImport, clock, emit } = this.#parts;
     const refuse = (code: string, message: string): void =>
       emit({ type: 'imported', requestId, refusal: { v: 1, ok: false, code, message } });
-    const sequence = scheduler.find(requestId);
+    const sequence = this.scheduler.find(requestId);
     if (sequence?.slot == null || !sequence.awaitsImport) {
       return refuse('cancelled', `request ${requestId} does not wait for KV here`);
     }
@@ -188,11 +194,17 @@ export class Engine {
     const prompt = sequence.ids.slice();
     sequence.ids.push(firstToken);
     sequence.awaitsImport = false;
-    if (ticket === null || kvImport === null) {
+    const prefillHere = (): void => {
+      this.#recomputedTransfers++;
+      sequence.computed = this.#content.restore(sequence);
       this.#timings.set(requestId, { kvPath: 'none', kvBytes: 0 });
+    };
+    if (ticket === null || kvImport === null) {
+      prefillHere();
       return refuse('transfer', 'no KV was offered; the prompt is prefilled here');
     }
     try {
+      this.#content.reserve(sequence.slot, prompt.length);
       const kvBytes = kvImport.fetch({ ticket, ids: prompt, slot: sequence.slot });
       sequence.computed = prompt.length;
       sequence.startedMs = startMs;
@@ -207,60 +219,8 @@ export class Engine {
       refuse(fault.code, fault.message);
       // Damaged or vanished KV costs a local prefill; KV of another model means a wrong pairing.
       if (fault.code === 'mismatch') this.#fail(sequence, fault);
-      else this.#timings.set(requestId, { kvPath: 'none', kvBytes: 0 });
+      else prefillHere();
     }
-  }
-
-  #runBatch(plan: StepPlan): [Sequence, number][] {
-    const { runner } = this.#parts;
-    const { batch } = plan;
-    if (batch.length === 0) return [];
-    batch.forEach((row, slot) => {
-      this.#ids[slot] = row.id;
-      this.#pasts[slot] = row.past;
-    });
-    try {
-      const logits = runner.decode({ count: batch.length, ids: this.#ids, pasts: this.#pasts });
-      const tokens: [Sequence, number][] = [];
-      batch.forEach(({ sequence }, slot) => {
-        if (sequence === null) return;
-        const begin = slot * runner.vocabSize;
-        tokens.push([sequence, this.#sample(sequence, logits, begin)]);
-      });
-      return tokens;
-    } catch (thrown) {
-      const fault = toFault(thrown, 'engine');
-      for (const { sequence } of batch) if (sequence !== null) this.#fail(sequence, fault);
-      return [];
-    }
-  }
-
-  /** The token that the chunk's logits choose; null when the prompt goes on after it. */
-  #runChunk(plan: StepPlan): number | null | 'failed' {
-    const { chunk } = plan;
-    if (chunk === null) return null;
-    const { sequence, slot, past, count, isLast } = chunk;
-    try {
-      const ids = sequence.ids.slice(past, past + count);
-      const logits = this.#parts.runner.prefill({ slot, past, ids });
-      return isLast ? this.#sample(sequence, logits, 0) : null;
-    } catch (thrown) {
-      this.#fail(sequence, toFault(thrown, 'engine'));
-      return 'failed';
-    }
-  }
-
-  #sample(sequence: Sequence, logits: Float32Array, begin: number): number {
-    const row = { logits, begin, end: begin + this.#parts.runner.vocabSize };
-    const banned = bannedIds(sequence, this.#parts.eosIds);
-    const { sampling } = sequence;
-    const scratch = this.#scratch;
-    if (sampling.logprobs !== null) keepRaw(row, scratch);
-    const token = sampleToken(row, { sampling, history: sequence, banned }, scratch);
-    if (sampling.logprobs !== null) {
-      sequence.logprobs = tokenLogprobs(token, sampling.logprobs, scratch);
-    }
-    return token;
   }
 
   #finishChunk(sequence: Sequence, token: number | null): void {
@@ -268,7 +228,7 @@ export class Engine {
       if (token !== null) this.#advance(sequence, token);
       return;
     }
-    if (token === null) return this.#exportRows(sequence);
+    if (token === null) return this.#content.exportRows(sequence);
     this.#endPrefill(sequence, token);
   }
 
@@ -279,35 +239,26 @@ export class Engine {
     const first = generatedCount(sequence);
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     this.#tell(sequence, first, finish);
-    if (finish !== null) this.#parts.scheduler.remove(sequence);
+    if (finish === null) return;
+    this.#content.keep(sequence);
+    this.scheduler.remove(sequence);
   }
 
   /** First token out at once, then the rest of the KV, then the ticket. */
   #endPrefill(sequence: Sequence, token: number): void {
     const { requestId } = sequence;
-    const { scheduler, kvExport, emit, flush } = this.#parts;
+    const { emit, flush } = this.#parts;
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     this.#tell(sequence, 0, finish);
     if (finish !== null) {
-      kvExport?.release(requestId);
+      this.#content.release(requestId);
     } else {
       flush();
-      this.#exportRows(sequence);
-      emit({
-        type: 'prefilled',
-        requestId,
-        firstToken: token,
-        ticket: kvExport?.offer(requestId) ?? null,
-      });
+      this.#content.exportRows(sequence);
+      const ticket = this.#content.offer(requestId);
+      emit({ type: 'prefilled', requestId, firstToken: token, ticket });
     }
-    scheduler.remove(sequence);
-  }
-
-  #exportRows(sequence: Sequence): void {
-    const { requestId, slot, computed } = sequence;
-    if (slot === null) return;
-    const ids = sequence.ids.slice(0, sequence.promptLength);
-    this.#parts.kvExport?.append({ requestId, ids, slot, computed });
+    this.scheduler.remove(sequence);
   }
 
   #tell(sequence: Sequence, first: number, finish: FinishReason | null): void {
@@ -334,7 +285,8 @@ export class Engine {
     if (first > 0) return imported;
     const startedMs = sequence.startedMs ?? arrivedMs;
     const prefillMs = this.#parts.clock.nowMs() - startedMs;
-    return { queueMs: startedMs - arrivedMs, prefillMs, cachedTokens: 0, ...imported };
+    const { cachedTokens } = sequence;
+    return { queueMs: startedMs - arrivedMs, prefillMs, cachedTokens, ...imported };
   }
 
   #fail(sequence: Sequence, fault: Fault): void {

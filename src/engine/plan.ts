@@ -25,9 +25,12 @@ export type Chunk = {
 };
 
 export type StepPlan = {
-  /** Given a slot in this step. */
+  /** Given a slot in this step, for the first time or again. */
   readonly admitted: readonly Sequence[];
+  /** Lost their slots in this step; they wait again, with all their tokens. */
+  readonly preempted: readonly Sequence[];
   readonly moves: readonly Move[];
   readonly batch: readonly BatchRow[];
-  readonly chunk: Chunk | null;
+  /** In order of their slots, so that neighbours can run together. */
+  readonly chunks: readonly Chunk[];
 };

@@ -9,6 +9,11 @@ export type Runner = {
    */
   prefill(step: { slot: number; past: number; ids: readonly number[] }): Float32Array;
   /**
+   * First chunks of several sequences at once: `prompts[i]` into slot + i, which is empty. Returns the
+   * logits after each prompt's last token, [prompts.length, vocabSize].
+   */
+  prefillTogether(step: { slot: number; prompts: readonly (readonly number[])[] }): Float32Array;
+  /**
    * Feeds one token to each of the slots 0 … count−1: `ids[i]` after slot i's first `pasts[i]`
    * positions. Returns logits [count, vocabSize]; the view is valid until the next call.
    */

@@ -1,56 +1,85 @@
-// Decides each step; pure. First come, first served: whoever waits longest gets the next free slot,
-// and the oldest unfinished prompt gets the step's chunk, beside everybody's next token.
+// Decides each step; pure. Slots and KV memory are given by turn (engine/waiting.ts), everybody who
+// decodes gets a token at every step, and prompts get what is left of the step's token budget.
 //
 //   slot   0     1     2     3     4
 //        [dec] [dec] [pre] [dec]   ·      batch = slots 0‥3, slot 2 rides along
 //
 // The decode batch is the run of slots from 0 to the last one that decodes (one tensor). When a
 // sequence ends, the last decoding one moves into the hole: one copy, so the run stays compact.
+//
+// Memory: `tokensMax` positions of KV may be in use. A sequence is admitted when its tokens and some
+// growth fit beside everybody's; when growth was underestimated the youngest lose their slots and wait
+// again. They are `ids.length` tokens behind then and are computed anew: nothing else is lost.
 
+import { limit } from '../protocol/limit.ts';
 import { assert } from '../std/fault.ts';
 import type { BatchRow, Chunk, Move, StepPlan } from './plan.ts';
-import { behind, type Sequence } from './sequence.ts';
+import { behind, generatedCount, type Sequence } from './sequence.ts';
+import { TurnList } from './waiting.ts';
+
+/** What happens to a slot's content when it changes hands. */
+export type SlotKeeper = {
+  /** The sequence has got its slot. Returns how many of its tokens are known and now in there. */
+  occupy(sequence: Sequence): number;
+  /** The sequence is about to lose its slot, its first `computed` tokens with it. */
+  vacate(sequence: Sequence): void;
+};
+
+export type SchedulerOptions = {
+  readonly slots: number;
+  /** Positions of KV in use at most, over all slots. */
+  readonly tokensMax: number;
+  /** Tokens of one step, decode rows and prompt chunks together. */
+  readonly stepTokens: number;
+  readonly queueCountMax: number;
+  readonly keeper: SlotKeeper;
+};
 
 export class Scheduler {
   readonly slots: number;
+  readonly tokensMax: number;
   /** Slot moves so far. */
   moveCount = 0;
-  readonly #chunkTokens: number;
-  readonly #queueCountMax: number;
+  preemptionCount = 0;
+  readonly #options: SchedulerOptions;
   readonly #occupants: (Sequence | null)[];
-  /** In order of arrival; with and without a slot. */
-  readonly #sequences = new Map<string, Sequence>();
-  #waitingCount = 0;
+  readonly #known = new Map<string, Sequence>();
+  readonly #waiting = new TurnList();
+  readonly #running = new TurnList();
 
-  constructor(options: { slots: number; chunkTokens: number; queueCountMax: number }) {
-    assert(options.slots >= 1 && options.chunkTokens >= 1, 'a scheduler needs room');
+  constructor(options: SchedulerOptions) {
+    assert(options.slots >= 1 && options.stepTokens >= 1, 'a scheduler needs room');
+    this.#options = options;
     this.slots = options.slots;
-    this.#chunkTokens = options.chunkTokens;
-    this.#queueCountMax = options.queueCountMax;
+    this.tokensMax = options.tokensMax;
     this.#occupants = new Array<Sequence | null>(options.slots).fill(null);
   }
 
   get runningCount(): number {
-    return this.#sequences.size - this.#waitingCount;
+    return this.#running.count;
   }
 
   get waitingCount(): number {
-    return this.#waitingCount;
+    return this.#waiting.count;
   }
 
   find(requestId: string): Sequence | undefined {
-    return this.#sequences.get(requestId);
+    return this.#known.get(requestId);
   }
 
-  /** Those that have a slot, oldest first. */
+  /** Those that have a slot, in order of their turn. */
   running(): Sequence[] {
-    return [...this.#sequences.values()].filter((sequence) => sequence.slot !== null);
+    return [...this.#running];
+  }
+
+  isFree(slot: number): boolean {
+    return this.#occupants[slot] === null;
   }
 
   /** Prompt tokens not computed yet, with and without a slot. */
   pendingTokens(): number {
     let sum = 0;
-    for (const sequence of this.#sequences.values()) {
+    for (const sequence of this.#known.values()) {
       if (!decodes(sequence) && !sequence.awaitsImport) sum += behind(sequence);
     }
     return sum;
@@ -60,51 +89,83 @@ export class Scheduler {
     return this.#occupants.filter((sequence) => sequence !== null && decodes(sequence)).length;
   }
 
+  /** Positions that running sequences have or will soon want. */
+  committedTokens(): number {
+    let sum = 0;
+    for (const sequence of this.#running) sum += wanted(sequence);
+    return sum;
+  }
+
   /** False when the queue is full. */
   add(sequence: Sequence): boolean {
-    if (this.#sequences.size >= this.#queueCountMax) return false;
-    assert(!this.#sequences.has(sequence.requestId), `request ${sequence.requestId} twice`);
-    this.#sequences.set(sequence.requestId, sequence);
-    this.#waitingCount++;
+    if (this.#known.size >= this.#options.queueCountMax) return false;
+    assert(!this.#known.has(sequence.requestId), `request ${sequence.requestId} twice`);
+    this.#known.set(sequence.requestId, sequence);
+    this.#waiting.add(sequence);
     return true;
   }
 
   remove(sequence: Sequence): void {
-    if (!this.#sequences.delete(sequence.requestId)) return;
-    if (sequence.slot === null) this.#waitingCount--;
-    else this.#occupants[sequence.slot] = null;
-    sequence.slot = null;
+    if (!this.#known.delete(sequence.requestId)) return;
+    this.#waiting.delete(sequence);
+    this.#leaveSlot(sequence);
   }
 
-  /** What to do next; null when there is nothing. Slots are assigned and moved as planned here. */
+  /** What to do next; null when there is nothing. Slots change hands as planned here. */
   schedule(): StepPlan | null {
+    const preempted = this.#makeRoom();
     const admitted = this.#admit();
     const moves = this.#compact();
     const batch = this.#batch();
-    const chunk = this.#chunk();
-    if (admitted.length + moves.length + batch.length === 0 && chunk === null) return null;
-    return { admitted, moves, batch, chunk };
+    const chunks = this.#chunks(batch);
+    const work = preempted.length + admitted.length + moves.length + batch.length + chunks.length;
+    return work === 0 ? null : { preempted, admitted, moves, batch, chunks };
   }
 
   /** The plan was carried out: its tokens are in the slots. */
   complete(plan: StepPlan): void {
     for (const { sequence } of plan.batch) if (sequence !== null) sequence.computed++;
-    if (plan.chunk !== null) plan.chunk.sequence.computed += plan.chunk.count;
+    for (const { sequence, count } of plan.chunks) sequence.computed += count;
+  }
+
+  /** Takes slots back, youngest first, until what runs fits with one more token each. */
+  #makeRoom(): Sequence[] {
+    const preempted: Sequence[] = [];
+    let used = 0;
+    for (const sequence of this.#running) used += sequence.ids.length;
+    if (used <= this.tokensMax) return preempted;
+    for (const sequence of this.#running.youngestFirst()) {
+      // One that waits for KV does not grow, and taking its slot would waste the transfer.
+      if (used <= this.tokensMax || this.#running.count === 1) break;
+      if (sequence.awaitsImport) continue;
+      used -= sequence.ids.length;
+      this.#options.keeper.vacate(sequence);
+      this.#leaveSlot(sequence);
+      sequence.computed = 0;
+      this.#waiting.add(sequence);
+      preempted.push(sequence);
+      this.preemptionCount++;
+    }
+    return preempted;
   }
 
   #admit(): Sequence[] {
     const admitted: Sequence[] = [];
-    if (this.#waitingCount === 0) return admitted;
-    for (const sequence of this.#sequences.values()) {
-      if (sequence.slot !== null) continue;
+    let committed = this.committedTokens();
+    for (;;) {
+      const sequence = this.#waiting.first;
       const slot = this.#occupants.indexOf(null);
-      if (slot < 0) break;
+      if (sequence === undefined || slot < 0) return admitted;
+      // Nobody overtakes the one whose turn it is: else a large one would wait for ever.
+      committed += wanted(sequence);
+      if (committed > this.tokensMax && this.#running.count > 0) return admitted;
+      this.#waiting.delete(sequence);
+      this.#running.add(sequence);
       this.#occupants[slot] = sequence;
       sequence.slot = slot;
-      this.#waitingCount--;
+      if (!sequence.awaitsImport) sequence.computed = this.#options.keeper.occupy(sequence);
       admitted.push(sequence);
     }
-    return admitted;
   }
 
   #compact(): Move[] {
@@ -132,14 +193,28 @@ export class Scheduler {
     });
   }
 
-  #chunk(): Chunk | null {
-    for (const sequence of this.#sequences.values()) {
+  #chunks(batch: readonly BatchRow[]): Chunk[] {
+    const chunks: Chunk[] = [];
+    const rows = batch.filter((row) => row.sequence !== null).length;
+    // However large the batch, prompts get on: else a full worker would never take anyone new.
+    const { stepTokens } = this.#options;
+    let budget = Math.max(stepTokens - rows, Math.min(limit.chunkTokensMin, stepTokens));
+    for (const sequence of this.#running) {
       const { slot, computed: past } = sequence;
+      if (budget <= 0 || chunks.length >= limit.stepChunkMax) break;
       if (slot === null || sequence.awaitsImport || behind(sequence) < 2) continue;
-      const count = Math.min(this.#chunkTokens, behind(sequence));
-      return { sequence, slot, past, count, isLast: count === behind(sequence) };
+      const count = Math.min(budget, behind(sequence));
+      chunks.push({ sequence, slot, past, count, isLast: count === behind(sequence) });
+      budget -= count;
     }
-    return null;
+    return chunks.sort((a, b) => a.slot - b.slot);
+  }
+
+  #leaveSlot(sequence: Sequence): void {
+    if (sequence.slot === null) return;
+    this.#running.delete(sequence);
+    this.#occupants[sequence.slot] = null;
+    sequence.slot = null;
   }
 
   /** The highest slot whose sequence is one token behind; −1 when none is. */
@@ -150,4 +225,11 @@ export class Scheduler {
 
 function decodes(sequence: Sequence): boolean {
   return !sequence.awaitsImport && behind(sequence) === 1;
+}
+
+/** Its tokens, and the growth it will want soon: as far as it may go, at most a fixed number. */
+function wanted(sequence: Sequence): number {
+  if (sequence.kind === 'prefill') return sequence.ids.length;
+  const left = sequence.sampling.maxTokens - generatedCount(sequence);
+  return sequence.ids.length + Math.max(0, Math.min(left, limit.growthTokens));
 }

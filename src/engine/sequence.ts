@@ -12,6 +12,10 @@ export type Sequence = {
   /** Prompt, then what was generated. */
   readonly ids: number[];
   readonly sampling: Sampling;
+  /** Lower is served sooner; 0 unless the client says. */
+  readonly priority: number;
+  /** Tokens of the prompt that were known and not computed, when it first got a slot. */
+  cachedTokens: number;
   /** Positions whose KV is in the slot. */
   computed: number;
   slot: number | null;
@@ -33,6 +37,7 @@ export function createSequence(
     readonly requestId: string;
     readonly promptIds: readonly number[];
     readonly sampling: Sampling;
+    readonly priority: number;
   },
   options: { kind: 'prefill' | 'generate'; awaitsImport: boolean; nowMs: number },
 ): Sequence {
@@ -42,6 +47,8 @@ export function createSequence(
     promptLength: request.promptIds.length,
     ids: [...request.promptIds],
     sampling: request.sampling,
+    priority: request.priority,
+    cachedTokens: 0,
     computed: 0,
     slot: null,
     awaitsImport: options.awaitsImport,

@@ -8,7 +8,7 @@
 
 import type { Geometry } from '../protocol/ticket.ts';
 import { assert } from '../std/fault.ts';
-import { copyMemory, type Mapping, mapAnonymousMemory, unmap } from '../std/memory.ts';
+import { copyMemory, discard, type Mapping, mapAnonymousMemory, unmap } from '../std/memory.ts';
 import { rowBytes } from './geometry.ts';
 
 export class KvPool {
@@ -20,6 +20,8 @@ export class KvPool {
   readonly slotBytes: number;
   readonly #headBytes: number;
   readonly #mapping: Mapping;
+  /** Positions of each slot that may have pages behind them. */
+  readonly #touched: number[];
 
   constructor(geometry: Geometry, options: { slots: number; capacity: number }) {
     this.geometry = geometry;
@@ -27,6 +29,7 @@ export class KvPool {
     this.capacity = options.capacity;
     this.#headBytes = this.capacity * rowBytes(geometry);
     this.slotBytes = geometry.kvHeads * this.#headBytes;
+    this.#touched = new Array<number>(this.slots).fill(0);
     this.#mapping = mapAnonymousMemory(geometry.layers * 2 * this.slots * this.slotBytes);
   }
 
@@ -73,6 +76,30 @@ export class KvPool {
         copyMemory(target + head * this.#headBytes, source + head * this.#headBytes, bytes);
       }
     }
+  }
+
+  /** The slot's first `tokens` positions are about to be written. */
+  touch(slot: number, tokens: number): void {
+    if (tokens > (this.#touched[slot] ?? 0)) this.#touched[slot] = tokens;
+  }
+
+  /** Gives the slot's pages from position `keep` on back to the system; what they held is gone. */
+  forget(slot: number, keep: number): void {
+    const count = (this.#touched[slot] ?? 0) - keep;
+    if (count <= 0) return;
+    this.#touched[slot] = keep;
+    const { layers, kvHeads } = this.geometry;
+    const bytes = count * rowBytes(this.geometry);
+    for (let plane = 0; plane < layers * 2; plane++) {
+      const first = keep * rowBytes(this.geometry);
+      const base = this.slotAddress(plane >> 1, plane & 1 ? 1 : 0, slot) + first;
+      for (let head = 0; head < kvHeads; head++) discard(base + head * this.#headBytes, bytes);
+    }
+  }
+
+  /** Positions with pages behind them, over all slots. */
+  residentTokens(): number {
+    return this.#touched.reduce((a, b) => a + b, 0);
   }
 
   close(): void {

@@ -1,16 +1,16 @@
-// Export through the arena: each block is one strided copy out of the slot, a checksum and a header.
-// Blocks are staged as the prompt's chunks are computed; only the last waits for the end.
+// Export through the arena, block by block as the prompt's chunks are computed; only the last waits
+// for the end. A block that is there already (an earlier prompt began the same way) is not written
+// again, the request just holds it too.
 
 import { limit } from '../protocol/limit.ts';
-import type { BlockRef, KvDtype, Ticket } from '../protocol/ticket.ts';
+import type { BlockRef, Ticket } from '../protocol/ticket.ts';
 import type { Clock } from '../std/clock.ts';
-import { checksum } from '../std/hash.ts';
-import type { Arena } from './arena.ts';
-import { blockHeaderBytes, writeHeader } from './block.ts';
-import { tokenBytes } from './geometry.ts';
-import { LeaseTable } from './lease.ts';
+import { blockBegin } from './arena.ts';
+import { readHeader } from './block.ts';
+import { writeBlock } from './block-io.ts';
 import type { KvPool } from './pool.ts';
 import { prefixHashes } from './prefix.ts';
+import { type OwnArena, publish } from './prefix-cache.ts';
 import type { KvExport } from './transfer.ts';
 
 type Staging = {
@@ -20,56 +20,49 @@ type Staging = {
   exportMs: number;
 };
 
+type Prompt = {
+  readonly requestId: string;
+  readonly ids: readonly number[];
+  readonly slot: number;
+  readonly computed: number;
+};
+
 export class ShmExport implements KvExport {
-  readonly leases: LeaseTable;
-  readonly #arena: Arena;
+  readonly #own: OwnArena;
   readonly #pool: KvPool;
   readonly #clock: Clock;
   readonly #modelDigest: string;
   readonly #owner: string;
-  readonly #dtype: KvDtype = 'float32';
+  readonly #dtype: string;
   readonly #stagings = new Map<string, Staging>();
 
   constructor(options: {
-    arena: Arena;
+    own: OwnArena;
     pool: KvPool;
     clock: Clock;
     modelDigest: string;
+    dtype: string;
     owner: string;
   }) {
-    this.#arena = options.arena;
+    this.#own = options.own;
     this.#pool = options.pool;
     this.#clock = options.clock;
     this.#modelDigest = options.modelDigest;
+    this.#dtype = options.dtype;
     this.#owner = options.owner;
-    this.leases = new LeaseTable(options.arena.blockCount);
   }
 
-  append(request: {
-    requestId: string;
-    ids: readonly number[];
-    slot: number;
-    computed: number;
-  }): void {
-    const { requestId, ids } = request;
+  append(prompt: Prompt): void {
     const startMs = this.#clock.nowMs();
-    const staging = this.#stagings.get(requestId) ?? this.#begin(requestId, ids);
-    this.#stageUpTo(staging, request);
-    staging.exportMs += this.#clock.nowMs() - startMs;
-  }
-
-  #stageUpTo(
-    staging: Staging,
-    request: { requestId: string; ids: readonly number[]; slot: number; computed: number },
-  ): void {
-    const { requestId, ids, slot, computed } = request;
+    const staging = this.#stagings.get(prompt.requestId) ?? this.#begin(prompt);
     const { blockTokens } = this.#pool.geometry;
     while (!staging.full) {
       const first = staging.blocks.length * blockTokens;
-      const count = Math.min(blockTokens, ids.length - first);
-      if (count <= 0 || first + count > computed) return;
-      this.#stage(staging, requestId, { slot, first, count });
+      const count = Math.min(blockTokens, prompt.ids.length - first);
+      if (count <= 0 || first + count > prompt.computed) break;
+      this.#stage(staging, prompt.requestId, { slot: prompt.slot, first, count });
     }
+    staging.exportMs += this.#clock.nowMs() - startMs;
   }
 
   offer(requestId: string): Ticket | null {
@@ -78,10 +71,10 @@ export class ShmExport implements KvExport {
       this.release(requestId);
       return null;
     }
-    this.leases.offer(requestId, this.#clock.nowMs() + limit.leaseMs);
+    this.#own.store.offer(requestId, this.#clock.nowMs() + limit.leaseMs);
     return {
       kind: 'shm',
-      arena: this.#arena.name,
+      arena: this.#own.arena.name,
       owner: this.#owner,
       modelDigest: this.#modelDigest,
       dtype: this.#dtype,
@@ -94,16 +87,16 @@ export class ShmExport implements KvExport {
 
   release(requestId: string): void {
     this.#stagings.delete(requestId);
-    this.leases.release(requestId);
+    this.#own.store.release(requestId);
   }
 
   sweep(): string[] {
-    const late = this.leases.expire(this.#clock.nowMs());
+    const late = this.#own.store.expire(this.#clock.nowMs());
     for (const requestId of late) this.#stagings.delete(requestId);
     return late;
   }
 
-  #begin(requestId: string, ids: readonly number[]): Staging {
+  #begin({ requestId, ids }: Prompt): Staging {
     const hashes = prefixHashes(ids, {
       modelDigest: this.#modelDigest,
       dtype: this.#dtype,
@@ -119,39 +112,31 @@ export class ShmExport implements KvExport {
     requestId: string,
     rows: { slot: number; first: number; count: number },
   ): void {
-    const taken = this.leases.take(requestId);
+    const { store, arena } = this.#own;
+    const hash = staging.hashes[staging.blocks.length] ?? '';
+    const place = { firstPosition: rows.first, count: rows.count, hash };
+    const known = store.find(hash);
+    if (known !== null) {
+      store.hold(requestId, known.index);
+      staging.blocks.push({ ...place, ...known, checksum: this.#checksumOf(known.index) });
+      return;
+    }
+    const taken = store.take(requestId, hash);
     if (taken === null) {
       // No room: give back what this request has, the generate worker will prefill by itself.
       staging.full = true;
-      this.leases.release(requestId);
+      store.release(requestId);
       return;
     }
-    const begin = taken.index * this.#arena.stride;
-    const header = this.#arena.bytes.subarray(begin, begin + blockHeaderBytes);
-    const hash = staging.hashes[staging.blocks.length] ?? '';
-    const fields = {
-      modelDigest: this.#modelDigest,
-      dtype: this.#dtype,
-      geometry: this.#pool.geometry,
-      generation: taken.generation,
-      firstPosition: rows.first,
-      count: rows.count,
-      hash,
-    };
-    // The new generation goes in before the payload: a late reader of the old one sees it change.
-    writeHeader(header, { ...fields, checksum: '0'.repeat(16) });
-    const payload = begin + blockHeaderBytes;
-    this.#pool.copyRows('out', rows, this.#arena.mapping.address + payload);
-    const bytes = rows.count * tokenBytes(this.#pool.geometry);
-    const sum = checksum(this.#arena.bytes.subarray(payload, payload + bytes));
-    writeHeader(header, { ...fields, checksum: sum });
-    staging.blocks.push({
-      index: taken.index,
-      generation: taken.generation,
-      firstPosition: rows.first,
-      count: rows.count,
-      hash,
-      checksum: sum,
-    });
+    const identity = { modelDigest: this.#modelDigest, dtype: this.#dtype, hash };
+    const checksum = writeBlock({ arena: arena.view, ...taken }, identity, rows, this.#pool);
+    if (rows.count === this.#pool.geometry.blockTokens) publish(this.#own, taken.index, hash);
+    staging.blocks.push({ ...place, ...taken, checksum });
+  }
+
+  #checksumOf(index: number): string {
+    const { view } = this.#own.arena;
+    const header = readHeader(view.bytes.subarray(blockBegin(view, index)));
+    return 'flaw' in header ? '0'.repeat(16) : header.checksum;
   }
 }

@@ -2,28 +2,33 @@
 // our model, each header against the ticket, each payload against its checksum, and after the copy the
 // generation is read again, so a block that was reused under our hands is noticed.
 
-import { closeSync, existsSync, fstatSync, openSync } from 'node:fs';
-import type { BlockRef, Geometry, Ticket } from '../protocol/ticket.ts';
+import type { Ticket } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
-import { checksum } from '../std/hash.ts';
-import { mapSharedFile, unmap, viewBytes } from '../std/memory.ts';
-import { type ArenaView, blockStride, shmFolder } from './arena.ts';
-import { blockHeaderBytes, readGeneration, readHeader } from './block.ts';
+import { readBlock } from './block-io.ts';
 import { describeGeometry, sameGeometry, tokenBytes } from './geometry.ts';
+import type { PeerArenas } from './peers.ts';
 import type { KvPool } from './pool.ts';
 import { prefixHashes } from './prefix.ts';
 import type { KvImport } from './transfer.ts';
 
 export class ShmImport implements KvImport {
+  readonly #peers: PeerArenas;
   readonly #pool: KvPool;
   readonly #modelDigest: string;
+  readonly #dtype: string;
   readonly #worker: string;
-  readonly #dtype = 'float32';
-  readonly #arenas = new Map<string, ArenaView>();
 
-  constructor(options: { pool: KvPool; modelDigest: string; worker: string }) {
+  constructor(options: {
+    peers: PeerArenas;
+    pool: KvPool;
+    modelDigest: string;
+    dtype: string;
+    worker: string;
+  }) {
+    this.#peers = options.peers;
     this.#pool = options.pool;
     this.#modelDigest = options.modelDigest;
+    this.#dtype = options.dtype;
     this.#worker = options.worker;
   }
 
@@ -31,23 +36,13 @@ export class ShmImport implements KvImport {
     const { ticket, ids, slot } = request;
     this.#refuseMismatch(ticket);
     this.#refuseOtherTokens(ticket, ids);
-    const arena = this.#open(ticket.arena);
-    for (const block of ticket.blocks) this.#fetchBlock(arena, ticket, block, slot);
-    return ticket.tokens * tokenBytes(this.#pool.geometry);
-  }
-
-  /** Lets go of arenas whose owners are gone: their memory would stay taken until then. */
-  sweep(): void {
-    for (const [name, arena] of this.#arenas) {
-      if (existsSync(`${shmFolder}/${name}`)) continue;
-      this.#arenas.delete(name);
-      unmap(arena.mapping);
+    const arena = this.#peers.open(ticket.arena);
+    for (const block of ticket.blocks) {
+      const rows = { slot, first: block.firstPosition, count: block.count };
+      const { modelDigest, dtype } = ticket;
+      readBlock(arena, { ...block, modelDigest, dtype }, rows, this.#pool);
     }
-  }
-
-  close(): void {
-    for (const arena of this.#arenas.values()) unmap(arena.mapping);
-    this.#arenas.clear();
+    return ticket.tokens * tokenBytes(this.#pool.geometry);
   }
 
   #refuseMismatch(ticket: Ticket): void {
@@ -86,58 +81,5 @@ export class ShmImport implements KvImport {
       );
     if (!fits)
       throw new Fault('transfer', 'KV hand-over refused: its blocks are not of this prompt');
-  }
-
-  #open(name: string): ArenaView {
-    const known = this.#arenas.get(name);
-    if (known !== undefined) return known;
-    let fd: number;
-    try {
-      fd = openSync(`${shmFolder}/${name}`, 'r');
-    } catch (cause) {
-      throw new Fault('transfer', `KV arena ${name} is gone; its worker has died or restarted`, {
-        cause,
-      });
-    }
-    try {
-      const size = fstatSync(fd).size;
-      const mapping = mapSharedFile(fd, size, 'read');
-      const arena = { name, mapping, bytes: viewBytes(mapping.address, size) };
-      this.#arenas.set(name, arena);
-      return arena;
-    } finally {
-      closeSync(fd);
-    }
-  }
-
-  #fetchBlock(arena: ArenaView, ticket: Ticket, block: BlockRef, slot: number): void {
-    const geometry = this.#pool.geometry;
-    const begin = block.index * blockStride(geometry);
-    const payload = begin + blockHeaderBytes;
-    const end = payload + block.count * tokenBytes(geometry);
-    const fail = (flaw: string): never => {
-      throw new Fault('transfer', `KV block ${block.index} of arena ${arena.name}: ${flaw}`);
-    };
-    if (end > arena.bytes.byteLength) fail('it lies outside the arena');
-    const headerBytes = arena.bytes.subarray(begin, payload);
-    const header = readHeader(headerBytes);
-    if ('flaw' in header) return fail(header.flaw);
-    if (header.generation !== block.generation) fail('its lease had expired and it was used again');
-    const matches =
-      header.hash === block.hash &&
-      header.modelDigest === ticket.modelDigest &&
-      header.dtype === ticket.dtype &&
-      header.count === block.count &&
-      header.firstPosition === block.firstPosition &&
-      sameGeometry(header.geometry, geometry satisfies Geometry);
-    if (!matches) fail('its header does not agree with the ticket');
-    const rows = { slot, first: block.firstPosition, count: block.count };
-    this.#pool.copyRows('in', rows, arena.mapping.address + payload);
-    const sum = checksum(arena.bytes.subarray(payload, end));
-    if (sum !== block.checksum || header.checksum !== block.checksum) {
-      fail(`checksum ${sum}, wanted ${block.checksum}`);
-    }
-    if (readGeneration(headerBytes) !== block.generation)
-      fail('it was used again while being read');
   }
 }

@@ -1,5 +1,6 @@
-// Handing KV over, as two ports: what a context worker does (export) and what a generate worker does
-// (import). Bodies here: kv/shm-export.ts and kv/shm-import.ts; tests and the simulation have others.
+// KV between workers and over time, as three ports: what a context worker does (export), what a
+// generate worker does (import), and what each does for whoever comes with the same beginning (cache).
+// Bodies here: kv/shm-export.ts, kv/shm-import.ts, kv/prefix-cache.ts; tests have others.
 
 import type { Ticket } from '../protocol/ticket.ts';
 
@@ -16,6 +17,16 @@ export type KvExport = {
   release(requestId: string): void;
   /** Takes back what nobody fetched in time; returns the requests concerned. */
   sweep(): string[];
+};
+
+export type KvCache = {
+  /**
+   * Fills the slot with the KV of the longest known beginning of `ids`, full blocks and never all of
+   * them. Returns how many tokens.
+   */
+  restore(request: { ids: readonly number[]; slot: number }): number;
+  /** Leaves the full blocks of the first `computed` tokens of `ids` behind, as far as there is room. */
+  keep(request: { ids: readonly number[]; slot: number; computed: number }): void;
 };
 
 export type KvImport = {

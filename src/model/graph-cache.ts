@@ -21,7 +21,7 @@ import { buildLlama } from './onnx/llama.ts';
 import type { Weights } from './safetensors.ts';
 
 /** Raise it when the graph built from the same files changes. */
-const graphVersion = 1;
+const graphVersion = 2;
 const dataFile = 'weights.bin';
 /** Weights begin at page boundaries, so that ONNX Runtime can map them. */
 const alignment = 4096;

@@ -12,8 +12,8 @@ export type SessionOptions = {
   readonly pool: KvPool;
   readonly vocabSize: number;
   readonly threads: number;
-  /** Longest chunk `prefill` will be given, tokens. */
-  readonly chunkTokens: number;
+  /** Tokens of one call at most, padding included. */
+  readonly stepTokens: number;
 };
 
 export class OrtSession {
@@ -25,6 +25,7 @@ export class OrtSession {
   readonly #outputs: TensorList;
   readonly #ids: { address: number; view: Int32Array };
   readonly #lengths: { address: number; view: Int32Array };
+  readonly #lastRows: { address: number; view: Int32Array };
   readonly #total: { view: Int32Array; tensor: bigint };
   readonly #logits: { address: number; view: Float32Array };
   /** Tensor handles by shape, so that none is made twice. */
@@ -33,7 +34,7 @@ export class OrtSession {
   readonly #caches = new Map<string, BigUint64Array>();
 
   constructor(ort: Ort, options: SessionOptions) {
-    const { pool, vocabSize, chunkTokens } = options;
+    const { pool, vocabSize, stepTokens } = options;
     this.vocabSize = vocabSize;
     this.#ort = ort;
     this.#pool = pool;
@@ -41,8 +42,9 @@ export class OrtSession {
     const names = llamaNames(pool.geometry.layers);
     this.#inputs = ort.tensorList(names.inputs);
     this.#outputs = ort.tensorList(names.outputs);
-    this.#ids = int32Buffer(Math.max(chunkTokens, pool.slots));
+    this.#ids = int32Buffer(Math.max(stepTokens, pool.slots));
     this.#lengths = int32Buffer(pool.slots);
+    this.#lastRows = int32Buffer(pool.slots);
     const total = int32Buffer(1);
     const tensor = ort.createTensor(total.address, 4, [], elementType.int32);
     this.#total = { view: total.view, tensor: BigInt(tensor) };
@@ -56,7 +58,22 @@ export class OrtSession {
     this.#ids.view.set(ids);
     this.#lengths.view[0] = past + ids.length - 1;
     this.#total.view[0] = past + ids.length;
+    this.#lastRows.view[0] = ids.length - 1;
     return this.#run(slot, 1, ids.length);
+  }
+
+  prefillTogether(step: { slot: number; prompts: readonly (readonly number[])[] }): Float32Array {
+    const { slot, prompts } = step;
+    const longest = Math.max(...prompts.map((ids) => ids.length));
+    // Padded on the right: the rows behind a short prompt are written over by what comes next.
+    this.#ids.view.fill(0, 0, prompts.length * longest);
+    for (const [i, ids] of prompts.entries()) {
+      this.#ids.view.set(ids, i * longest);
+      this.#lengths.view[i] = ids.length - 1;
+      this.#lastRows.view[i] = i * longest + ids.length - 1;
+    }
+    this.#total.view[0] = longest;
+    return this.#run(slot, prompts.length, longest);
   }
 
   decode(step: { count: number; ids: Int32Array; pasts: Int32Array }): Float32Array {
@@ -66,6 +83,7 @@ export class OrtSession {
       const past = pasts[i] ?? 0;
       this.#ids.view[i] = ids[i] ?? 0;
       this.#lengths.view[i] = past;
+      this.#lastRows.view[i] = i;
       if (past > longest) longest = past;
     }
     this.#total.view[0] = longest + 1;
@@ -84,7 +102,8 @@ export class OrtSession {
     inputs[0] = this.#int32('ids', ids, [batch, length]);
     inputs[1] = this.#int32('lengths', this.#lengths.address, [batch]);
     inputs[2] = this.#total.tensor;
-    inputs.set(cache, 3);
+    inputs[3] = this.#int32('rows', this.#lastRows.address, [batch]);
+    inputs.set(cache, 4);
     const outputs = this.#outputs.handles;
     outputs[0] = this.#tensor(
       'logits',

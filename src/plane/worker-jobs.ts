@@ -57,18 +57,25 @@ export class WorkerJobs {
   }
 
   generate(message: GenerateMessage): Promise<Ack> {
-    const { requestId, promptIds, sampling, stream, source } = message;
+    const { requestId, promptIds, sampling, priority, stream, source } = message;
     const job = this.#open({ requestId, stream, source, op: 'generate', generateWorker: null });
     if (job === null) return Promise.resolve(duplicate(requestId));
-    this.#ports.engine.submit({ type: 'generate', requestId, promptIds, sampling, source });
+    this.#ports.engine.submit({
+      type: 'generate',
+      requestId,
+      promptIds,
+      sampling,
+      priority,
+      source,
+    });
     return this.#admission(job);
   }
 
   prefill(message: PrefillMessage): Promise<Ack> {
-    const { requestId, promptIds, sampling, stream, generateWorker } = message;
+    const { requestId, promptIds, sampling, priority, stream, generateWorker } = message;
     const job = this.#open({ requestId, stream, source: 'local', op: 'prefill', generateWorker });
     if (job === null) return Promise.resolve(duplicate(requestId));
-    this.#ports.engine.submit({ type: 'prefill', requestId, promptIds, sampling });
+    this.#ports.engine.submit({ type: 'prefill', requestId, promptIds, sampling, priority });
     return this.#admission(job);
   }
 

@@ -12,6 +12,7 @@ export type EngineCommand =
       readonly requestId: string;
       readonly promptIds: readonly number[];
       readonly sampling: Sampling;
+      readonly priority: number;
       readonly source: 'handover' | 'local';
     }
   /** Prefill, sample the first token, export the KV. */
@@ -20,6 +21,7 @@ export type EngineCommand =
       readonly requestId: string;
       readonly promptIds: readonly number[];
       readonly sampling: Sampling;
+      readonly priority: number;
     }
   /** The KV of a `handover` sequence: copy it in, or prefill here where the ticket is null. */
   | {

@@ -30,8 +30,16 @@ export const limit = {
   /** Bytes of a text asset in one reply; well below NATS's default max_payload of 1 MiB. */
   assetSliceBytes: 512 * 1024,
   // --- engine
-  /** Prompt tokens of one prefill chunk. */
-  chunkTokens: 256,
+  /** Tokens of one step: a row for each stream that decodes, prompt chunks for the rest. */
+  stepTokens: 256,
+  /** Prompt tokens of a step at least, however many streams decode. */
+  chunkTokensMin: 32,
+  /** Prompts that may have a chunk in one step. */
+  stepChunkMax: 16,
+  /** Growth that admission reserves for each running sequence, tokens. */
+  growthTokens: 64,
+  /** A step of `priority` counts as so much earlier or later arrival. */
+  priorityStepMs: 10_000,
   /** Sequences in one decode batch unless the user says otherwise. */
   seqsDefault: 32,
   /** Cached blocks that a heartbeat names: 512 blocks of 64 tokens are 32 k tokens, 10 KiB of text. */
@@ -63,6 +71,8 @@ export const limit = {
   foreignPrefixPercent: 5,
   /** Costs that differ by no more than this are equal: the workers take turns. */
   tieMs: 1,
+  /** How often a worker looks whether its cached blocks have changed. */
+  prefixTellMs: 250,
   // --- KV hand-over
   /** How long an exported block waits for its reader. */
   leaseMs: 10_000,

@@ -13,6 +13,7 @@ import { limit } from './limit.ts';
 import {
   countSchema,
   idSchema,
+  prioritySchema,
   promptSchema,
   samplingSchema,
   tokenIdsSchema,
@@ -34,6 +35,7 @@ export const generateSchema = v.object({
   requestId: idSchema,
   promptIds: promptSchema,
   sampling: samplingSchema,
+  priority: prioritySchema,
   stream: subject,
   /** `handover`: keep room and wait for a ticket. `local`: prefill here. */
   source: v.picklist(['handover', 'local']),
@@ -46,6 +48,7 @@ export const prefillSchema = v.object({
   requestId: idSchema,
   promptIds: promptSchema,
   sampling: samplingSchema,
+  priority: prioritySchema,
   stream: subject,
   /** The generate worker that holds the reservation. */
   generateWorker: idSchema,

@@ -79,6 +79,14 @@ export const tokenLogprobsSchema = v.object({
 });
 export type TokenLogprobs = v.InferOutput<typeof tokenLogprobsSchema>;
 
+/** Lower is served sooner. Bounded: it shifts a request's turn by so many steps of time. */
+export const prioritySchema = v.pipe(
+  v.number(),
+  v.safeInteger(),
+  v.minValue(-1000),
+  v.maxValue(1000),
+);
+
 export const promptSchema = v.pipe(v.array(tokenId), v.minLength(1));
 export const tokenIdsSchema = v.array(tokenId);
 export const countSchema = count;
@@ -91,6 +99,8 @@ export type GenerateRequest = {
   readonly model: string;
   readonly promptIds: readonly number[];
   readonly sampling: Sampling;
+  /** Lower is served sooner; 0 unless the client says. */
+  readonly priority: number;
 };
 
 /** Why a generation ended: a stop token (or, at the gateway, a stop string), or a length limit. */

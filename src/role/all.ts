@@ -21,6 +21,7 @@ export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
   return await supervise(config, io, {
     counts: config.workerCounts,
     initializePlane: config.initializePlane,
+    memoryShare: config.worker.memoryShare,
     api: [`--api-server-host=${host}`, `--api-server-port=${port}`],
     async ready(uris, signal) {
       await waitForWorkers(config, uris, signal);

@@ -36,6 +36,7 @@ export async function startEngine(
     prefixKeys: [],
   };
   let tokenCount = 0;
+  let prefixKeys: readonly string[] = [];
   const started = Promise.withResolvers<void>();
   const stopped = Promise.withResolvers<void>();
   const post = (message: ToEngine): void => thread.postMessage(message);
@@ -54,6 +55,9 @@ export async function startEngine(
           if (event.type === 'tokens') tokenCount += event.ids.length;
           handler(event);
         }
+        return;
+      case 'prefixes':
+        prefixKeys = message.keys;
         return;
       case 'stopped':
         return stopped.resolve();
@@ -78,7 +82,7 @@ export async function startEngine(
     listen: (listener) => {
       handler = listener;
     },
-    load: () => load,
+    load: () => ({ ...load, prefixKeys }),
     tokenCount: () => tokenCount,
     async stop() {
       state = 'stopping';

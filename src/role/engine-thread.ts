@@ -4,9 +4,12 @@
 
 import { Engine } from '../engine/engine.ts';
 import { Loop, Outbox } from '../engine/loop.ts';
-import { Scheduler } from '../engine/scheduler.ts';
+import type { EngineParts } from '../engine/parts.ts';
 import { Arena } from '../kv/arena.ts';
+import { BlockStore } from '../kv/block-store.ts';
+import { PeerArenas } from '../kv/peers.ts';
 import { KvPool } from '../kv/pool.ts';
+import { type OwnArena, PrefixCache } from '../kv/prefix-cache.ts';
 import { ShmExport } from '../kv/shm-export.ts';
 import { ShmImport } from '../kv/shm-import.ts';
 import { Ort } from '../model/ort.ts';
@@ -17,8 +20,11 @@ import type { Counters, WorkerRole } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { realClock } from '../std/clock.ts';
 import { toFault } from '../std/fault.ts';
+import { digest } from '../std/hash.ts';
 
 export type EngineOptions = {
+  /** Deployments with different ones share no KV. */
+  readonly namespace: string;
   readonly workerId: string;
   readonly role: WorkerRole;
   readonly libraryPath: string;
@@ -30,9 +36,12 @@ export type EngineOptions = {
   readonly ignoreEos: boolean;
   readonly maxModelLen: number;
   readonly slots: number;
+  /** Positions of KV in use at most, over all slots. */
+  readonly tokensMax: number;
   readonly threads: number;
   readonly queueCountMax: number;
   readonly arenaBytes: number;
+  readonly prefixCaching: boolean;
 };
 
 export type ToEngine =
@@ -44,6 +53,7 @@ export type FromEngine =
   | { readonly type: 'started' }
   | { readonly type: 'failed'; readonly code: string; readonly message: string }
   | { readonly type: 'events'; readonly events: EngineEvent[]; readonly load: Load }
+  | { readonly type: 'prefixes'; readonly keys: readonly string[] }
   | { readonly type: 'stopped' };
 
 type Running = { submit(command: EngineCommand): void; close(): void };
@@ -77,27 +87,23 @@ self.onmessage = ({ data: message }) => {
 };
 
 function start(options: EngineOptions): Running {
-  const { geometry, modelDigest, workerId: worker } = options;
-  const pool = new KvPool(geometry, { slots: options.slots, capacity: options.maxModelLen });
+  const pool = new KvPool(options.geometry, {
+    slots: options.slots,
+    capacity: options.maxModelLen,
+  });
   const session = new OrtSession(new Ort(options.libraryPath), {
     modelPath: options.modelPath,
     pool,
     vocabSize: options.vocabSize,
     threads: options.threads,
-    chunkTokens: limit.chunkTokens,
+    stepTokens: limit.stepTokens,
   });
-  const clock = realClock;
-  const arena = options.role === 'context' ? new Arena(worker, geometry, options.arenaBytes) : null;
-  const kvExport =
-    arena === null ? null : new ShmExport({ arena, pool, clock, modelDigest, owner: worker });
-  const kvImport =
-    options.role === 'generate' ? new ShmImport({ pool, modelDigest, worker }) : null;
-  // What nobody counts yet stays 0.
+  const kv = openKv(options, pool);
   const count = (): Counters => ({
-    moves: scheduler.moveCount,
-    preemptions: 0,
-    recomputes: {},
-    kvBlocks: kvExport === null ? null : { ...kvExport.leases.counts(), cached: 0 },
+    moves: engine.scheduler.moveCount,
+    preemptions: engine.scheduler.preemptionCount,
+    recomputes: engine.recomputes(),
+    kvBlocks: kv.own?.store.counts() ?? null,
   });
   let counters: Counters | undefined;
   const load = (): Load => ({ ...engine.load(), counters });
@@ -109,33 +115,38 @@ function start(options: EngineOptions): Running {
   const outbox = new Outbox(load, (events, after) =>
     self.postMessage({ type: 'events', events, load: after }),
   );
-  const scheduler = new Scheduler({
-    slots: options.slots,
-    chunkTokens: limit.chunkTokens,
-    queueCountMax: options.queueCountMax,
-  });
   const engine: Engine = new Engine({
-    scheduler,
+    scheduler: {
+      slots: options.slots,
+      tokensMax: options.tokensMax,
+      stepTokens: limit.stepTokens,
+      queueCountMax: options.queueCountMax,
+    },
     runner: session,
-    moveSlot: (from, to, tokens) => pool.moveSlot(from, to, tokens),
-    kvExport,
-    kvImport,
-    clock,
+    memory: {
+      move: (from, to, tokens) => pool.moveSlot(from, to, tokens),
+      touch: (slot, tokens) => pool.touch(slot, tokens),
+      forget: (slot, keep) => pool.forget(slot, keep),
+      residentTokens: () => pool.residentTokens(),
+    },
+    ...kv.ports,
+    clock: realClock,
     eosIds: options.eosIds,
     ignoreEos: options.ignoreEos,
     maxModelLen: options.maxModelLen,
     emit: (event) => outbox.put(event),
     flush: () => outbox.flush(),
   });
-  warmUp(session, options.slots);
+  warmUp(session, pool);
   const loop = new Loop(engine, outbox, (turn) => setImmediate(turn));
   const sweeper = setInterval(() => {
     engine.sweep();
-    kvImport?.sweep();
+    kv.peers.sweep();
     tellLoad(); // expired leases make no event
     outbox.flush();
     loop.wake();
   }, limit.sweepMs);
+  const teller = setInterval(tellPrefixes(kv.own), limit.prefixTellMs);
   return {
     submit(command) {
       engine.submit(command);
@@ -146,19 +157,70 @@ function start(options: EngineOptions): Running {
     },
     close() {
       clearInterval(sweeper);
-      kvImport?.close();
+      clearInterval(teller);
+      kv.peers.close();
       session.close();
-      arena?.close();
+      kv.own?.arena.close();
       pool.close();
     },
   };
 }
 
+type Kv = {
+  readonly own: OwnArena | null;
+  readonly peers: PeerArenas;
+  readonly ports: Pick<EngineParts, 'kvExport' | 'kvImport' | 'kvCache'>;
+};
+
+/** What of KV leaves and enters this worker: an arena where it hands over or remembers. */
+function openKv(options: EngineOptions, pool: KvPool): Kv {
+  const { geometry, modelDigest, workerId, role, prefixCaching } = options;
+  const dtype = 'float32';
+  const identity = digest(options.namespace, '\n', modelDigest, dtype, JSON.stringify(geometry));
+  const { arenaBytes: sizeBytes } = options;
+  const own =
+    role === 'context' || prefixCaching
+      ? openArena({ id: workerId, geometry, sizeBytes, identity }, prefixCaching)
+      : null;
+  const peers = new PeerArenas({ identity, ownName: own?.arena.name ?? null });
+  if (prefixCaching) peers.sweep();
+  const common = { pool, modelDigest, dtype };
+  const ports = {
+    kvExport:
+      role === 'context' && own !== null
+        ? new ShmExport({ ...common, own, clock: realClock, owner: workerId })
+        : null,
+    kvImport: role === 'generate' ? new ShmImport({ ...common, peers, worker: workerId }) : null,
+    kvCache: prefixCaching && own !== null ? new PrefixCache({ ...common, own, peers }) : null,
+  };
+  return { own, peers, ports };
+}
+
+function openArena(options: ConstructorParameters<typeof Arena>[0], keeps: boolean): OwnArena {
+  const arena = new Arena(options);
+  const onEvict = (index: number): void => arena.announce(index, null);
+  return { arena, store: new BlockStore(arena.blockCount, { keeps, onEvict }) };
+}
+
+/** Tells the main thread which blocks are cached, when that has changed; heartbeats carry it on. */
+function tellPrefixes(own: OwnArena | null): () => void {
+  let told = 0;
+  return () => {
+    if (own === null || own.store.version === told) return;
+    told = own.store.version;
+    const keys = own.store.hashes(limit.prefixKeyMax).map((hash) => hash.slice(0, 16));
+    self.postMessage({ type: 'prefixes', keys });
+  };
+}
+
 /** The first runs of each shape are slower; better here than in somebody's first request. */
-function warmUp(session: OrtSession, slots: number): void {
-  for (const length of [1, 16, limit.chunkTokens]) {
-    session.prefill({ slot: 0, past: 0, ids: new Array<number>(length).fill(0) });
+function warmUp(session: OrtSession, pool: KvPool): void {
+  for (const length of [1, 16, limit.stepTokens]) {
+    const count = Math.min(length, pool.capacity);
+    pool.touch(0, count);
+    session.prefill({ slot: 0, past: 0, ids: new Array<number>(count).fill(0) });
   }
-  const count = Math.min(slots, 4);
+  const count = Math.min(pool.slots, 4);
+  for (let slot = 0; slot < count; slot++) pool.touch(slot, 1);
   session.decode({ count, ids: new Int32Array(count), pasts: new Int32Array(count) });
 }

@@ -1,49 +1,111 @@
 // How large a worker makes itself, from what the user said, the model and the memory. Pure.
 
-import { tokenBytes } from '../kv/geometry.ts';
+import { blockStride } from '../kv/arena.ts';
+import { blockCount, tokenBytes } from '../kv/geometry.ts';
 import { limit } from '../protocol/limit.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
 
-/** Prompts whose prefill can be under way at once on a context worker: one computes, others wait. */
-const contextSlots = 4;
+/** Prompts whose prefill can be under way at once on a context worker. */
+const contextSlots = 8;
+/** An arena holds at least so many of the longest prompts, unless the user says otherwise. */
+const arenaPrompts = 4;
+/** … but takes no more than this share of what the weights leave, by itself. */
+const arenaShareMax = 0.25;
 
-export type Sizing = { readonly maxModelLen: number; readonly slots: number };
+export type Sizing = {
+  readonly maxModelLen: number;
+  readonly slots: number;
+  /** Positions of KV in use at most, over all slots. */
+  readonly tokensMax: number;
+  readonly arenaBytes: number;
+};
 
-/**
- * @param options.freeBytes memory that this worker may count on before weights, the share applied.
- * Throws a Fault `config` when the user's wish cannot be met.
- */
-export function sizeWorker(options: {
+export type SizingOptions = {
   readonly geometry: Geometry;
   /** Longest sequence the model knows. */
   readonly positions: number;
   readonly isContext: boolean;
+  readonly hasArena: boolean;
   readonly maxModelLen: number | null;
   readonly seqCountMax: number | null;
+  readonly requestCountMax: number;
+  readonly arenaBytes: number | null;
+  /** Memory that this worker may use, the share applied. */
   readonly freeBytes: number;
   readonly weightBytes: number;
-}): Sizing {
-  const { positions, geometry, freeBytes, weightBytes } = options;
+};
+
+/** Throws a Fault `config` with both numbers when limits contradict each other. */
+export function sizeWorker(options: SizingOptions): Sizing {
+  const { positions, geometry, freeBytes, weightBytes, requestCountMax } = options;
+  const perToken = tokenBytes(geometry);
   if (options.maxModelLen !== null && options.maxModelLen > positions) {
     throw new Fault(
       'config',
       `--max-model-len ${options.maxModelLen} is more than the model's own ${positions}; lower it`,
     );
   }
-  const kvBytes = freeBytes - weightBytes;
-  const tokens = Math.floor(kvBytes / tokenBytes(geometry));
-  const maxModelLen = options.maxModelLen ?? Math.min(positions, Math.max(1, tokens));
-  const fitting = Math.floor(tokens / maxModelLen);
-  const wanted = options.seqCountMax ?? (options.isContext ? contextSlots : limit.seqsDefault);
-  const needed = options.seqCountMax ?? 1;
-  if (fitting < needed) {
-    const mib = (bytes: number): number => Math.round(bytes / 2 ** 20);
+  if (options.seqCountMax !== null && options.seqCountMax > requestCountMax) {
     throw new Fault(
       'config',
-      `${needed} sequence(s) of ${maxModelLen} tokens need ${mib(needed * maxModelLen * tokenBytes(geometry))} MiB of KV beside ` +
-        `${mib(weightBytes)} MiB of weights, and ${mib(freeBytes)} MiB may be used; lower --max-model-len or --max-num-seqs, or raise --gpu-memory-utilization`,
+      `--max-num-seqs ${options.seqCountMax} is more than --max-batch-size ${requestCountMax} lets in; lower the one or raise the other`,
     );
   }
-  return { maxModelLen, slots: Math.min(wanted, fitting) };
+  const arenaBytes = options.hasArena ? sizeArena(options) : 0;
+  const tokens = Math.floor((freeBytes - weightBytes - arenaBytes) / perToken);
+  // An arena of our own choice bounds prompts that we choose the length of; the user's numbers stand.
+  const isOurs = options.isContext && options.arenaBytes === null;
+  const longest = isOurs ? Math.min(tokens, arenaTokens(geometry, arenaBytes)) : tokens;
+  const maxModelLen = options.maxModelLen ?? Math.min(positions, Math.max(1, longest));
+  if (tokens < maxModelLen) {
+    throw new Fault(
+      'config',
+      `one sequence of ${maxModelLen} tokens needs ${mib(maxModelLen * perToken)} MiB of KV beside ${mib(weightBytes)} MiB of weights and ` +
+        `${mib(arenaBytes)} MiB of arena, and ${mib(freeBytes)} MiB may be used; lower --max-model-len or --kv-arena-bytes, or raise --gpu-memory-utilization`,
+    );
+  }
+  refuseSmallArena(options, maxModelLen, arenaBytes);
+  const wanted = options.seqCountMax ?? (options.isContext ? contextSlots : limit.seqsDefault);
+  const slots = Math.min(wanted, requestCountMax);
+  return { maxModelLen, slots, tokensMax: Math.min(tokens, slots * maxModelLen), arenaBytes };
+}
+
+function sizeArena({
+  geometry,
+  positions,
+  maxModelLen,
+  arenaBytes,
+  freeBytes,
+  weightBytes,
+}: SizingOptions): number {
+  if (arenaBytes !== null) return arenaBytes;
+  const wanted = arenaPrompts * arenaBytesFor(geometry, maxModelLen ?? positions);
+  const most = Math.max(0, Math.floor((freeBytes - weightBytes) * arenaShareMax));
+  return Math.min(Math.max(limit.arenaBytesDefault, wanted), most);
+}
+
+/** A prompt that the arena cannot hold would never be handed over: better said than found out. */
+function refuseSmallArena(options: SizingOptions, maxModelLen: number, arenaBytes: number): void {
+  const needed = arenaBytesFor(options.geometry, maxModelLen);
+  if (!options.isContext || arenaBytes >= needed) return;
+  throw new Fault(
+    'config',
+    `--kv-arena-bytes ${arenaBytes} is less than the ${needed} that a prompt of --max-model-len ${maxModelLen} takes; raise the one or lower the other`,
+  );
+}
+
+/** Bytes of an arena that holds `tokens` positions. */
+function arenaBytesFor(geometry: Geometry, tokens: number): number {
+  return (blockCount(geometry, tokens) + 1) * (blockStride(geometry) + 8) + 2 * 4096;
+}
+
+/** Positions that an arena of `bytes` holds. */
+function arenaTokens(geometry: Geometry, bytes: number): number {
+  const blocks = Math.floor((bytes - 2 * 4096) / (blockStride(geometry) + 8)) - 1;
+  return Math.max(0, blocks) * geometry.blockTokens;
+}
+
+function mib(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
 }

@@ -20,6 +20,7 @@ export async function superviseWorkers(config: WorkerConfig, io: RoleIo): Promis
   return await supervise(config, io, {
     counts,
     initializePlane: config.initializePlane,
+    memoryShare: config.memoryShare,
     api: null,
     ready: null,
   });
@@ -28,6 +29,8 @@ export async function superviseWorkers(config: WorkerConfig, io: RoleIo): Promis
 export type Plan = {
   readonly counts: Readonly<Record<WorkerRole, number>>;
   readonly initializePlane: boolean;
+  /** Of the machine's memory, for all workers together. */
+  readonly memoryShare: number;
   /** The gateway's own flags; null: no gateway. */
   readonly api: readonly string[] | null;
   /** Waits until the whole can serve; ended by the signal. Null: nobody here can tell. */
@@ -79,7 +82,7 @@ function startChildren(children: Children, uris: readonly string[], io: RoleIo, 
   const kinds = workerRoles.flatMap((role) => new Array<WorkerRole>(plan.counts[role]).fill(role));
   const threads = Math.max(1, Math.floor(availableParallelism() / kinds.length));
   for (const [index, role] of kinds.entries()) {
-    const given = io.childFlags(role);
+    const given = io.childFlags(role).filter((flag) => !flag.startsWith('--gpu-memory-'));
     const hasThreads = given.some((flag) => flag.startsWith('--threads'));
     children.start({
       name: `${role}-${index}`,
@@ -87,6 +90,8 @@ function startChildren(children: Children, uris: readonly string[], io: RoleIo, 
         ...self,
         `--role=${role}`,
         ...given,
+        // They share the machine's memory, so each gets its part of the share.
+        `--gpu-memory-utilization=${(plan.memoryShare / kinds.length).toFixed(4)}`,
         ...(hasThreads ? [] : [`--threads=${threads}`]),
       ],
       env: { ...env, TDIST_WORKER_ID: String(index) },

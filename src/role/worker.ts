@@ -60,8 +60,8 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   removeAtExit(workerId);
   const engine = await startEngine(options, crash.resolve);
   ends.defer(() => engine.stop());
-  const { maxModelLen, slots } = options;
-  log.info('Model loaded', { model: model.source, maxModelLen, slots, threads: options.threads });
+  const { maxModelLen, slots, tokensMax, threads } = options;
+  log.info('Model loaded', { model: model.source, maxModelLen, slots, tokensMax, threads });
 
   const node = createWorkerNode({
     bus,
@@ -134,6 +134,9 @@ async function engineOptions(
     geometry,
     positions: model.config.positions,
     isContext: config.kind === 'context',
+    hasArena: config.kind === 'context' || config.prefixCaching,
+    requestCountMax: config.requestCountMax,
+    arenaBytes: config.kvArenaBytes,
     maxModelLen: config.maxModelLen,
     seqCountMax: config.seqCountMax,
     freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
@@ -141,6 +144,7 @@ async function engineOptions(
     weightBytes: model.weightBytes * 4,
   });
   return {
+    namespace: config.namespace,
     workerId,
     role: config.kind,
     libraryPath: await ortLibraryPath(cache),
@@ -153,7 +157,7 @@ async function engineOptions(
     ...sizing,
     threads: config.threadCount ?? availableParallelism(),
     queueCountMax: config.requestCountMax,
-    arenaBytes: config.kvArenaBytes,
+    prefixCaching: config.prefixCaching,
   };
 }
 

@@ -23,6 +23,8 @@ const mapAnonymous = process.platform === 'darwin' ? 0x1000 : 0x20;
 const mapNoReserve = process.platform === 'darwin' ? 0x40 : 0x4000;
 const mapPopulate = process.platform === 'linux' ? 0x8000 : 0;
 const madviseNoHugePage = 15; // Linux
+const madviseDontNeed = 4;
+const pageBytes = 4096;
 const lockExclusive = 2;
 const lockNonBlocking = 4;
 const interrupted = 4; // EINTR
@@ -57,6 +59,16 @@ function map(bytes: number, protection: number, flags: number, fd: number): numb
 
 export function unmap(mapping: Mapping): void {
   libc.munmap(pointer(mapping.address), mapping.bytes);
+}
+
+/**
+ * Gives the whole pages within `bytes` bytes at `address` (private memory) back to the system; they
+ * read as zeros afterwards. What shares a page with a neighbour stays.
+ */
+export function discard(address: number, bytes: number): void {
+  const begin = Math.ceil(address / pageBytes) * pageBytes;
+  const end = Math.floor((address + bytes) / pageBytes) * pageBytes;
+  if (end > begin) libc.madvise(pointer(begin), end - begin, madviseDontNeed);
 }
 
 export function copyMemory(to: number, from: number, bytes: number): void {

@@ -40,6 +40,7 @@ describe('readChatRequest', () => {
       skipSpecial: true,
       maxTokens: null,
       sampling: { ...neutralSampling, seed: seededChance(1).u32() },
+      priority: 0,
     });
   });
 

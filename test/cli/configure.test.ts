@@ -162,7 +162,7 @@ describe('refused', () => {
 
 describe('warned', () => {
   test.each([
-    ['--enable-prefix-caching', 1],
+    ['--enable-prefix-caching', 0],
     ['--no-enable-prefix-caching', 0],
     ['--enable-chunked-prefill', 0],
     ['--no-enable-chunked-prefill', 1],

@@ -2,6 +2,7 @@
 // keeps each slot's KV as the ids written there, row by row, so a scheduler that forgets a row, shares
 // a slot, moves too little or trusts a passenger's dummy shows as a violation or as wrong tokens.
 
+import type { SlotMemory } from '../../src/engine/parts.ts';
 import type { Runner } from '../../src/engine/runner.ts';
 import type { FinishReason, Sampling } from '../../src/protocol/request.ts';
 import { naiveToken } from './naive-sampler.ts';
@@ -10,16 +11,31 @@ export class FakeRunner implements Runner {
   readonly vocabSize: number;
   /** What no correct engine would have asked for. */
   readonly violations: string[] = [];
+  /** Calls of `prefillTogether`. */
+  togetherCount = 0;
   /** Called before each step; a test throws here to play a failing model. */
   onCall: (kind: 'prefill' | 'decode') => void = () => undefined;
   /** [slot][position] = the id whose KV lies there. Rows after a write are stale: cut off. */
   readonly #rows: number[][];
+  /** Positions of each slot that the engine has said it uses. */
+  readonly #touched: number[];
   readonly #capacity: number;
+  readonly #stepTokens: number;
+  readonly #tokensMax: number;
   readonly #logits: Float32Array;
 
-  constructor(options: { slots: number; capacity: number; vocabSize: number }) {
+  constructor(options: {
+    slots: number;
+    capacity: number;
+    vocabSize: number;
+    stepTokens: number;
+    tokensMax: number;
+  }) {
     this.vocabSize = options.vocabSize;
     this.#capacity = options.capacity;
+    this.#stepTokens = options.stepTokens;
+    this.#tokensMax = options.tokensMax;
+    this.#touched = new Array<number>(options.slots).fill(0);
     this.#rows = Array.from({ length: options.slots }, () => []);
     this.#logits = new Float32Array(options.slots * options.vocabSize);
   }
@@ -28,8 +44,27 @@ export class FakeRunner implements Runner {
     this.onCall('prefill');
     const { slot, past, ids } = step;
     if (ids.length === 0) this.#violate(`prefill of nothing in slot ${slot}`);
+    if (ids.length > this.#stepTokens) this.#violate(`prefill of ${ids.length} tokens`);
     this.#write(slot, past, ids);
     fakeLogits(this.rows(slot), this.#logits.subarray(0, this.vocabSize));
+    return this.#logits;
+  }
+
+  prefillTogether(step: { slot: number; prompts: readonly (readonly number[])[] }): Float32Array {
+    this.onCall('prefill');
+    this.togetherCount++;
+    this.#logits.fill(Number.NaN);
+    const { slot, prompts } = step;
+    const longest = Math.max(...prompts.map((ids) => ids.length));
+    if (longest * prompts.length > this.#stepTokens)
+      this.#violate(`${longest} × ${prompts.length}`);
+    for (const [i, ids] of prompts.entries()) {
+      if (ids.length === 0) this.#violate(`prefill of nothing in slot ${slot + i}`);
+      this.#write(slot + i, 0, ids);
+      this.#checkTouched(slot + i, longest); // the padding is written too
+      const begin = i * this.vocabSize;
+      fakeLogits(ids, this.#logits.subarray(begin, begin + this.vocabSize));
+    }
     return this.#logits;
   }
 
@@ -44,11 +79,23 @@ export class FakeRunner implements Runner {
     return this.#logits;
   }
 
-  /** What the pool's `moveSlot` does. The old slot is left empty, so that no one goes on there. */
-  readonly moveSlot = (from: number, to: number, tokens: number): void => {
-    if (from === to) this.#violate(`move of slot ${from} onto itself`);
-    this.setRows(to, this.rows(from, tokens));
-    this.#rows[from] = [];
+  /** What the pool does; but a slot that was moved from is empty, so that no one goes on there. */
+  readonly memory: SlotMemory = {
+    move: (from, to, tokens) => {
+      if (from === to) this.#violate(`move of slot ${from} onto itself`);
+      this.#rows[to] = [...this.rows(from, tokens)];
+      this.#rows[from] = [];
+    },
+    touch: (slot, tokens) => {
+      if (tokens > this.#capacity) this.#violate(`${tokens} positions of slot ${slot} touched`);
+      this.#touched[slot] = Math.max(this.#touched[slot] ?? 0, tokens);
+    },
+    forget: (slot, keep) => {
+      if ((this.#touched[slot] ?? 0) <= keep) return;
+      this.#touched[slot] = keep;
+      this.#rows[slot] = this.#rows[slot]?.slice(0, keep) ?? [];
+    },
+    residentTokens: () => this.#touched.reduce((a, b) => a + b, 0),
   };
 
   /** The first `count` rows of a slot, all of them unless told. */
@@ -61,14 +108,24 @@ export class FakeRunner implements Runner {
     return rows?.slice(0, count) ?? [];
   }
 
+  /** Rows that come from elsewhere: an import, a cache. */
   setRows(slot: number, ids: readonly number[]): void {
     this.#rows[slot] = [...ids];
+    this.#checkTouched(slot, ids.length);
+  }
+
+  /** A promise of the engine: it says first what it writes, and all that never is above the limit. */
+  #checkTouched(slot: number, tokens: number): void {
+    if (tokens > (this.#touched[slot] ?? 0)) this.#violate(`slot ${slot} written untouched`);
+    const resident = this.memory.residentTokens();
+    if (resident > this.#tokensMax) this.#violate(`${resident} positions in memory`);
   }
 
   #write(slot: number, past: number, ids: readonly number[]): void {
     const before = this.rows(slot, past);
     if (past + ids.length > this.#capacity) this.#violate(`slot ${slot} written past its end`);
     this.#rows[slot] = [...before, ...ids];
+    this.#checkTouched(slot, past + ids.length);
   }
 
   #violate(what: string): never {

@@ -1,8 +1,8 @@
 // An engine on a fake runner with a clock that stands still, and its events sorted by request.
 
 import { Engine } from '../../src/engine/engine.ts';
-import { Scheduler } from '../../src/engine/scheduler.ts';
-import type { KvExport, KvImport } from '../../src/kv/transfer.ts';
+import type { Scheduler } from '../../src/engine/scheduler.ts';
+import type { KvCache, KvExport, KvImport } from '../../src/kv/transfer.ts';
 import type { EngineEvent } from '../../src/protocol/engine.ts';
 import { type FinishReason, neutralSampling, type Sampling } from '../../src/protocol/request.ts';
 import { ManualClock } from '../../src/std/clock.ts';
@@ -25,7 +25,6 @@ type Events<T extends EngineEvent['type']> = Extract<EngineEvent, { type: T }>[]
 export class Rig {
   readonly clock = new ManualClock();
   readonly runner: FakeRunner;
-  readonly scheduler: Scheduler;
   readonly engine: Engine;
   readonly events: EngineEvent[] = [];
   /** How many events were out at each flush. */
@@ -34,20 +33,24 @@ export class Rig {
   constructor(
     options: {
       slots?: number;
-      chunkTokens?: number;
+      stepTokens?: number;
+      tokensMax?: number;
       queueCountMax?: number;
       ignoreEos?: boolean;
+      kvCache?: (runner: FakeRunner) => KvCache;
       kvExport?: (runner: FakeRunner) => KvExport;
       kvImport?: (runner: FakeRunner) => KvImport;
     } = {},
   ) {
-    const { slots = 4, chunkTokens = 8, queueCountMax = 64, kvExport, kvImport } = options;
-    this.runner = new FakeRunner({ slots, capacity: maxModelLen, vocabSize });
-    this.scheduler = new Scheduler({ slots, chunkTokens, queueCountMax });
+    const { slots = 4, stepTokens = 8, queueCountMax = 64, kvCache, kvExport, kvImport } = options;
+    const tokensMax = options.tokensMax ?? slots * maxModelLen;
+    const limits = { slots, stepTokens, tokensMax };
+    this.runner = new FakeRunner({ ...limits, capacity: maxModelLen, vocabSize });
     this.engine = new Engine({
-      scheduler: this.scheduler,
+      scheduler: { ...limits, queueCountMax },
       runner: this.runner,
-      moveSlot: this.runner.moveSlot,
+      memory: this.runner.memory,
+      kvCache: kvCache?.(this.runner) ?? null,
       kvExport: kvExport?.(this.runner) ?? null,
       kvImport: kvImport?.(this.runner) ?? null,
       clock: this.clock,
@@ -59,23 +62,28 @@ export class Rig {
     });
   }
 
+  get scheduler(): Scheduler {
+    return this.engine.scheduler;
+  }
+
   generate(
     requestId: string,
     promptIds: readonly number[],
     sampling: Partial<Sampling> = {},
+    priority = 0,
   ): void {
-    const command = { requestId, promptIds, sampling: { ...greedy, ...sampling } };
+    const command = { requestId, promptIds, sampling: { ...greedy, ...sampling }, priority };
     this.engine.submit({ type: 'generate', source: 'local', ...command });
   }
 
   /** A `generate` that waits for KV from elsewhere. */
   reserve(requestId: string, promptIds: readonly number[], sampling: Partial<Sampling> = {}): void {
-    const command = { requestId, promptIds, sampling: { ...greedy, ...sampling } };
+    const command = { requestId, promptIds, sampling: { ...greedy, ...sampling }, priority: 0 };
     this.engine.submit({ type: 'generate', source: 'handover', ...command });
   }
 
   prefill(requestId: string, promptIds: readonly number[], sampling: Partial<Sampling> = {}): void {
-    const command = { requestId, promptIds, sampling: { ...greedy, ...sampling } };
+    const command = { requestId, promptIds, sampling: { ...greedy, ...sampling }, priority: 0 };
     this.engine.submit({ type: 'prefill', ...command });
   }
 

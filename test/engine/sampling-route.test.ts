@@ -46,7 +46,7 @@ const routes: Readonly<Record<string, (sampling: Partial<Sampling>) => Answer>> 
     return answerOf(rig);
   },
   'in a batch': (sampling) => {
-    const rig = new Rig({ chunkTokens: 3 });
+    const rig = new Rig({ stepTokens: 3 });
     crowd(rig);
     rig.generate('a', prompt, sampling);
     rig.settle();

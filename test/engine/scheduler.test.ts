@@ -1,27 +1,36 @@
 import { describe, expect, test } from 'bun:test';
-import type { StepPlan } from '../../src/engine/plan.ts';
-import { Scheduler } from '../../src/engine/scheduler.ts';
+import type { Chunk, StepPlan } from '../../src/engine/plan.ts';
+import { Scheduler, type SchedulerOptions, type SlotKeeper } from '../../src/engine/scheduler.ts';
 import { behind, createSequence, type Sequence } from '../../src/engine/sequence.ts';
+import { limit } from '../../src/protocol/limit.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { greedy } from './rig.ts';
 
-function sequenceOf(requestId: string, promptLength: number, awaitsImport = false): Sequence {
+function sequenceOf(
+  requestId: string,
+  promptLength: number,
+  awaitsImport = false,
+  options: { priority?: number; nowMs?: number; kind?: Sequence['kind']; maxTokens?: number } = {},
+): Sequence {
+  const { priority = 0, nowMs = 0, kind = 'generate', maxTokens = greedy.maxTokens } = options;
   const promptIds = Array.from({ length: promptLength }, (_, i) => i + 1);
-  const request = { requestId, promptIds, sampling: greedy };
-  return createSequence(request, { kind: 'generate', awaitsImport, nowMs: 0 });
+  const request = { requestId, promptIds, sampling: { ...greedy, maxTokens }, priority };
+  return createSequence(request, { kind, awaitsImport, nowMs });
 }
 
-function schedulerOf(
-  options: { slots?: number; chunkTokens?: number; queueCountMax?: number } = {},
-): Scheduler {
-  return new Scheduler({ slots: 3, chunkTokens: 8, queueCountMax: 100, ...options });
+/** Remembers nothing. */
+const noKeeper: SlotKeeper = { occupy: () => 0, vacate: () => undefined };
+
+function schedulerOf(options: Partial<SchedulerOptions> = {}): Scheduler {
+  const roomy = { slots: 3, stepTokens: 8, tokensMax: 1_000_000, queueCountMax: 100 };
+  return new Scheduler({ ...roomy, keeper: noKeeper, ...options });
 }
 
 /** Carries a plan out: every decoded row, and a chunk that ends its prompt, gets another token. */
 function carryOut(scheduler: Scheduler, plan: StepPlan): void {
   scheduler.complete(plan);
   for (const { sequence } of plan.batch) sequence?.ids.push(7);
-  if (plan.chunk?.isLast) plan.chunk.sequence.ids.push(7);
+  for (const { isLast, sequence } of plan.chunks) if (isLast) sequence.ids.push(7);
 }
 
 function step(scheduler: Scheduler): StepPlan {
@@ -38,6 +47,10 @@ function decoding(scheduler: Scheduler, ...names: string[]): Sequence[] {
   for (const _ of names) step(scheduler);
   return sequences;
 }
+
+/** Tokens of each chunk by name. */
+const sizesIn = (plan: StepPlan): Record<string, number> =>
+  Object.fromEntries(plan.chunks.map(({ sequence, count }) => [sequence.requestId, count]));
 
 const namesIn = (plan: StepPlan): (string | null)[] =>
   plan.batch.map(({ sequence }) => sequence?.requestId ?? null);
@@ -102,7 +115,7 @@ describe('admission', () => {
 
   test('needs room to work in', () => {
     expect(() => schedulerOf({ slots: 0 })).toThrow('needs room');
-    expect(() => schedulerOf({ chunkTokens: 0 })).toThrow('needs room');
+    expect(() => schedulerOf({ stepTokens: 0 })).toThrow('needs room');
   });
 });
 
@@ -127,8 +140,10 @@ describe('chunks', () => {
       const chunks: number[] = [];
       let past = 0;
       while (sequence.ids.length === Number(length)) {
-        const { chunk, batch } = step(scheduler);
-        if (chunk === null) {
+        const { chunks: planned, batch } = step(scheduler);
+        expect(planned.length).toBeLessThan(2);
+        const [chunk] = planned;
+        if (chunk === undefined) {
           // One token behind: whether it is a prompt's last or an answer's, it is a batch row.
           expect(batch).toEqual([{ sequence, past, id: Number(length) }]);
         } else {
@@ -143,13 +158,13 @@ describe('chunks', () => {
     });
   }
 
-  test('the oldest prompt goes first, one chunk a step, beside the batch', () => {
+  test('the oldest prompt goes first, the next gets what is left, beside the batch', () => {
     const scheduler = schedulerOf();
     const [a] = decoding(scheduler, 'a');
     scheduler.add(sequenceOf('b', 20));
     scheduler.add(sequenceOf('c', 2));
     const order = [step(scheduler), step(scheduler), step(scheduler), step(scheduler)];
-    expect(order.map(({ chunk }) => chunk?.sequence.requestId)).toEqual(['b', 'b', 'b', 'c']);
+    expect(order.map(sizesIn)).toEqual([{ b: 8 }, { b: 8 }, { b: 4, c: 2 }, {}]);
     for (const plan of order) expect(plan.batch[0]?.sequence ?? null).toBe(a ?? null);
   });
 });
@@ -165,7 +180,7 @@ describe('the batch', () => {
     const plan = step(scheduler);
     expect(namesIn(plan)).toEqual([null, null, 'one']);
     expect(plan.batch.map(({ past }) => past)).toEqual([0, 0, 0]);
-    expect(plan.chunk?.sequence).toBe(long);
+    expect(plan.chunks.map(({ sequence }) => sequence)).toEqual([long]);
     // The dummy lands on the first row that is still to be computed.
     const next = step(scheduler);
     expect(next.batch.map(({ past }) => past)).toEqual([8, 0, 1]);
@@ -259,7 +274,8 @@ function runWorld(seed: number, steps: number): void {
   const below = (count: number): number => chance.u32() % count;
   const slots = 1 + below(7);
   const queueCountMax = slots + 5;
-  const scheduler = schedulerOf({ slots, chunkTokens: 1 + below(9), queueCountMax });
+  const stepTokens = 1 + below(9) * (1 + below(9));
+  const scheduler = schedulerOf({ slots, stepTokens, queueCountMax });
   const known = new Map<string, { sequence: Sequence; ends: number; arrived: number }>();
   const admittedOrder: number[] = [];
   let arrivals = 0;
@@ -291,7 +307,7 @@ function runWorld(seed: number, steps: number): void {
     checkPlan(
       plan,
       scheduler,
-      slots,
+      { slots, stepTokens },
       [...known.values()].map(({ sequence }) => sequence),
     );
     carryOut(scheduler, plan);
@@ -319,7 +335,7 @@ function importKv(sequence: Sequence, failed: boolean): void {
 function checkPlan(
   plan: StepPlan,
   scheduler: Scheduler,
-  slots: number,
+  { slots, stepTokens }: { readonly slots: number; readonly stepTokens: number },
   known: readonly Sequence[],
 ): void {
   const taken = known.flatMap(({ slot }) => (slot === null ? [] : [slot]));
@@ -345,11 +361,13 @@ function checkPlan(
   const prompts = known.filter(
     (sequence) => sequence.slot !== null && !sequence.awaitsImport && behind(sequence) > 1,
   );
-  expect(plan.chunk?.sequence).toBe(prompts[0]); // known is in order of arrival
-  if (plan.chunk !== null) {
-    const { sequence, slot, past, count, isLast } = plan.chunk;
-    expect([slot, past]).toEqual([sequence.slot ?? -1, sequence.computed]);
-    expect(count >= 1 && count <= behind(sequence)).toBeTrue();
-    expect(isLast).toBe(count === behind(sequence));
-  }
+  // The budget goes to prompts in order of arrival, to the last token of it.
+  let budget = Math.max(stepTokens - rows.length, Math.min(limit.chunkTokensMin, stepTokens));
+  const wanted = prompts.slice(0, limit.stepChunkMax).flatMap((sequence) => {
+    const count = Math.min(budget, behind(sequence));
+    const { slot, computed: past } = sequence;
+    budget -= count;
+    return count === 0 ? [] : [{ sequence, slot, past, count, isLast: count === behind(sequence) }];
+  });
+  expect(plan.chunks).toEqual(wanted.sort((a, b) => (a.slot ?? 0) - (b.slot ?? 0)) as Chunk[]);
 }

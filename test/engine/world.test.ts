@@ -63,7 +63,7 @@ describe('one engine', () => {
   for (const seed of [1, 2, 3, 4, 5, 6]) {
     test(`seed ${seed}: a thousand requests, each as if it were alone`, () => {
       const { below, request } = dice(seed);
-      const rig = new Rig({ slots: 1 + below(9), chunkTokens: 1 + below(20), queueCountMax: 12 });
+      const rig = new Rig({ slots: 1 + below(9), stepTokens: 1 + below(20), queueCountMax: 12 });
       const requests = new Map<string, Request>();
       for (let i = 0; i < 1000; i++) {
         while (rig.engine.load().waiting >= 2) rig.engine.step();
@@ -102,13 +102,13 @@ function handOverWorld(seed: number): void {
   arena.roomFor = 6;
   const context = new Rig({
     slots: 1 + below(4),
-    chunkTokens: 1 + below(20),
+    stepTokens: 1 + below(20),
     kvExport: (runner) => new FakeExport(arena, runner),
   });
   const holder: { importer: FakeImport | null } = { importer: null };
   const generate = new Rig({
     slots: 2 + below(8),
-    chunkTokens: 1 + below(20),
+    stepTokens: 1 + below(20),
     kvImport: (runner) => {
       holder.importer = new FakeImport(arena, runner);
       return holder.importer;

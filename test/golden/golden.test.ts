@@ -29,7 +29,7 @@ beforeAll(async () => {
     pool,
     vocabSize,
     threads: 1,
-    chunkTokens: limit.chunkTokens,
+    stepTokens: limit.stepTokens,
   });
 });
 
@@ -42,8 +42,8 @@ afterAll(() => {
 /** Logits after the prompt, computed in chunks as the engine does. */
 function prefill(ids: readonly number[]): Float32Array {
   let logits = new Float32Array();
-  for (let past = 0; past < ids.length; past += limit.chunkTokens) {
-    const chunk = ids.slice(past, past + limit.chunkTokens);
+  for (let past = 0; past < ids.length; past += limit.stepTokens) {
+    const chunk = ids.slice(past, past + limit.stepTokens);
     logits = session.prefill({ slot: 0, past, ids: chunk }).slice(0, vocabSize);
   }
   return logits;

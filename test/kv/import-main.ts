@@ -2,18 +2,20 @@
 // imports, and prints what arrived as a checksum over the rows, or the fault.
 
 import * as v from 'valibot';
+import { PeerArenas } from '../../src/kv/peers.ts';
 import { KvPool } from '../../src/kv/pool.ts';
 import { ShmImport } from '../../src/kv/shm-import.ts';
 import { ticketSchema } from '../../src/protocol/ticket.ts';
 import { toFault } from '../../src/std/fault.ts';
 import { checksum } from '../../src/std/hash.ts';
-import { capacity, geometry, modelDigest, readRows } from './pool-rows.ts';
+import { capacity, geometry, identity, modelDigest, readRows } from './pool-rows.ts';
 
 const requestSchema = v.object({ ticket: ticketSchema, ids: v.array(v.number()) });
 
 const { ticket, ids } = v.parse(requestSchema, await Bun.stdin.json());
 const pool = new KvPool(geometry, { slots: 2, capacity });
-const reader = new ShmImport({ pool, modelDigest, worker: 'reader' });
+const peers = new PeerArenas({ identity, ownName: null });
+const reader = new ShmImport({ peers, pool, modelDigest, dtype: 'float32', worker: 'reader' });
 try {
   const bytes = reader.fetch({ ticket, ids, slot: 1 });
   const rows = readRows(pool, 1, ids.length);

@@ -15,7 +15,10 @@ import { Arena, shmFolder } from '../../src/kv/arena.ts';
 import { sweepArenas } from '../../src/kv/janitor.ts';
 import { lockFile } from '../../src/std/memory.ts';
 import { realChance } from '../../src/std/prng.ts';
-import { geometry } from './pool-rows.ts';
+import { geometry, identity } from './pool-rows.ts';
+
+const makeArena = (id: string, sizeBytes: number): Arena =>
+  new Arena({ id, geometry, sizeBytes, identity });
 
 /** An arena in a process of its own, which has a child that outlives it. */
 async function startOwner() {
@@ -34,7 +37,7 @@ async function startOwner() {
 describe('sweepArenas', () => {
   test('removes what a killed process left, not what a living one owns', async () => {
     const { owner, name, childPid } = await startOwner();
-    const own = new Arena(`test-${realChance.id()}`, geometry, 1 << 20);
+    const own = makeArena(`test-${realChance.id()}`, 1 << 20);
     try {
       expect(sweepArenas()).not.toContain(name);
       expect(existsSync(join(shmFolder, name))).toBeTrue();
@@ -79,7 +82,7 @@ describe('sweepArenas', () => {
     await janitor.stdout.getReader().read(); // it has begun
     const id = `test-${realChance.id()}`;
     for (let i = 0; i < 300; i++) {
-      const arena = new Arena(`${id}-${i}`, geometry, 1 << 18);
+      const arena = makeArena(`${id}-${i}`, 1 << 18);
       expect(existsSync(join(shmFolder, arena.name))).toBeTrue();
       arena.close();
     }

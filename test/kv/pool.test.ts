@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
 import {
   blockCount,
   describeGeometry,
@@ -93,6 +94,77 @@ describe('KvPool', () => {
     });
   }
 
+  test('what a slot has touched counts once, its most, until it is forgotten', () => {
+    const counted = new KvPool(geometry, { slots: 3, capacity });
+    for (const [slot, tokens] of [
+      [0, 10],
+      [1, 20],
+      [0, 5],
+      [0, 12],
+    ] as const) {
+      counted.touch(slot, tokens);
+    }
+    expect(counted.residentTokens()).toBe(32);
+    counted.forget(1, 20); // nothing beyond its 20
+    counted.forget(1, 50);
+    counted.forget(2, 0);
+    expect(counted.residentTokens()).toBe(32);
+    counted.forget(1, 7);
+    expect(counted.residentTokens()).toBe(19);
+    counted.forget(0, 0);
+    counted.forget(0, 0);
+    expect(counted.residentTokens()).toBe(7);
+    counted.close();
+  });
+
+  for (const keep of [0, 1, 63, 64, 130, 255]) {
+    test(`forgetting a slot from ${keep} on leaves its first rows and its neighbours alone`, () => {
+      for (const slot of [0, 1, 2]) {
+        fillRows(pool, slot, capacity, 1000 * (slot + 1));
+        pool.touch(slot, capacity);
+      }
+      const before = [0, 1, 2].map((slot) => readRows(pool, slot, capacity));
+      pool.forget(1, keep);
+      expect(readRows(pool, 0, capacity)).toEqual(before[0] ?? new Float32Array());
+      expect(readRows(pool, 2, capacity)).toEqual(before[2] ?? new Float32Array());
+      const [kept, wanted] = [readRows(pool, 1, capacity), before[1] ?? new Float32Array()];
+      expect(cut(kept, 0, keep)).toEqual(cut(wanted, 0, keep));
+      // Whole pages of what was forgotten read as zeros; the slot can be used again at once.
+      if (keep <= 130) expect(kept.filter((value) => value === 0).length).toBeGreaterThan(1000);
+      fillRows(pool, 1, capacity, 7);
+      pool.forget(3, 0);
+      expect(readRows(pool, 1, 1)[0]).toBe(7);
+    });
+  }
+
+  test('forgetting gives memory back', () => {
+    const wide = { layers: 2, kvHeads: 2, headDim: 128, blockTokens: 64 };
+    const large = new KvPool(wide, { slots: 2, capacity: 1 << 15 });
+    const tokens = 1 << 14; // 4 KiB each: 64 MiB a slot
+    for (const slot of [0, 1]) {
+      for (const part of [0, 1] as const) {
+        for (let layer = 0; layer < 2; layer++) {
+          const floats = viewFloats(large.slotAddress(layer, part, slot), large.slotBytes / 4);
+          for (let head = 0; head < 2; head++) {
+            const begin = head * large.capacity * 128;
+            floats.fill(slot + 1, begin, begin + tokens * 128);
+          }
+        }
+      }
+      large.touch(slot, tokens);
+    }
+    const full = residentKib();
+    large.forget(0, 0);
+    const half = residentKib();
+    large.forget(1, tokens / 2);
+    const quarter = residentKib();
+    expect(full - half).toBeGreaterThan(56 * 1024);
+    expect(half - quarter).toBeGreaterThan(24 * 1024);
+    const left = viewFloats(large.slotAddress(1, 1, 1), (tokens / 2) * 128);
+    expect(left.every((value) => value === 2)).toBeTrue();
+    large.close();
+  });
+
   test('a pool far larger than memory costs nothing until it is written', () => {
     const huge = new KvPool(geometry, { slots: 64, capacity: 1 << 20 }); // 48 GiB
     fillRows(huge, 63, 1, 5);
@@ -100,6 +172,12 @@ describe('KvPool', () => {
     huge.close();
   });
 });
+
+/** What this process has in memory. */
+function residentKib(): number {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]);
+}
 
 /** Rows of a [plane][head][capacity][dim] array, packed. */
 function cut(all: Float32Array, first: number, count: number): Float32Array {

@@ -13,10 +13,13 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Arena, blockStride, shmFolder } from '../../src/kv/arena.ts';
+import { Arena, blockBegin, blockStride, shmFolder } from '../../src/kv/arena.ts';
 import { blockHeaderBytes } from '../../src/kv/block.ts';
+import { BlockStore } from '../../src/kv/block-store.ts';
 import { tokenBytes } from '../../src/kv/geometry.ts';
+import { PeerArenas } from '../../src/kv/peers.ts';
 import { KvPool } from '../../src/kv/pool.ts';
+import type { OwnArena } from '../../src/kv/prefix-cache.ts';
 import { ShmExport } from '../../src/kv/shm-export.ts';
 import { ShmImport } from '../../src/kv/shm-import.ts';
 import { limit } from '../../src/protocol/limit.ts';
@@ -25,7 +28,16 @@ import { ManualClock } from '../../src/std/clock.ts';
 import { toFault } from '../../src/std/fault.ts';
 import { checksum } from '../../src/std/hash.ts';
 import { realChance } from '../../src/std/prng.ts';
-import { capacity, fillRows, geometry, modelDigest, promptOf, readRows } from './pool-rows.ts';
+import {
+  arenaBytes,
+  capacity,
+  fillRows,
+  geometry,
+  identity,
+  modelDigest,
+  promptOf,
+  readRows,
+} from './pool-rows.ts';
 
 const stride = blockStride(geometry);
 const worlds: World[] = [];
@@ -39,25 +51,36 @@ class World {
   readonly context = new KvPool(geometry, { slots: 2, capacity });
   readonly generate: KvPool;
   readonly arena: Arena;
+  readonly store: BlockStore;
+  readonly peers = new PeerArenas({ identity, ownName: null });
   readonly out: ShmExport;
   readonly into: ShmImport;
 
   constructor(options: { blocks?: number; digest?: string; geometry?: Geometry } = {}) {
     this.generate = new KvPool(options.geometry ?? geometry, { slots: 2, capacity });
-    this.arena = new Arena(`test-${realChance.id()}`, geometry, (options.blocks ?? 8) * stride);
+    const sizeBytes = arenaBytes(options.blocks ?? 8);
+    this.arena = new Arena({ id: `test-${realChance.id()}`, geometry, sizeBytes, identity });
+    this.store = new BlockStore(this.arena.blockCount, { keeps: false });
     this.out = new ShmExport({
-      arena: this.arena,
+      own: this.arenaAndStore(),
+      dtype: 'float32',
       pool: this.context,
       clock: this.clock,
       modelDigest,
       owner: 'alice',
     });
     this.into = new ShmImport({
+      peers: this.peers,
+      dtype: 'float32',
       pool: this.generate,
       modelDigest: options.digest ?? modelDigest,
       worker: 'bob',
     });
     worlds.push(this);
+  }
+
+  private arenaAndStore(): OwnArena {
+    return { arena: this.arena, store: this.store };
   }
 
   /** Prefills `ids` into slot 0, one value to a place, and stages all of it. */
@@ -74,7 +97,7 @@ class World {
   }
 
   close(): void {
-    this.into.close();
+    this.peers.close();
     this.arena.close();
     this.context.close();
     this.generate.close();
@@ -121,7 +144,7 @@ describe('from slot to slot', () => {
     fillRows(often.context, 0, 200, 1000);
     const staged = [10, 63, 64, 64, 127, 150, 192, 199, 200].map((computed) => {
       often.out.append({ requestId: 'a', ids, slot: 0, computed });
-      return often.out.leases.counts().held;
+      return often.store.counts().held;
     });
     expect(staged).toEqual([0, 0, 1, 1, 1, 2, 3, 3, 4]);
     const ticket = often.out.offer('a');
@@ -156,7 +179,7 @@ describe('from slot to slot', () => {
     expect(readRows(world.generate, 0, 100)).toEqual(readRows(world.context, 1, 100));
     fillRows(world.context, 1, 130, 50_000);
     expect(readRows(world.generate, 1, 130)).toEqual(readRows(world.context, 1, 130));
-    expect(world.out.leases.counts()).toEqual({ free: 1, held: 0, leased: 5 });
+    expect(world.store.counts()).toEqual({ free: 1, held: 0, leased: 5, cached: 0 });
     world.out.release('a');
     world.out.release('b');
     const again = world.offer('c', promptOf(256, 3));
@@ -196,13 +219,13 @@ describe('room and leases', () => {
     const world = new World({ blocks: 3 });
     world.offer('a', promptOf(64));
     world.stage('b', promptOf(200));
-    expect(world.out.leases.counts()).toEqual({ free: 2, held: 0, leased: 1 });
+    expect(world.store.counts()).toEqual({ free: 2, held: 0, leased: 1, cached: 0 });
     expect(world.out.offer('b')).toBeNull();
     world.offer('c', promptOf(128)); // what b left serves c
     expect(world.out.offer('b')).toBeNull();
     expect(world.out.offer('nobody')).toBeNull();
     world.out.release('a');
-    expect(world.out.leases.counts()).toEqual({ free: 1, held: 0, leased: 2 });
+    expect(world.store.counts()).toEqual({ free: 1, held: 0, leased: 2, cached: 0 });
   });
 
   test('who did not fit stays refused even when room comes, and may try again later', () => {
@@ -212,9 +235,9 @@ describe('room and leases', () => {
     for (const computed of [64, 128, 192]) {
       world.out.append({ requestId: 'a', ids, slot: 0, computed });
     }
-    expect(world.out.leases.counts().free).toBe(2);
+    expect(world.store.counts().free).toBe(2);
     world.out.append({ requestId: 'a', ids, slot: 0, computed: 200 });
-    expect(world.out.leases.counts().free).toBe(2);
+    expect(world.store.counts().free).toBe(2);
     expect(world.out.offer('a')).toBeNull();
     expect(world.offer('a', promptOf(128)).tokens).toBe(128);
   });
@@ -228,7 +251,7 @@ describe('room and leases', () => {
     world.clock.advance(1);
     expect(world.out.sweep()).toEqual(['a']);
     expect(world.out.sweep()).toEqual([]);
-    expect(world.out.leases.counts()).toEqual({ free: 1, held: 0, leased: 0 });
+    expect(world.store.counts()).toEqual({ free: 1, held: 0, leased: 0, cached: 0 });
     expect(faultOf(world, ticket, ids)).toBe('none');
     world.offer('b', promptOf(64, 2));
     expect(faultOf(world, ticket, ids)).toMatch(/^transfer: .*lease had expired and it was used/);
@@ -238,7 +261,7 @@ describe('room and leases', () => {
     const world = new World();
     world.stage('a', promptOf(100));
     world.out.release('a');
-    expect(world.out.leases.counts().free).toBe(8);
+    expect(world.store.counts().free).toBe(8);
     expect(world.out.offer('a')).toBeNull();
   });
 });
@@ -261,7 +284,9 @@ describe('damage', () => {
     const short = promptOf(30);
     const ticket = world.offer('a', short);
     const pool = new InterruptedPool(geometry, { slots: 1, capacity });
-    const reader = new ShmImport({ pool, modelDigest, worker: 'slow' });
+    const peers = new PeerArenas({ identity, ownName: null });
+    const common = { peers, pool, dtype: 'float32' };
+    const reader = new ShmImport({ ...common, modelDigest, worker: 'slow' });
     const fetch = (): number => reader.fetch({ ticket, ids: short, slot: 0 });
     expect(fetch).not.toThrow();
     pool.meanwhile = () => {
@@ -269,14 +294,15 @@ describe('damage', () => {
       world.offer('b', short);
     };
     expect(fetch).toThrow('it was used again while being read');
-    reader.close();
+    peers.close();
     pool.close();
   });
 
   /** XORs one byte of the arena, at `at` from the second block's start (its payload holds 36 rows). */
   function flip(world: World, ticket: Ticket, at: number): void {
-    const place = (ticket.blocks[1]?.index ?? 0) * stride + at;
-    world.arena.bytes[place] = (world.arena.bytes[place] ?? 0) ^ 0x10;
+    const { view } = world.arena;
+    const place = blockBegin(view, ticket.blocks[1]?.index ?? 0) + at;
+    view.bytes[place] = (view.bytes[place] ?? 0) ^ 0x10;
   }
 
   test('any flipped byte of the payload is noticed, none behind it matters', () => {
@@ -372,9 +398,13 @@ describe('damage', () => {
     const name = `tdist-test-${realChance.id()}`;
     const fd = openSync(join(shmFolder, name), 'wx');
     try {
-      expect(faultOf(world, { ...ticket, arena: name }, ids)).toMatch(/^transfer: could not map/);
+      expect(faultOf(world, { ...ticket, arena: name }, ids)).toMatch(
+        /^transfer: .*is still empty/,
+      );
       writeSync(fd, 'short');
-      expect(faultOf(world, { ...ticket, arena: name }, ids)).toMatch(/outside the arena/);
+      expect(faultOf(world, { ...ticket, arena: name }, ids)).toMatch(
+        /^transfer: .*cannot be read: 5 bytes are too few/,
+      );
     } finally {
       closeSync(fd);
       rmSync(join(shmFolder, name));
@@ -385,11 +415,11 @@ describe('damage', () => {
     const world = new World();
     const ticket = world.offer('a', ids);
     expect(faultOf(world, ticket, ids)).toBe('none');
-    world.into.sweep();
+    world.peers.sweep();
     expect(mappingsOf(world.arena.name)).toBe(2);
     rmSync(join(shmFolder, world.arena.name));
     expect(faultOf(world, ticket, ids)).toBe('none'); // it is still mapped, and whole
-    world.into.sweep();
+    world.peers.sweep();
     expect(mappingsOf(world.arena.name)).toBe(1);
     expect(faultOf(world, ticket, ids)).toMatch(/^transfer: .* is gone/);
   });
@@ -440,12 +470,15 @@ describe('workers that cannot understand each other', () => {
 describe('Arena', () => {
   test('is a file of its size, all of it taken, gone when closed', () => {
     const name = `test-${realChance.id()}`;
-    const arena = new Arena(name, geometry, 5 * stride + 100);
+    const sizeBytes = arenaBytes(5) + 100;
+    const arena = new Arena({ id: name, geometry, sizeBytes, identity });
     const path = join(shmFolder, `tdist-${name}`);
-    expect([arena.blockCount, arena.bytes.byteLength]).toEqual([5, 5 * stride]);
-    expect(Bun.file(path).size).toBe(5 * stride);
+    // One page of header, one of the table.
+    const bytes = 2 * 4096 + 5 * stride;
+    expect([arena.blockCount, arena.view.bytes.byteLength]).toEqual([5, bytes]);
+    expect(Bun.file(path).size).toBe(bytes);
     const { blocks, mode } = statSync(path);
-    expect(blocks * 512).toBeGreaterThanOrEqual(5 * stride);
+    expect(blocks * 512).toBeGreaterThanOrEqual(bytes);
     expect(mode & 0o777).toBe(0o600);
     arena.close();
     expect(existsSync(path)).toBeFalse();
@@ -457,14 +490,21 @@ describe('Arena', () => {
   });
 
   test('too small for one block names the flag and the wanted size', () => {
-    expect(() => new Arena('test-small', geometry, stride - 1)).toThrow(
-      `--kv-arena-bytes ${stride - 1} holds no block; one block of this model takes ${stride} bytes`,
+    const make = (sizeBytes: number): Arena =>
+      new Arena({ id: `test-${realChance.id()}`, geometry, sizeBytes, identity });
+    const least = arenaBytes(1);
+    expect(() => make(least - 1)).toThrow(
+      `--kv-arena-bytes ${least - 1} holds no block; one block of this model takes ${stride + 3 * 4096} bytes`,
     );
+    const arena = make(stride + 3 * 4096); // what the message asks for is enough
+    expect(arena.blockCount).toBe(1);
+    arena.close();
   });
 
   test('more than /dev/shm has is a Fault that says so, and leaves no file', () => {
     const name = `test-${realChance.id()}`;
-    const make = (): Arena => new Arena(name, geometry, 2 ** 50);
+    const sizeBytes = 2 ** 50;
+    const make = (): Arena => new Arena({ id: name, geometry, sizeBytes, identity });
     expect(make).toThrow(/^\/dev\/shm has no room for the KV arena of \d+ bytes/);
     expect(toFaultOf(make).code).toBe('config');
     expect(readdirSync(shmFolder)).not.toContain(`tdist-${name}`);

@@ -24,6 +24,7 @@ const geometry = {
 };
 const pool = new KvPool(geometry, { slots: 5, capacity: 512 });
 let ort: Ort;
+const closers: (() => void)[] = [];
 let session: OrtSession;
 
 beforeAll(async () => {
@@ -38,16 +39,34 @@ beforeAll(async () => {
     pool,
     vocabSize: config.vocabSize,
     threads: 1,
-    chunkTokens: 64,
+    stepTokens: 64,
   });
 });
 
 afterAll(() => {
+  for (const close of closers.reverse()) close();
   session.close();
   pool.close();
   rmSync(folder, { recursive: true });
   rmSync(cacheDir, { recursive: true });
 });
+
+/** A session over a pool of its own, three slots of `capacity`. */
+function makeSmall(capacity: number): { session: OrtSession } {
+  const small = new KvPool(geometry, { slots: 3, capacity });
+  closers.push(() => small.close());
+  const modelPath = cachedGraph(config, { ...model, cacheDir });
+  const { vocabSize } = config;
+  const opened = new OrtSession(ort, {
+    modelPath,
+    pool: small,
+    vocabSize,
+    threads: 1,
+    stepTokens: 64,
+  });
+  closers.push(() => opened.close());
+  return { session: opened };
+}
 
 const prompt = (length: number, salt: number): number[] =>
   Array.from({ length }, (_, i) => (i * 37 + salt * 101) % config.vocabSize);
@@ -122,6 +141,43 @@ describe('OrtSession against the plain computation', () => {
     });
   }
 
+  test('prompts together, in the middle of the pool: each what it is alone, the neighbours untouched', () => {
+    const [left, right] = [prompt(20, 50), prompt(31, 51)];
+    session.prefill({ slot: 0, past: 0, ids: left.slice(0, -1) });
+    session.prefill({ slot: 4, past: 0, ids: right.slice(0, -1) });
+    const prompts = [prompt(18, 52), prompt(21, 53), prompt(16, 54)]; // 63 of 64 tokens, padded
+    const logits = session.prefillTogether({ slot: 1, prompts }).slice();
+    for (const [i, ids] of prompts.entries()) {
+      const row = logits.slice(i * config.vocabSize, (i + 1) * config.vocabSize);
+      expectClose(row, naiveLogits(config, tinyTensors(seed), ids));
+    }
+    for (const [slot, ids] of [
+      [0, left],
+      [4, right],
+      // A padded one goes on where its own tokens end.
+      [1, [...(prompts[0] ?? []), 5]],
+      [3, [...(prompts[2] ?? []), 6]],
+    ] as const) {
+      const past = ids.length - 1;
+      const found = session.prefill({ slot, past, ids: ids.slice(past) });
+      expectClose(
+        found.slice(0, config.vocabSize),
+        naiveLogits(config, tinyTensors(seed), [...ids]),
+      );
+    }
+  });
+
+  test('prompts together that fill slots to the last position', () => {
+    const ids = prompt(21, 55);
+    const { session: small } = makeSmall(21);
+    const prompts = [ids, ids.slice(0, 17), ids];
+    const logits = small.prefillTogether({ slot: 0, prompts }).slice();
+    for (const [i, one] of prompts.entries()) {
+      const row = logits.slice(i * config.vocabSize, (i + 1) * config.vocabSize);
+      expectClose(row, naiveLogits(config, tinyTensors(seed), one));
+    }
+  });
+
   test('the last position of a slot can be used, the one after it cannot', () => {
     const ids = prompt(64, 30);
     for (let past = 0; past < 512; past += 64) session.prefill({ slot: 3, past, ids });
@@ -142,7 +198,7 @@ describe('OrtSession against the plain computation', () => {
       pool,
       vocabSize: config.vocabSize,
       threads: 1,
-      chunkTokens: 64,
+      stepTokens: 64,
     });
     const ids = prompt(12, 40);
     const logits = tiedSession.prefill({ slot: 0, past: 0, ids }).slice(0, config.vocabSize);

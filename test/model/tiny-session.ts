@@ -33,8 +33,8 @@ export class TinyModel {
     return new TinyModel(writeTinyModel(seed), cacheDir, ort);
   }
 
-  session(options: { slots: number; capacity: number; chunkTokens: number; blockTokens: number }) {
-    const { slots, capacity, chunkTokens, blockTokens } = options;
+  session(options: { slots: number; capacity: number; stepTokens: number; blockTokens: number }) {
+    const { slots, capacity, stepTokens, blockTokens } = options;
     const { layers, kvHeads, headDim, vocabSize } = this.model.config;
     const pool = new KvPool({ layers, kvHeads, headDim, blockTokens }, { slots, capacity });
     const modelPath = this.graphPath;
@@ -43,7 +43,7 @@ export class TinyModel {
       pool,
       vocabSize,
       threads: 1,
-      chunkTokens,
+      stepTokens,
     });
     const opened = { session, pool };
     this.#open.push(opened);

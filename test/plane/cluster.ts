@@ -106,6 +106,7 @@ export function request(change: Partial<GenerateRequest> = {}): GenerateRequest 
     model: 'llama',
     promptIds: [1, 2, 3],
     sampling: { ...neutralSampling, temperature: 0, seed: 1, maxTokens: 16, ignoreEos: false },
+    priority: 0,
     ...change,
   };
 }

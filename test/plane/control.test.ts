@@ -88,6 +88,7 @@ describe('drain', () => {
       requestId: 'late',
       promptIds: [1],
       sampling: { ...neutralSampling, temperature: 0, seed: 1, maxTokens: 1, ignoreEos: false },
+      priority: 0,
       stream: 'x',
       source: 'local',
     };

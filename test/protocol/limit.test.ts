@@ -27,6 +27,16 @@ describe('limits', () => {
     expect(limit.reserveMs).toBeGreaterThan(limit.leaseMs + limit.replyTimeoutMs);
   });
 
+  test('a step has room for what prompts are promised of it', () => {
+    expect(limit.chunkTokensMin).toBeLessThan(limit.stepTokens);
+    expect(limit.stepChunkMax * limit.chunkTokensMin).toBeGreaterThanOrEqual(limit.stepTokens);
+  });
+
+  test('the names of cached blocks fit a heartbeat, and are looked at once for each at least', () => {
+    expect(limit.prefixKeyMax * 24).toBeLessThan(64 * 1024);
+    expect(limit.prefixTellMs).toBeLessThanOrEqual(limit.heartbeatMs);
+  });
+
   test('a gap is noticed before the stream is given up for silence', () => {
     expect(limit.gapTimeoutMs).toBeLessThan(limit.streamSilenceMs);
     expect(limit.presenceMs).toBeLessThan(limit.streamSilenceMs);
@@ -43,6 +53,6 @@ describe('limits', () => {
 
   test('the default arena holds a chunk of a one-billion-parameter model many times', () => {
     const tokenBytes = 16 * 2 * 8 * 64 * 4; // Llama 3.2 1B: layers · K,V · heads · size · float32
-    expect(limit.arenaBytesDefault).toBeGreaterThan(3 * limit.chunkTokens * tokenBytes);
+    expect(limit.arenaBytesDefault).toBeGreaterThan(3 * limit.stepTokens * tokenBytes);
   });
 });

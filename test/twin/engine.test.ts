@@ -7,6 +7,8 @@
 // test below asserts that no greedy choice of these requests is that close.
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { blockBegin } from '../../src/kv/arena.ts';
+import { blockHeaderBytes } from '../../src/kv/block.ts';
 import { limit } from '../../src/protocol/limit.ts';
 import { neutralSampling, type Sampling } from '../../src/protocol/request.ts';
 import { seededChance } from '../../src/std/prng.ts';
@@ -41,13 +43,13 @@ function makeRequests(): Request[] {
       ignoreEos: i % 5 === 0,
     };
     const promptIds = Array.from({ length }, () => chance.u32() % 320);
-    return { requestId: `r${String(i).padStart(2, '0')}`, promptIds, sampling };
+    return { requestId: `r${String(i).padStart(2, '0')}`, promptIds, sampling, priority: 0 };
   });
 }
 
 beforeAll(async () => {
   tiny = await TinyModel.make(11);
-  alone = aggregated({ slots: 1, chunkTokens: limit.chunkTokens });
+  alone = aggregated({ slots: 1, stepTokens: limit.stepTokens });
 });
 
 afterAll(() => {
@@ -56,7 +58,7 @@ afterAll(() => {
 });
 
 /** All requests on one worker; with one slot each is computed alone. */
-function aggregated(options: { slots: number; chunkTokens: number }): Record<string, string> {
+function aggregated(options: { slots: number; stepTokens: number }): Record<string, string> {
   const worker = start({ role: 'baseline', ...options });
   const answers = new Answers();
   for (const request of requests) {
@@ -71,11 +73,11 @@ type Mishap = (context: TwinWorker, requestId: string) => 'none' | 'no ticket' |
 
 /** All requests through a pair: reserve, prefill, hand over, generate. Counts how they travelled. */
 function disaggregated(
-  options: { chunkTokens: number; arenaBytes?: number },
+  options: { stepTokens: number; arenaBytes?: number },
   mishap: Mishap = () => 'none',
 ) {
   const context = start({ role: 'context', slots: 3, ...options });
-  const generate = start({ role: 'generate', slots: 5, chunkTokens: options.chunkTokens });
+  const generate = start({ role: 'generate', slots: 5, stepTokens: options.stepTokens });
   const answers = new Answers();
   const byName = new Map(requests.map((request) => [request.requestId, request]));
   const paths = { shm: 0, fallback: 0, ended: 0 };
@@ -120,10 +122,11 @@ function disaggregated(
 }
 
 /** One byte of a staged block, just behind its header. */
-function damage({ arena }: TwinWorker, index: number): void {
-  if (arena === null) return;
-  const at = index * arena.stride + 128;
-  arena.bytes[at] = (arena.bytes[at] ?? 0) ^ 1;
+function damage({ own }: TwinWorker, index: number): void {
+  if (own === null) return;
+  const { view } = own.arena;
+  const at = blockBegin(view, index) + blockHeaderBytes;
+  view.bytes[at] = (view.bytes[at] ?? 0) ^ 1;
 }
 
 describe('one answer', () => {
@@ -138,7 +141,7 @@ describe('one answer', () => {
     const { session } = tiny.session({
       slots: 1,
       capacity: 320,
-      chunkTokens: limit.chunkTokens,
+      stepTokens: limit.stepTokens,
       blockTokens: 16,
     });
     let closest = Number.POSITIVE_INFINITY;
@@ -157,24 +160,24 @@ describe('one answer', () => {
   });
 
   test('twice alone', () => {
-    expect(aggregated({ slots: 1, chunkTokens: limit.chunkTokens })).toEqual(alone);
+    expect(aggregated({ slots: 1, stepTokens: limit.stepTokens })).toEqual(alone);
   });
 
   for (const slots of [2, 5, 40]) {
     test(`${slots} at a time`, () => {
-      expect(aggregated({ slots, chunkTokens: limit.chunkTokens })).toEqual(alone);
+      expect(aggregated({ slots, stepTokens: limit.stepTokens })).toEqual(alone);
     });
   }
 
-  for (const chunkTokens of [1, 16, 33, 64]) {
-    test(`in chunks of ${chunkTokens}`, () => {
-      expect(aggregated({ slots: 4, chunkTokens })).toEqual(alone);
+  for (const stepTokens of [1, 16, 33, 64]) {
+    test(`in chunks of ${stepTokens}`, () => {
+      expect(aggregated({ slots: 4, stepTokens })).toEqual(alone);
     });
   }
 
-  for (const chunkTokens of [24, limit.chunkTokens]) {
-    test(`handed over through shared memory, chunks of ${chunkTokens}`, () => {
-      const { answers, paths } = disaggregated({ chunkTokens });
+  for (const stepTokens of [24, limit.stepTokens]) {
+    test(`handed over through shared memory, chunks of ${stepTokens}`, () => {
+      const { answers, paths } = disaggregated({ stepTokens });
       expect(answers).toEqual(alone);
       expect(paths.fallback).toBe(0);
       expect(paths.shm + paths.ended).toBe(requests.length);
@@ -182,14 +185,14 @@ describe('one answer', () => {
   }
 
   test('prefilled locally where no ticket came', () => {
-    const { answers, paths } = disaggregated({ chunkTokens: 64 }, () => 'no ticket');
+    const { answers, paths } = disaggregated({ stepTokens: 64 }, () => 'no ticket');
     expect(answers).toEqual(alone);
     expect([paths.shm, paths.fallback + paths.ended]).toEqual([0, requests.length]);
   });
 
   test('prefilled locally where the arena has no room: some are, some are not', () => {
-    const arenaBytes = 4 * 16 * 1024; // four blocks: the short prompts fit
-    const { answers, paths } = disaggregated({ chunkTokens: 64, arenaBytes });
+    const arenaBytes = 2 * 4096 + 4 * (16 * 1024 + 8); // four blocks: the short prompts fit
+    const { answers, paths } = disaggregated({ stepTokens: 64, arenaBytes });
     expect(answers).toEqual(alone);
     expect(paths.shm).toBeGreaterThan(5);
     expect(paths.fallback).toBeGreaterThan(5);
@@ -198,14 +201,14 @@ describe('one answer', () => {
   test('prefilled locally where a byte was damaged on the way', () => {
     let count = 0;
     const mishap: Mishap = () => (count++ % 3 === 0 ? 'damage' : 'none');
-    const { answers, paths } = disaggregated({ chunkTokens: 64 }, mishap);
+    const { answers, paths } = disaggregated({ stepTokens: 64 }, mishap);
     expect(answers).toEqual(alone);
     expect(paths.fallback).toBeGreaterThan(10);
     expect(paths.shm).toBeGreaterThan(20);
   });
 
   test('cut off at any token and resumed elsewhere with the emitted ids', () => {
-    const worker = start({ role: 'baseline', slots: 4, chunkTokens: 64 });
+    const worker = start({ role: 'baseline', slots: 4, stepTokens: 64 });
     const answers = new Answers();
     const wanted: Record<string, string> = {};
     for (const [i, request] of requests.entries()) {
@@ -219,6 +222,7 @@ describe('one answer', () => {
         type: 'generate',
         source: 'local',
         requestId,
+        priority: 0,
         promptIds: [...promptIds, ...ids.slice(0, done)],
         sampling: {
           ...sampling,

@@ -42,6 +42,7 @@ class TheirSequence {
       input_ids: new ort.Tensor('int32', Int32Array.from(ids), [1, ids.length]),
       seqlens_k: new ort.Tensor('int32', Int32Array.of(this.#length - 1), [1]),
       total_sequence_length: new ort.Tensor('int32', Int32Array.of(this.#length), []),
+      last_rows: new ort.Tensor('int32', Int32Array.of(ids.length - 1), [1]),
       ...this.#past,
     });
     for (const name of Object.keys(this.#past)) {
@@ -65,7 +66,7 @@ describe('our session and onnxruntime-node’s', () => {
   );
   for (const prompt of prompts) {
     test(`a prompt of ${prompt.length}, then greedy steps, logits within 1e-5`, async () => {
-      const { session } = tiny.session({ slots: 1, capacity, chunkTokens: 64, blockTokens: 16 });
+      const { session } = tiny.session({ slots: 1, capacity, stepTokens: 64, blockTokens: 16 });
       const sequence = new TheirSequence();
       let past = 0;
       let ids = prompt;
@@ -81,9 +82,36 @@ describe('our session and onnxruntime-node’s', () => {
     });
   }
 
+  test('prompts prefilled together, padded, against each alone on theirs; and on from there', async () => {
+    const slots = prompts.length;
+    const { session } = tiny.session({ slots, capacity, stepTokens: 240, blockTokens: 16 });
+    // What an earlier owner has left in the slots must not count.
+    for (let slot = 0; slot < slots; slot++) {
+      session.prefill({ slot, past: 0, ids: prompts.at(-1) ?? [] });
+    }
+    const logits = session.prefillTogether({ slot: 0, prompts }).slice();
+    const next: number[] = [];
+    const sequences: TheirSequence[] = [];
+    for (const [i, ids] of prompts.entries()) {
+      const sequence = new TheirSequence();
+      const wanted = await sequence.feed(ids);
+      const begin = i * session.vocabSize;
+      expect(worst(logits.slice(begin, begin + session.vocabSize), wanted)).toBeLessThan(1e-5);
+      sequences.push(sequence);
+      next.push(argmax(wanted));
+    }
+    const pasts = Int32Array.from(prompts, (ids) => ids.length);
+    const decoded = session.decode({ count: slots, ids: Int32Array.from(next), pasts }).slice();
+    for (const [i, sequence] of sequences.entries()) {
+      const wanted = await sequence.feed([next[i] ?? -1]);
+      const begin = i * session.vocabSize;
+      expect(worst(decoded.slice(begin, begin + session.vocabSize), wanted)).toBeLessThan(1e-5);
+    }
+  });
+
   test('a ragged batch of ours against one sequence each of theirs', async () => {
     const slots = prompts.length;
-    const { session } = tiny.session({ slots, capacity, chunkTokens: 64, blockTokens: 16 });
+    const { session } = tiny.session({ slots, capacity, stepTokens: 64, blockTokens: 16 });
     const sequences: TheirSequence[] = [];
     const next: number[] = [];
     for (const [slot, ids] of prompts.entries()) {

@@ -3,98 +3,51 @@
 // once. Every field that looks at the past is in use.
 
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { Engine } from '../../src/engine/engine.ts';
-import { Scheduler } from '../../src/engine/scheduler.ts';
-import { Arena, blockStride } from '../../src/kv/arena.ts';
-import { KvPool } from '../../src/kv/pool.ts';
-import { ShmExport } from '../../src/kv/shm-export.ts';
-import { ShmImport } from '../../src/kv/shm-import.ts';
-import type { KvExport, KvImport } from '../../src/kv/transfer.ts';
-import { openModel } from '../../src/model/folder.ts';
-import { cachedGraph } from '../../src/model/graph-cache.ts';
-import { Ort } from '../../src/model/ort.ts';
-import { ortLibraryPath } from '../../src/model/ort-library.ts';
-import { OrtSession } from '../../src/model/session.ts';
 import type { EngineEvent } from '../../src/protocol/engine.ts';
-import { neutralSampling, type Sampling } from '../../src/protocol/request.ts';
-import { realClock } from '../../src/std/clock.ts';
-import { realChance, seededChance } from '../../src/std/prng.ts';
-import { writeTinyModel } from '../model/tiny-llama.ts';
+import { neutralSampling } from '../../src/protocol/request.ts';
+import { seededChance } from '../../src/std/prng.ts';
+import { TinyModel } from '../model/tiny-session.ts';
+import { type Request, TwinWorker } from './worker.ts';
 
-const folder = writeTinyModel(5);
-const cacheDir = mkdtempSync(join(tmpdir(), 'tdist-cache-'));
-const model = openModel(folder);
-const { config, modelDigest } = model;
-const { layers, kvHeads, headDim, vocabSize, eosIds } = config;
-const geometry = { layers, kvHeads, headDim, blockTokens: 16 };
-const [slots, capacity] = [4, 192];
-const endings: (() => void)[] = [];
-
-type Side = { readonly engine: Engine; readonly events: EngineEvent[] };
-let libraryPath = '';
+let tiny: TinyModel;
+let vocabSize = 0;
+const workers: TwinWorker[] = [];
 
 beforeAll(async () => {
-  libraryPath = await ortLibraryPath(cacheDir);
+  tiny = await TinyModel.make(5);
+  vocabSize = tiny.model.config.vocabSize;
 });
 
 afterAll(() => {
-  for (const end of endings.reverse()) end();
-  rmSync(folder, { recursive: true });
-  rmSync(cacheDir, { recursive: true });
+  for (const worker of workers) worker.close();
+  tiny.close();
 });
 
-function openSide(chunkTokens: number, kv: (pool: KvPool) => Partial<KvSides>): Side {
-  const pool = new KvPool(geometry, { slots, capacity });
-  const modelPath = cachedGraph(config, { modelDigest, cacheDir, weights: model.weights });
-  const session = new OrtSession(new Ort(libraryPath), {
-    modelPath,
-    pool,
-    vocabSize,
-    threads: 1,
-    chunkTokens,
-  });
-  endings.push(() => {
-    session.close();
-    pool.close();
-  });
-  const events: EngineEvent[] = [];
-  const engine = new Engine({
-    scheduler: new Scheduler({ slots, chunkTokens, queueCountMax: 64 }),
-    runner: session,
-    moveSlot: (from, to, tokens) => pool.moveSlot(from, to, tokens),
-    kvExport: null,
-    kvImport: null,
-    ...kv(pool),
-    clock: realClock,
-    eosIds,
-    ignoreEos: false,
-    maxModelLen: capacity,
-    emit: (event) => events.push(event),
-    flush: () => undefined,
-  });
-  return { engine, events };
+type Side = { readonly worker: TwinWorker; readonly events: EngineEvent[] };
+
+function openSide(role: 'baseline' | 'context' | 'generate', stepTokens: number): Side {
+  const worker = new TwinWorker(tiny, { role, slots: 4, stepTokens });
+  workers.push(worker);
+  return { worker, events: [] };
 }
 
-type KvSides = { readonly kvExport: KvExport; readonly kvImport: KvImport };
-
-function settle({ engine }: Side): void {
-  for (let steps = 0; engine.step(); steps++) if (steps > 10_000) throw new Error('no rest');
+/** One step; false when there was nothing to do. */
+function step({ worker, events }: Side): boolean {
+  const worked = worker.engine.step();
+  events.push(...worker.take());
+  return worked;
 }
 
-type Request = {
-  readonly requestId: string;
-  readonly promptIds: number[];
-  readonly sampling: Sampling;
-};
+function settle(side: Side): void {
+  for (let steps = 0; step(side); steps++) if (steps > 10_000) throw new Error('no rest');
+}
 
 function requestsUnder(seed: number, count: number): Request[] {
   const chance = seededChance(seed);
   const below = (limit: number): number => chance.u32() % limit;
   return Array.from({ length: count }, (_, i) => ({
     requestId: `r${i}`,
+    priority: 0,
     promptIds: Array.from({ length: 1 + below(90) }, () => below(vocabSize)),
     sampling: {
       ...neutralSampling,
@@ -135,20 +88,13 @@ const logprobsOf = (events: readonly TokensEvent[]): number[] =>
 
 test('disaggregated and batched equals aggregated and alone', () => {
   const requests = requestsUnder(9, 24);
-  const alone = openSide(64, () => ({}));
+  const alone = openSide('baseline', 64);
   for (const request of requests) {
-    alone.engine.submit({ type: 'generate', source: 'local', ...request });
+    alone.worker.engine.submit({ type: 'generate', source: 'local', ...request });
     settle(alone);
   }
-  const arena = new Arena(`test-${realChance.id()}`, geometry, 256 * blockStride(geometry));
-  endings.push(() => arena.close());
-  const parts = { arena, clock: realClock, modelDigest, owner: 'context' };
-  const context = openSide(24, (pool) => ({ kvExport: new ShmExport({ ...parts, pool }) }));
-  const generate = openSide(64, (pool) => {
-    const kvImport = new ShmImport({ pool, modelDigest, worker: 'generate' });
-    endings.push(() => kvImport.close());
-    return { kvImport };
-  });
+  const context = openSide('context', 24);
+  const generate = openSide('generate', 64);
   disaggregate(requests, context, generate);
 
   let imported = 0;
@@ -171,27 +117,27 @@ test('disaggregated and batched equals aggregated and alone', () => {
 function disaggregate(requests: readonly Request[], context: Side, generate: Side): void {
   const byId = new Map(requests.map((request) => [request.requestId, request]));
   for (const request of requests) {
-    generate.engine.submit({ type: 'generate', source: 'handover', ...request });
+    generate.worker.engine.submit({ type: 'generate', source: 'handover', ...request });
   }
   let [seenGenerate, seenContext] = [0, 0];
   for (let turn = 0; turn < 10_000; turn++) {
-    const worked = [generate.engine.step(), context.engine.step()];
+    const worked = [step(generate), step(context)];
     for (; seenGenerate < generate.events.length; seenGenerate++) {
       const event = generate.events[seenGenerate];
       const request = event?.type === 'admitted' ? byId.get(event.requestId) : undefined;
-      if (request !== undefined) context.engine.submit({ type: 'prefill', ...request });
+      if (request !== undefined) context.worker.engine.submit({ type: 'prefill', ...request });
     }
     for (; seenContext < context.events.length; seenContext++) {
       const event = context.events[seenContext];
       if (event?.type === 'tokens' && event.finish !== null) {
-        generate.engine.submit({ type: 'abort', requestId: event.requestId });
+        generate.worker.engine.submit({ type: 'abort', requestId: event.requestId });
       } else if (event?.type === 'prefilled') {
         const { requestId, firstToken, ticket } = event;
-        generate.engine.submit({ type: 'import', requestId, firstToken, ticket });
-        context.engine.submit({ type: 'release', requestId });
+        generate.worker.engine.submit({ type: 'import', requestId, firstToken, ticket });
+        context.worker.engine.submit({ type: 'release', requestId });
       }
     }
-    const { running, waiting } = generate.engine.load();
+    const { running, waiting } = generate.worker.engine.load();
     if (running + waiting === 0 && !worked.includes(true)) return;
   }
   throw new Error('the hand-overs do not come to an end');

@@ -1,14 +1,18 @@
 // A worker's native half as role/engine-thread puts it together, without thread and bus.
 
 import { Engine } from '../../src/engine/engine.ts';
-import { Scheduler } from '../../src/engine/scheduler.ts';
+import type { Scheduler } from '../../src/engine/scheduler.ts';
 import { Arena } from '../../src/kv/arena.ts';
+import { BlockStore } from '../../src/kv/block-store.ts';
+import { PeerArenas } from '../../src/kv/peers.ts';
 import type { KvPool } from '../../src/kv/pool.ts';
+import { type OwnArena, PrefixCache } from '../../src/kv/prefix-cache.ts';
 import { ShmExport } from '../../src/kv/shm-export.ts';
 import { ShmImport } from '../../src/kv/shm-import.ts';
 import type { EngineEvent } from '../../src/protocol/engine.ts';
 import type { Sampling } from '../../src/protocol/request.ts';
 import { realClock } from '../../src/std/clock.ts';
+import { digest } from '../../src/std/hash.ts';
 import { realChance } from '../../src/std/prng.ts';
 import type { TinyModel } from '../model/tiny-session.ts';
 
@@ -16,46 +20,72 @@ export type Request = {
   readonly requestId: string;
   readonly promptIds: readonly number[];
   readonly sampling: Sampling;
+  readonly priority: number;
 };
 
 export type WorkerOptions = {
   readonly role: 'baseline' | 'context' | 'generate';
   readonly slots: number;
-  readonly chunkTokens: number;
+  readonly stepTokens: number;
   readonly arenaBytes?: number;
+  /** Workers of one name find each other's cached blocks; null: nothing is remembered. */
+  readonly cacheName?: string | null;
+  readonly tokensMax?: number;
 };
 
 const blockTokens = 16;
-const maxModelLen = 320;
+export const maxModelLen = 320;
 
 export class TwinWorker {
   readonly engine: Engine;
-  readonly scheduler: Scheduler;
   readonly pool: KvPool;
-  readonly arena: Arena | null;
-  readonly #import: ShmImport | null;
+  readonly own: OwnArena | null;
+  readonly peers: PeerArenas;
+  /** How many prompts were prefilled together with others. */
+  togetherCount = 0;
   #events: EngineEvent[] = [];
 
   constructor(tiny: TinyModel, options: WorkerOptions) {
-    const { role, slots, chunkTokens } = options;
+    const { role, slots, stepTokens, cacheName = null } = options;
+    const { tokensMax = slots * maxModelLen } = options;
     const { modelDigest, config } = tiny.model;
-    const opened = tiny.session({ slots, capacity: maxModelLen, chunkTokens, blockTokens });
+    const opened = tiny.session({ slots, capacity: maxModelLen, stepTokens, blockTokens });
     const { session, pool } = opened;
     const id = `twin-${realChance.id()}`;
     this.pool = pool;
-    this.arena =
-      role === 'context' ? new Arena(id, pool.geometry, options.arenaBytes ?? 1 << 24) : null;
-    this.#import = role === 'generate' ? new ShmImport({ pool, modelDigest, worker: id }) : null;
-    this.scheduler = new Scheduler({ slots, chunkTokens, queueCountMax: 1000 });
+    const identity = digest(cacheName ?? id);
+    this.own =
+      role === 'context' || cacheName !== null
+        ? openArena(pool, { id, identity, sizeBytes: options.arenaBytes ?? 1 << 22 }, cacheName)
+        : null;
+    this.peers = new PeerArenas({ identity, ownName: this.own?.arena.name ?? null });
+    const common = { pool, modelDigest, dtype: 'float32', peers: this.peers };
     this.engine = new Engine({
-      scheduler: this.scheduler,
-      runner: session,
-      moveSlot: (from, to, tokens) => pool.moveSlot(from, to, tokens),
+      scheduler: { slots, stepTokens, tokensMax, queueCountMax: 1000 },
+      runner: {
+        vocabSize: session.vocabSize,
+        prefill: (step) => session.prefill(step),
+        prefillTogether: (step) => {
+          this.togetherCount += step.prompts.length;
+          return session.prefillTogether(step);
+        },
+        decode: (step) => session.decode(step),
+      },
+      memory: {
+        move: (from, to, tokens) => pool.moveSlot(from, to, tokens),
+        touch: (slot, tokens) => pool.touch(slot, tokens),
+        forget: (slot, keep) => pool.forget(slot, keep),
+        residentTokens: () => pool.residentTokens(),
+      },
       kvExport:
-        this.arena === null
-          ? null
-          : new ShmExport({ arena: this.arena, pool, clock: realClock, modelDigest, owner: id }),
-      kvImport: this.#import,
+        role === 'context' && this.own !== null
+          ? new ShmExport({ ...common, own: this.own, clock: realClock, owner: id })
+          : null,
+      kvImport: role === 'generate' ? new ShmImport({ ...common, worker: id }) : null,
+      kvCache:
+        cacheName !== null && this.own !== null
+          ? new PrefixCache({ ...common, own: this.own })
+          : null,
       clock: realClock,
       eosIds: config.eosIds,
       ignoreEos: false,
@@ -72,10 +102,24 @@ export class TwinWorker {
     return events;
   }
 
-  close(): void {
-    this.#import?.close();
-    this.arena?.close();
+  get scheduler(): Scheduler {
+    return this.engine.scheduler;
   }
+
+  close(): void {
+    this.peers.close();
+    this.own?.arena.close();
+  }
+}
+
+function openArena(
+  pool: KvPool,
+  options: { id: string; identity: string; sizeBytes: number },
+  cacheName: string | null,
+): OwnArena {
+  const arena = new Arena({ ...options, geometry: pool.geometry });
+  const onEvict = (index: number): void => arena.announce(index, null);
+  return { arena, store: new BlockStore(arena.blockCount, { keeps: cacheName !== null, onEvict }) };
 }
 
 /** Tokens by request, and how each ended. Throws at a refusal or a fault. */

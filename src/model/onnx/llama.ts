@@ -18,15 +18,17 @@ export function llamaNames(layers: number): { inputs: string[]; outputs: string[
   const cache = (prefix: string): string[] =>
     Array.from({ length: layers }, (_, i) => [`${prefix}.${i}.key`, `${prefix}.${i}.value`]).flat();
   return {
-    inputs: ['input_ids', 'seqlens_k', 'total_sequence_length', ...cache('past')],
+    inputs: ['input_ids', 'seqlens_k', 'total_sequence_length', 'last_rows', ...cache('past')],
     outputs: ['logits', ...cache('present')],
   };
 }
 
 /**
  * Inputs: input_ids int32 [batch, sequence]; seqlens_k int32 [batch] = tokens after this call − 1;
- * total_sequence_length int32 [] = the longest of them + 1; past.N.key/value [batch, kvHeads,
- * capacity, headDim]. Outputs: logits [batch, vocab] of the last position; present.N.* = past.N.*.
+ * total_sequence_length int32 [] = the longest of them + 1; last_rows int32 [batch] = where each
+ * sequence's last token is among all batch · sequence rows (shorter ones are padded on the right);
+ * past.N.key/value [batch, kvHeads, capacity, headDim]. Outputs: logits [batch, vocab] after those
+ * tokens; present.N.* = past.N.*.
  */
 export function buildLlama(
   config: ModelConfig,
@@ -41,22 +43,26 @@ export function buildLlama(
     [config.vocabSize, config.hidden],
   );
   const [cos, sin] = rotaryTables(graph, config);
-  graph.constant('last', [-1], []);
+  graph.constant('rows', [-1, config.hidden], [2]);
+  graph.constant('rows.attended', [-1, config.heads * config.headDim], [2]);
 
   let residual = graph.node('Gather', [embedding, 'input_ids'], ['embedded']);
   let normed = firstNorm(graph, config, weights, residual);
   for (let i = 0; i < config.layers; i++) {
     const attended = attention(graph, config, weights, i, normed, cos, sin);
     const isLast = i === config.layers - 1;
-    const narrow = (name: string): string =>
-      isLast
-        ? graph.node('Gather', [name, 'last'], [`${name}.last`], { attributes: { axis: 1 } })
-        : name;
+    const narrow = (name: string, shape: string): string => {
+      if (!isLast) return name;
+      const rows = graph.node('Reshape', [name, shape], [`${name}.rows`]);
+      return graph.node('Gather', [rows, 'last_rows'], [`${name}.last`], {
+        attributes: { axis: 0 },
+      });
+    };
     const projected = project(
       graph,
       weights,
       `model.layers.${i}.self_attn.o_proj.weight`,
-      narrow(attended),
+      narrow(attended, 'rows.attended'),
       [config.hidden, config.heads * config.headDim],
     );
     const prefix = `model.layers.${i}`;
@@ -66,7 +72,7 @@ export function buildLlama(
       weights,
       `${prefix}.post_attention_layernorm.weight`,
       projected,
-      narrow(residual),
+      narrow(residual, 'rows'),
     );
     const fed = feedForward(graph, config, weights, prefix, normed);
     const nextNorm = isLast ? 'model.norm.weight' : `model.layers.${i + 1}.input_layernorm.weight`;
@@ -80,6 +86,7 @@ function declareInputs(graph: Graph, config: ModelConfig): void {
   graph.input('input_ids', 'int32', ['batch', 'sequence']);
   graph.input('seqlens_k', 'int32', ['batch']);
   graph.input('total_sequence_length', 'int32', []);
+  graph.input('last_rows', 'int32', ['batch']);
   const cache = ['batch', config.kvHeads, 'capacity', config.headDim] as const;
   for (let i = 0; i < config.layers; i++) {
     for (const part of ['key', 'value']) {

@@ -1,0 +1,99 @@
+// A plan's rows and chunks through the model, and a token out of each row of logits. What the model
+// refuses becomes a Fault for exactly the sequences of that call.
+
+import { type Fault, toFault } from '../std/fault.ts';
+import type { ChunkGroup } from './group.ts';
+import { keepRaw, tokenLogprobs } from './logprob.ts';
+import type { BatchRow, Chunk } from './plan.ts';
+import { createScratch, type Scratch } from './row.ts';
+import type { Runner } from './runner.ts';
+import { sampleToken } from './sampler.ts';
+import { bannedIds, type Sequence } from './sequence.ts';
+
+export class Compute {
+  readonly #runner: Runner;
+  readonly #eosIds: readonly number[];
+  readonly #onFault: (sequence: Sequence, fault: Fault) => void;
+  readonly #ids: Int32Array;
+  readonly #pasts: Int32Array;
+  readonly #scratch: Scratch;
+
+  constructor(options: {
+    runner: Runner;
+    slots: number;
+    eosIds: readonly number[];
+    onFault: (sequence: Sequence, fault: Fault) => void;
+  }) {
+    this.#runner = options.runner;
+    this.#eosIds = options.eosIds;
+    this.#onFault = options.onFault;
+    this.#ids = new Int32Array(options.slots);
+    this.#pasts = new Int32Array(options.slots);
+    this.#scratch = createScratch(options.runner.vocabSize);
+  }
+
+  /** The next token of each sequence in the decode batch. */
+  decode(batch: readonly BatchRow[]): [Sequence, number][] {
+    const runner = this.#runner;
+    if (batch.length === 0) return [];
+    batch.forEach((row, slot) => {
+      this.#ids[slot] = row.id;
+      this.#pasts[slot] = row.past;
+    });
+    try {
+      const logits = runner.decode({ count: batch.length, ids: this.#ids, pasts: this.#pasts });
+      const tokens: [Sequence, number][] = [];
+      batch.forEach(({ sequence }, slot) => {
+        if (sequence === null) return;
+        const begin = slot * runner.vocabSize;
+        tokens.push([sequence, this.#sample(sequence, logits, begin)]);
+      });
+      return tokens;
+    } catch (thrown) {
+      const fault = toFault(thrown, 'engine');
+      for (const { sequence } of batch) if (sequence !== null) this.#onFault(sequence, fault);
+      return [];
+    }
+  }
+
+  /** For each chunk the token that its logits choose; null where the prompt goes on after it. */
+  prefill(groups: readonly ChunkGroup[]): [Sequence, number | null][] {
+    const results: [Sequence, number | null][] = [];
+    for (const group of groups) {
+      try {
+        const logits = this.#run(group);
+        for (const [i, { sequence, isLast }] of group.entries()) {
+          const begin = i * this.#runner.vocabSize;
+          results.push([sequence, isLast ? this.#sample(sequence, logits, begin) : null]);
+        }
+      } catch (thrown) {
+        const fault = toFault(thrown, 'engine');
+        for (const { sequence } of group) this.#onFault(sequence, fault);
+      }
+    }
+    return results;
+  }
+
+  #run(group: ChunkGroup): Float32Array {
+    const idsOf = ({ sequence, past, count }: Chunk): number[] =>
+      sequence.ids.slice(past, past + count);
+    const [first, ...others] = group;
+    if (others.length > 0) {
+      return this.#runner.prefillTogether({ slot: first.slot, prompts: group.map(idsOf) });
+    }
+    return this.#runner.prefill({ slot: first.slot, past: first.past, ids: idsOf(first) });
+  }
+
+  #sample(sequence: Sequence, logits: Float32Array, begin: number): number {
+    const row = { logits, begin, end: begin + this.#runner.vocabSize };
+    const banned = bannedIds(sequence, this.#eosIds);
+    const { sampling } = sequence;
+    const scratch = this.#scratch;
+    if (sampling.logprobs !== null) keepRaw(row, scratch);
+    const token = sampleToken(row, { sampling, history: sequence, banned }, scratch);
+    if (sampling.logprobs !== null) {
+      sequence.logprobs = tokenLogprobs(token, sampling.logprobs, scratch);
+    }
+    return token;
+  }
+}

@@ -1,0 +1,111 @@
+// Other workers' arenas on this host, mapped read-only: the one a ticket names, and all that hold the
+// same kind of KV, in which cached blocks can be found. Arenas of dead owners are let go of.
+
+import { closeSync, existsSync, fstatSync, openSync, readdirSync } from 'node:fs';
+import { Fault } from '../std/fault.ts';
+import { mapSharedFile, unmap } from '../std/memory.ts';
+import { type ArenaView, arenaPrefix, readArena, shmFolder } from './arena.ts';
+
+export type FoundBlock = { readonly arena: ArenaView; readonly index: number };
+
+type Peer = {
+  readonly arena: ArenaView;
+  /** Key → block, as the table stood at `version`. */
+  index: Map<bigint, number>;
+  version: number;
+};
+
+export class PeerArenas {
+  readonly #identity: string;
+  readonly #ownName: string | null;
+  readonly #folder: string;
+  readonly #peers = new Map<string, Peer>();
+
+  constructor(options: { identity: string; ownName: string | null; folder?: string }) {
+    this.#identity = options.identity;
+    this.#ownName = options.ownName;
+    this.#folder = options.folder ?? shmFolder;
+  }
+
+  /** The arena of that name. Throws a Fault `transfer` when it cannot be had. */
+  open(name: string): ArenaView {
+    const known = this.#peers.get(name);
+    if (known !== undefined) return known.arena;
+    const arena = this.#map(name);
+    this.#peers.set(name, { arena, index: new Map(), version: -1 });
+    return arena;
+  }
+
+  /** A block of that key in any arena of our kind; null when nobody has one. */
+  find(key: bigint): FoundBlock | null {
+    for (const peer of this.#peers.values()) {
+      if (peer.arena.identity !== this.#identity) continue;
+      refresh(peer);
+      const index = peer.index.get(key);
+      if (index !== undefined) return { arena: peer.arena, index };
+    }
+    return null;
+  }
+
+  /** Looks who has come and who has gone. */
+  sweep(): void {
+    for (const [name, { arena }] of this.#peers) {
+      if (existsSync(`${this.#folder}/${name}`)) continue;
+      this.#peers.delete(name);
+      unmap(arena.mapping);
+    }
+    for (const name of this.#names()) {
+      if (name === this.#ownName || this.#peers.has(name)) continue;
+      try {
+        this.open(name);
+      } catch (thrown) {
+        if (!(thrown instanceof Fault)) throw thrown; // gone again, or still being set up: next time
+      }
+    }
+  }
+
+  close(): void {
+    for (const { arena } of this.#peers.values()) unmap(arena.mapping);
+    this.#peers.clear();
+  }
+
+  #names(): string[] {
+    try {
+      return readdirSync(this.#folder).filter((name) => name.startsWith(arenaPrefix));
+    } catch {
+      return []; // no /dev/shm on this system: nobody has an arena
+    }
+  }
+
+  #map(name: string): ArenaView {
+    let fd: number;
+    try {
+      fd = openSync(`${this.#folder}/${name}`, 'r');
+    } catch (cause) {
+      throw new Fault('transfer', `KV arena ${name} is gone; its worker has died or restarted`, {
+        cause,
+      });
+    }
+    try {
+      const { size } = fstatSync(fd);
+      if (size === 0) throw new Fault('transfer', `KV arena ${name} is still empty`);
+      const mapping = mapSharedFile(fd, size, 'read');
+      const arena = readArena(name, mapping);
+      if (!('flaw' in arena)) return arena;
+      unmap(mapping);
+      throw new Fault('transfer', `KV arena ${name} cannot be read: ${arena.flaw}`);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
+function refresh(peer: Peer): void {
+  const version = peer.arena.version[0] ?? 0;
+  if (version === peer.version) return;
+  peer.version = version;
+  peer.index = new Map();
+  for (const [index, key] of peer.arena.table.entries()) {
+    if (key !== 0n) peer.index.set(key, index);
+  }
+}

@@ -1,0 +1,145 @@
+import { describe, expect, test } from 'bun:test';
+import { Arena, blockStride } from '../../src/kv/arena.ts';
+import { blockCount, tokenBytes } from '../../src/kv/geometry.ts';
+import { limit } from '../../src/protocol/limit.ts';
+import { type SizingOptions, sizeWorker } from '../../src/role/sizing.ts';
+import { toFault } from '../../src/std/fault.ts';
+import { realChance, seededChance } from '../../src/std/prng.ts';
+
+const gib = 2 ** 30;
+const small = { layers: 6, kvHeads: 4, headDim: 32, blockTokens: 64 };
+const llama1b = { layers: 16, kvHeads: 8, headDim: 64, blockTokens: 64 };
+
+const roomy: SizingOptions = {
+  geometry: small,
+  positions: 2048,
+  isContext: false,
+  hasArena: true,
+  maxModelLen: null,
+  seqCountMax: null,
+  requestCountMax: 256,
+  arenaBytes: null,
+  freeBytes: 16 * gib,
+  weightBytes: 0.1 * gib,
+};
+
+const size = (change: Partial<SizingOptions> = {}) => sizeWorker({ ...roomy, ...change });
+
+/** Code and message of the refusal. */
+function refusal(change: Partial<SizingOptions>): string {
+  try {
+    return `none: ${JSON.stringify(size(change))}`;
+  } catch (thrown) {
+    const { code, message } = toFault(thrown);
+    return `${code}: ${message}`;
+  }
+}
+
+describe('sizeWorker', () => {
+  test('a small model in a large memory gets all it may have', () => {
+    expect(size()).toEqual({
+      maxModelLen: 2048,
+      slots: limit.seqsDefault,
+      tokensMax: limit.seqsDefault * 2048,
+      arenaBytes: limit.arenaBytesDefault,
+    });
+    expect(size({ isContext: true }).slots).toBeLessThan(limit.seqsDefault);
+    expect(size({ seqCountMax: 5, maxModelLen: 100 })).toMatchObject({ slots: 5, tokensMax: 500 });
+    expect(size({ requestCountMax: 3 }).slots).toBe(3);
+    expect(size({ hasArena: false }).arenaBytes).toBe(0);
+    expect(size({ arenaBytes: 123_456_789 }).arenaBytes).toBe(123_456_789);
+  });
+
+  test('the default arena grows with the model’s longest prompt, up to a share of the memory', () => {
+    const prompts = [2048, 8192, 32_768].map(
+      (maxModelLen) =>
+        size({ geometry: llama1b, positions: 131_072, freeBytes: 64 * gib, maxModelLen })
+          .arenaBytes,
+    );
+    expect(prompts).toEqual([...prompts].sort((a, b) => a - b));
+    expect(prompts[0]).toBeGreaterThan(limit.arenaBytesDefault);
+    expect(prompts[0]).toBeGreaterThanOrEqual(4 * 2048 * tokenBytes(llama1b));
+    const large = { geometry: llama1b, positions: 131_072, weightBytes: 4 * gib };
+    expect(size({ ...large, freeBytes: 16 * gib }).arenaBytes).toBe(3 * gib);
+    expect(size({ freeBytes: 0.2 * gib, weightBytes: 0 }).arenaBytes).toBe(Math.floor(0.05 * gib));
+  });
+
+  test('without flags a large model starts, with a length that memory and arena hold', () => {
+    for (const isContext of [true, false]) {
+      for (const freeBytes of [5.5 * gib, 16 * gib, 100 * gib]) {
+        const options = { geometry: llama1b, positions: 131_072, weightBytes: 5 * gib };
+        const sizing = size({ ...options, isContext, freeBytes });
+        expect(sizing.maxModelLen).toBeGreaterThan(1000);
+        expectHolds(sizing, { ...roomy, ...options, isContext, freeBytes });
+      }
+    }
+  });
+
+  test('a context worker’s arena holds its longest prompt: the arena itself says so', () => {
+    const sizing = size({ isContext: true, maxModelLen: 300, arenaBytes: 10 * blockStride(small) });
+    const id = `test-${realChance.id()}`;
+    const { arenaBytes: sizeBytes } = sizing;
+    const arena = new Arena({ id, geometry: small, sizeBytes, identity: '00'.repeat(32) });
+    expect(arena.blockCount).toBeGreaterThanOrEqual(blockCount(small, 300));
+    arena.close();
+  });
+
+  test('any options: memory is never exceeded, or a refusal says why', () => {
+    const chance = seededChance(3);
+    const below = (count: number): number => chance.u32() % count;
+    let accepted = 0;
+    for (let i = 0; i < 2000; i++) {
+      const options: SizingOptions = {
+        geometry: below(2) === 0 ? small : llama1b,
+        positions: 2 ** (7 + below(11)),
+        isContext: below(2) === 0,
+        hasArena: true,
+        maxModelLen: below(2) === 0 ? null : 1 + below(4096),
+        seqCountMax: below(2) === 0 ? null : 1 + below(64),
+        requestCountMax: 1 + below(256),
+        arenaBytes: below(2) === 0 ? null : 2 ** (12 + below(20)),
+        freeBytes: 2 ** (26 + below(10)),
+        weightBytes: 2 ** (20 + below(12)),
+      };
+      const found = refusal(options);
+      if (found.startsWith('none')) {
+        accepted++;
+        expectHolds(sizeWorker(options), options);
+      } else {
+        expect(found).toMatch(/^config: /);
+        expect(found.match(/\d+/g)?.length ?? 0).toBeGreaterThanOrEqual(2); // both numbers
+      }
+    }
+    expect(accepted).toBeGreaterThan(300);
+  });
+
+  test('every refusal names both numbers and what to turn', () => {
+    expect(refusal({ maxModelLen: 4096 })).toBe(
+      "config: --max-model-len 4096 is more than the model's own 2048; lower it",
+    );
+    expect(refusal({ seqCountMax: 300 })).toBe(
+      'config: --max-num-seqs 300 is more than --max-batch-size 256 lets in; lower the one or raise the other',
+    );
+    const perToken = tokenBytes(small);
+    expect(refusal({ maxModelLen: 2048, freeBytes: 2000 * perToken, weightBytes: 0 })).toMatch(
+      /^config: one sequence of 2048 tokens needs 12 MiB of KV beside 0 MiB of weights and 3 MiB of arena, and 12 MiB may be used; lower/,
+    );
+    expect(refusal({ isContext: true, arenaBytes: 1_000_000 })).toMatch(
+      /^config: --kv-arena-bytes 1000000 is less than the \d{8} that a prompt of --max-model-len 2048 takes; raise/,
+    );
+    expect(refusal({ weightBytes: 20 * gib })).toMatch(/20480 MiB of weights .* 16384 MiB may be/);
+  });
+});
+
+/** Weights, arena and the slots' KV fit the memory, and the longest sequence fits each. */
+function expectHolds(sizing: ReturnType<typeof sizeWorker>, options: SizingOptions): void {
+  const { maxModelLen, slots, tokensMax, arenaBytes } = sizing;
+  const used = options.weightBytes + arenaBytes + tokensMax * tokenBytes(options.geometry);
+  expect(used).toBeLessThanOrEqual(options.freeBytes);
+  expect(maxModelLen).toBeLessThanOrEqual(tokensMax);
+  expect(maxModelLen).toBeLessThanOrEqual(options.positions);
+  expect(tokensMax).toBeLessThanOrEqual(slots * maxModelLen);
+  if (!options.isContext) return;
+  const blocks = Math.floor((arenaBytes - 8192) / (blockStride(options.geometry) + 8));
+  expect(blocks).toBeGreaterThanOrEqual(blockCount(options.geometry, maxModelLen));
+}
