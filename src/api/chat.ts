@@ -5,6 +5,7 @@
 import { Fault, toFault } from '../std/fault.ts';
 import { readJsonObject } from './body.ts';
 import type { ChatChunk } from './chunk.ts';
+import { forcedRoute } from './forced-route.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
 import { readChatRequest } from './intake.ts';
@@ -16,8 +17,9 @@ import { Turn } from './turn.ts';
 export async function answerChat(gateway: Gateway, call: Call): Promise<Response> {
   const exchange = gateway.gate.enter(call.request.signal);
   try {
+    const route = forcedRoute(call.request.headers);
     const chat = readChatRequest(await readJsonObject(call.request, gateway.clock), gateway);
-    const started = await startGeneration(gateway, exchange, chat);
+    const started = await startGeneration(gateway, exchange, chat, route);
     const turn = new Turn(gateway, call, chat, started);
     if (chat.stream) return await streamed(turn, call, exchange);
     const answer = await turn.whole();

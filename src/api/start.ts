@@ -2,7 +2,7 @@
 // All of it happens as one of the queue's waiting ones, so one deadline covers the whole way and
 // every failure on it is still a plain HTTP status.
 
-import type { GenerateRequest, Sampling, Timing, TokenDelta } from '../protocol/request.ts';
+import type { GenerateRequest, Route, Sampling, Timing, TokenDelta } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import { contextFault, type TextModel } from '../text/text-model.ts';
 import { findModel, unreadyReason } from './catalog.ts';
@@ -27,6 +27,7 @@ export function startGeneration(
   gateway: Gateway,
   exchange: Exchange,
   chat: ChatRequest,
+  route: Route | null = null,
 ): Promise<Started> {
   const missing = (): string | null => unreadyReason(gateway);
   return gateway.queue.admit(exchange, missing, async (signal) => {
@@ -41,6 +42,7 @@ export function startGeneration(
       model: model.name,
       promptIds,
       sampling: samplingFor(chat, promptIds.length, model.maxModelLen),
+      ...(route === null ? {} : { route }),
     };
     const generation = await gateway.cluster.generate(request, { signal });
     const rest = generation.deltas[Symbol.asyncIterator]();

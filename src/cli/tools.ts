@@ -17,6 +17,14 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
     },
   ],
   [
+    'verify',
+    {
+      help: 'prove that disaggregated and aggregated answers are the same, token by token',
+      run: async (argv, output) =>
+        (await import('../bench/verify/verify.ts')).runVerify(argv, (line) => output.out(line)),
+    },
+  ],
+  [
     'bench',
     {
       help: 'measure time to first token, hand-over and decode steps',

@@ -19,7 +19,7 @@ import { generationOf } from './generation.ts';
 import { InFlight } from './in-flight.ts';
 import { watchPresence } from './presence.ts';
 import { Registry } from './registry.ts';
-import { type Choice, chooseRoute } from './router.ts';
+import { type Choice, chooseRoute, missingFor } from './router.ts';
 import { StreamHub } from './stream-hub.ts';
 
 const attemptCountMax = 8;
@@ -165,9 +165,13 @@ class Client implements PlaneClient {
     for (;;) {
       if (signal.aborted) throw cancelFault(signal);
       if (bus.trouble() === null) {
+        const workers = this.#registry.group(request.model);
+        const missing = request.route === undefined ? null : missingFor(request.route, workers);
+        if (missing !== null) throw new Fault('no_worker', missing);
         const choice = chooseRoute({
           model: request.model,
-          workers: this.#registry.group(request.model),
+          workers,
+          route: request.route,
           promptTokens: request.promptIds.length,
           localPrefillTokens,
           excluded: new Set(tried.keys()),

@@ -1,7 +1,8 @@
 // Which workers serve a request. Pure: a snapshot goes in, a choice comes out; counting and retrying
 // are the client's. A pair must agree on model, KV layout and dtype and share a host's memory.
 
-import type { Heartbeat } from '../protocol/message.ts';
+import type { Heartbeat, WorkerRole } from '../protocol/message.ts';
+import type { Route } from '../protocol/request.ts';
 
 export type Choice =
   | { readonly route: 'disaggregated'; readonly context: Heartbeat; readonly generate: Heartbeat }
@@ -16,6 +17,8 @@ export type RouteQuestion = {
   readonly promptTokens: number;
   /** Shorter prompts than this are prefilled by the generate worker itself. */
   readonly localPrefillTokens: number;
+  /** The only way the request may take, if it says so. */
+  readonly route?: Route | undefined;
   /** Workers that have already failed or refused this request. */
   readonly excluded: ReadonlySet<string>;
   /** Requests that this gateway has on a worker now, on top of what its heartbeat says. */
@@ -24,16 +27,27 @@ export type RouteQuestion = {
   readonly turn: number;
 };
 
+const rolesOf: Readonly<Record<Route, readonly WorkerRole[]>> = {
+  disaggregated: ['context', 'generate'],
+  local: ['generate'],
+  aggregated: ['baseline'],
+};
+
 export function chooseRoute(question: RouteQuestion): Choice {
-  const { workers, excluded, promptTokens, localPrefillTokens } = question;
-  const usable = workers.filter(({ worker, state }) => state === 'ready' && !excluded.has(worker));
+  const { workers, excluded, promptTokens, localPrefillTokens, route: forced } = question;
+  const usable = workers.filter(
+    ({ worker, state, role }) =>
+      state === 'ready' &&
+      !excluded.has(worker) &&
+      (forced === undefined || rolesOf[forced].includes(role)),
+  );
   const contexts = usable.filter(({ role }) => role === 'context');
   const generates = usable.filter(({ role }) => role === 'generate');
   const baseline = leastLoaded(
     usable.filter(({ role }) => role === 'baseline'),
     question,
   );
-  if (promptTokens >= localPrefillTokens) {
+  if (forced === 'disaggregated' || promptTokens >= localPrefillTokens) {
     const able = generates.filter((one) => contexts.some((other) => understand(other, one)));
     const generate = leastLoaded(able, question);
     if (generate !== null) {
@@ -43,10 +57,23 @@ export function chooseRoute(question: RouteQuestion): Choice {
     }
     if (baseline !== null) return { route: 'aggregated', baseline };
   }
-  const generate = leastLoaded(generates, question);
+  const generate = forced === 'disaggregated' ? null : leastLoaded(generates, question);
   if (generate !== null) return { route: 'local', generate };
   if (baseline !== null) return { route: 'aggregated', baseline };
   return { route: 'none', reason: whyNone(question) };
+}
+
+/** Why a forced route cannot be taken however long one waits; null: it can, now or soon. */
+export function missingFor(route: Route, workers: readonly Heartbeat[]): string | null {
+  const missing = rolesOf[route].filter((role) => !workers.some((one) => one.role === role));
+  if (missing.length > 0) {
+    const list = missing.map((role) => `${role} worker`).join(' and no ');
+    return `the route ${route} was asked for and no ${list} is alive; start one, or leave the header away`;
+  }
+  const of = (wanted: WorkerRole): Heartbeat[] => workers.filter(({ role }) => role === wanted);
+  const pairs = of('context').some((one) => of('generate').some((two) => understand(one, two)));
+  if (route !== 'disaggregated' || pairs) return null;
+  return 'the route disaggregated was asked for and no context worker shares model, KV layout and host with a generate worker';
 }
 
 /** Can `generate` copy what `context` exports? */

@@ -36,12 +36,15 @@ export type GenerateRequest = {
   readonly model: string;
   readonly promptIds: readonly number[];
   readonly sampling: Sampling;
+  /** The only way it may take; absent: the router decides. */
+  readonly route?: Route;
 };
 
 /** Why a generation ended: a stop token (or, at the gateway, a stop string), or a length limit. */
 export type FinishReason = 'stop' | 'length';
 
-export type Route = 'disaggregated' | 'local' | 'aggregated';
+export const routes = ['disaggregated', 'local', 'aggregated'] as const;
+export type Route = (typeof routes)[number];
 export type KvPath = 'shm' | 'object' | 'none';
 
 /** What the plane's client learned about a request, for headers, timing and logs. Times in ms. */
