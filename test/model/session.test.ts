@@ -28,6 +28,7 @@ beforeAll(async () => {
   const ort = new Ort(await ortLibraryPath(cacheDir));
   const modelPath = cachedGraph(config, {
     modelDigest: model.modelDigest,
+    quantization: model.quantization,
     cacheDir,
     weights: model.weights,
   });
