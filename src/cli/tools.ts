@@ -27,8 +27,15 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure time to first token, hand-over and decode steps',
-      run: async (argv) => (await import('../bench/bench.ts')).runBench(argv),
+      help: 'measure time to first token, hand-over, decode; bench engine: the engine alone, and the load',
+      run: async ([first, ...rest], output) =>
+        first === 'engine'
+          ? (await import('../bench/engine/bench.ts')).runEngineBench(rest, (line) =>
+              output.out(line),
+            )
+          : (await import('../bench/bench.ts')).runBench(
+              first === undefined ? [] : [first, ...rest],
+            ),
     },
   ],
   [

@@ -27,7 +27,7 @@ test.each(['int8', 'int4'] as const)('%s answers nearly all as float32 does', (q
   const { layers, kvHeads, headDim, vocabSize, eosIds } = model.config;
   const pool = new KvPool(
     { layers, kvHeads, headDim, blockTokens: 64 },
-    { slots: 1, capacity: 1024 },
+    { slots: 1, capacity: 2048 },
   );
   const session = new OrtSession(ort, {
     modelPath: cachedGraph(model.config, { ...model, cacheDir }),
