@@ -1,7 +1,7 @@
 // `tdist bench engine`: the engine's own speed and the load that disaggregation is for, each figure
 // beside what it is measured against and the claim it is held to. The last line is one JSON object.
 
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { Fault } from '../../std/fault.ts';
 import { table } from '../statistics.ts';
 import { measureDecode } from './decode.ts';
@@ -42,7 +42,8 @@ export async function runEngineBench(
   const effort = { quick: argv.includes('--quick') };
   const named = argv.filter((word) => word !== '--quick');
   const machine = `${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown CPU'}`;
-  print(`${machine}, Bun ${Bun.version}\n`);
+  const busy = (loadavg()[0] ?? 0).toFixed(1);
+  print(`${machine}, Bun ${Bun.version}, load average before the start: ${busy}\n`);
   const sections: Section[] = [];
   for (const [name, measure] of Object.entries(parts)) {
     if (named.length > 0 && !named.includes(name)) continue;
