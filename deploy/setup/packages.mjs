@@ -2,7 +2,14 @@
 // which needs no install script.
 
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Problem, root, run, step } from './step.mjs';
 
@@ -24,12 +31,23 @@ export function installPackages() {
   const wanted = createHash('sha256').update(readFileSync(lock)).digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return;
   if (existsSync(stamp) || !isInstalledByHand()) {
+    refuseLink();
     // NODE_ENV=production would leave out Bun, which is a development dependency.
     const args = ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
     const failure = 'npm ci failed; is the npm registry reachable?';
     step('npm packages', () => run('npm', args, { failure }));
   }
   writeFileSync(stamp, wanted);
+}
+
+/** `npm ci` empties the folder that a link leads to, under the feet of everybody who shares it. */
+function refuseLink() {
+  const folder = join(root, 'node_modules');
+  if (lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return;
+  throw new Problem(
+    'node_modules is a link and its packages are not those of package-lock.json; npm ci would empty ' +
+      'the folder it leads to. Remove the link, or run npm ci where it leads',
+  );
 }
 
 /** A developer's own `npm ci` leaves npm's copy of the lock file, newer than ours. */

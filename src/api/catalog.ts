@@ -3,7 +3,8 @@
 
 import type { ServedModel } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
-import { Fault } from '../std/fault.ts';
+import { Fault, type FaultCode, toFault } from '../std/fault.ts';
+import type { TextModel } from '../text/text-model.ts';
 import { clip } from './fault.ts';
 import type { Gateway } from './gateway.ts';
 
@@ -43,6 +44,28 @@ export async function findModel(
     if (found !== undefined) return found;
     const excluded = name !== null && gateway.onlyModel !== null && name !== gateway.onlyModel;
     if (excluded || unreadyReason(gateway) === null) throw modelFault(name ?? '', models);
+    await pause(gateway.clock, lookAgainMs, signal);
+  }
+}
+
+/** Of the request plane, not of the files: the same may succeed a little later. */
+const passing: ReadonlySet<FaultCode> = new Set<FaultCode>(['plane', 'no_worker', 'timeout']);
+
+/**
+ * The text side of a model. It comes from a worker, so an outage of the request plane makes the request
+ * wait as it would wait for the worker itself; the caller bounds that by `signal`.
+ */
+export async function findText(
+  gateway: Gateway,
+  model: ServedModel,
+  signal: AbortSignal,
+): Promise<TextModel> {
+  for (;;) {
+    try {
+      return await gateway.texts.get(model);
+    } catch (thrown) {
+      if (!passing.has(toFault(thrown).code)) throw thrown;
+    }
     await pause(gateway.clock, lookAgainMs, signal);
   }
 }

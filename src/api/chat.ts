@@ -7,6 +7,7 @@ import { Account } from './account.ts';
 import { readJsonObject } from './body.ts';
 import type { ChatChunk } from './chunk.ts';
 import { clientTimeoutMs } from './deadline.ts';
+import { forcedRoute } from './forced-route.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
 import { readChatRequest } from './intake.ts';
@@ -28,11 +29,13 @@ export async function answerChat(gateway: Gateway, call: Call): Promise<Response
 async function answer(gateway: Gateway, call: Call, account: Account): Promise<Response> {
   const exchange = gateway.gate.enter(call.request.signal);
   try {
+    const route = forcedRoute(call.request.headers);
     const timeoutMs = clientTimeoutMs(call.request.headers);
     const chat = readChatRequest(await readJsonObject(call.request, gateway.clock), gateway);
     const spentMs = gateway.clock.nowMs() - call.arrivedMs;
-    const leftMs = timeoutMs === null ? null : Math.max(0, timeoutMs - spentMs);
-    const started = account.begin(await startGeneration(gateway, exchange, chat, leftMs));
+    const clientLimitMs = timeoutMs === null ? null : Math.max(0, timeoutMs - spentMs);
+    const wishes = { route, clientLimitMs };
+    const started = account.begin(await startGeneration(gateway, exchange, chat, wishes));
     const turn = new Turn(gateway, call, chat, started);
     if (chat.stream) return await streamed(turn, call, exchange, account);
     const whole = await turn.whole();

@@ -12,7 +12,8 @@ export type CorsPolicy = {
 };
 
 const exposed = `${requestIdHeader}, x-tdist-route`;
-const usualHeaders = 'authorization, content-type, x-request-id, x-tdist-timing';
+const usualHeaders =
+  'authorization, content-type, x-request-id, x-tdist-timing, x-tdist-force-route';
 const preflightSeconds = 600;
 
 export function corsPolicy(origins: readonly string[]): CorsPolicy {

@@ -2,10 +2,10 @@
 // All of it happens as one of the queue's waiting ones, so one deadline covers the whole way and
 // every failure on it is still a plain HTTP status.
 
-import type { GenerateRequest, Sampling, Timing, TokenDelta } from '../protocol/request.ts';
+import type { GenerateRequest, Route, Sampling, Timing, TokenDelta } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import { contextFault, type TextModel } from '../text/text-model.ts';
-import { findModel, unreadyReason } from './catalog.ts';
+import { findModel, findText, unreadyReason } from './catalog.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
 import type { ChatRequest } from './intake.ts';
@@ -24,18 +24,25 @@ export type Started = {
   readonly signal: AbortSignal;
 };
 
+/** What the client's headers ask for. */
+export type Wishes = {
+  /** The only route it may take; null: the router decides. */
+  readonly route: Route | null;
+  /** How long the client waits for the first token, from now; null: it does not say. */
+  readonly clientLimitMs: number | null;
+};
+
 export function startGeneration(
   gateway: Gateway,
   exchange: Exchange,
   chat: ChatRequest,
-  /** How long the client waits for the first token, from now; null: it does not say. */
-  clientLimitMs: number | null,
+  wishes: Wishes,
 ): Promise<Started> {
   const missing = (): string | null => unreadyReason(gateway);
   const work = async (signal: AbortSignal): Promise<Started> => {
     const model = await findModel(gateway, chat.model, signal);
     checkTokenIds(chat.sampling, model.vocabSize);
-    const text = await gateway.texts.get(model);
+    const text = await findText(gateway, model, signal);
     const promptIds = text.promptIds(
       { messages: chat.messages, tools: chat.tools, addGenerationPrompt: true },
       model.maxModelLen,
@@ -46,6 +53,7 @@ export function startGeneration(
       promptIds,
       sampling: samplingFor(chat, promptIds.length, model.maxModelLen),
       priority: chat.priority,
+      ...(wishes.route === null ? {} : { route: wishes.route }),
     };
     const generation = await gateway.cluster.generate(request, { signal });
     const rest = generation.deltas[Symbol.asyncIterator]();
@@ -61,7 +69,7 @@ export function startGeneration(
       signal,
     };
   };
-  return gateway.queue.admit(exchange, missing, work, clientLimitMs);
+  return gateway.queue.admit(exchange, missing, work, wishes.clientLimitMs);
 }
 
 /** A stream of tokens that ended without saying why: somebody broke the plane's promise. */

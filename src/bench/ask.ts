@@ -1,6 +1,7 @@
 // One streamed chat request, timed from outside, with what the gateway says of it.
 
 import { Fault } from '../std/fault.ts';
+import { chatEvents } from './chat-events.ts';
 
 /** The request of the document this project started from, section 4. */
 export const seedRequest = {
@@ -39,12 +40,6 @@ export type Answer = {
   readonly gapsMs: readonly number[];
 };
 
-type Chunk = {
-  readonly choices?: readonly { readonly delta: { readonly content?: string } }[];
-  readonly usage?: { readonly tdist?: Timing } | null;
-  readonly error?: { readonly message: string };
-};
-
 /** @param onText gets each piece of text as it arrives. */
 export async function ask(
   url: string,
@@ -63,7 +58,7 @@ export async function ask(
   const arrivals: number[] = [];
   let text = '';
   let timing: Timing | null = null;
-  for await (const chunk of events(response.body)) {
+  for await (const chunk of chatEvents(response.body)) {
     if (chunk.error !== undefined) throw new Fault('internal', chunk.error.message);
     const piece = chunk.choices?.[0]?.delta.content ?? '';
     if (piece !== '') {
@@ -77,18 +72,4 @@ export async function ask(
   const ttftMs = (arrivals[0] ?? Number.NaN) - beganMs;
   const gapsMs = arrivals.slice(1).map((at, i) => at - (arrivals[i] ?? 0));
   return { text, timing, ttftMs, gapsMs };
-}
-
-async function* events(body: ReadableStream<Uint8Array>): AsyncIterable<Chunk> {
-  const decoder = new TextDecoder();
-  let rest = '';
-  for await (const bytes of body) {
-    const lines = (rest + decoder.decode(bytes, { stream: true })).split('\n\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) {
-      const data = line.replace(/^data: /, '');
-      // The gateway's own output, under test elsewhere for its shape.
-      if (data !== '[DONE]') yield JSON.parse(data) as Chunk;
-    }
-  }
 }

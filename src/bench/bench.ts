@@ -20,11 +20,16 @@ export async function runBench(argv: readonly string[]): Promise<number> {
   print(`${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown CPU'}, Bun ${Bun.version}\n`);
   const starts = await measureStarts(argv);
   const serving = await measureServing(argv);
-  const bench = await openStepBench(Math.max(...batches));
+  const bench = await openStepBench({
+    slots: Math.max(...batches),
+    modelName: 'tdist/demo',
+    quantization: 'none',
+    stepCount: 200,
+    roundCount: 3,
+  });
   const handover = measureHandover(bench.geometry, 512);
   const routing = measureRouting();
-  const steps = [];
-  for (const batch of batches) steps.push(await bench.measure(batch));
+  const steps = await bench.measure(batches);
   await bench.stop();
 
   const row = (name: string, unit: string, s: Summary): string[] => [

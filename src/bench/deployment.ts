@@ -26,6 +26,13 @@ export async function startDeployment(options: {
   flags: readonly string[];
   freshCache?: boolean;
 }): Promise<Deployment> {
+  if (process.argv.includes('--role=all')) {
+    // A script of its own that calls this is what `selfCommand` starts again, and so on for ever.
+    throw new Fault(
+      'usage',
+      'a deployment starts src/main.ts or ./tdist anew: run this from there',
+    );
+  }
   const host = '127.0.0.1';
   const url = `http://${host}:${await freePort(host)}`;
   const logDir = mkdtempSync(join(tmpdir(), 'tdist-bench-'));

@@ -1,18 +1,11 @@
 // How long it takes to hand 512 tokens of KV over: out of one worker's slot into the arena, and from
 // there into another's, with headers, hashes and checksums, as in production but in one process.
 
-import { Arena } from '../kv/arena.ts';
-import { BlockStore } from '../kv/block-store.ts';
 import { tokenBytes } from '../kv/geometry.ts';
-import { PeerArenas } from '../kv/peers.ts';
 import { KvPool } from '../kv/pool.ts';
-import { ShmExport } from '../kv/shm-export.ts';
-import { ShmImport } from '../kv/shm-import.ts';
 import { limit } from '../protocol/limit.ts';
 import type { Geometry } from '../protocol/ticket.ts';
-import { realClock } from '../std/clock.ts';
-import { digest } from '../std/hash.ts';
-import { realChance } from '../std/prng.ts';
+import { openKvDesk } from './kv-desk.ts';
 import { type Summary, summarize } from './statistics.ts';
 
 const repeatCount = 100;
@@ -28,20 +21,9 @@ export type HandoverFigures = {
 export function measureHandover(geometry: Geometry, tokens: number): HandoverFigures {
   const size = { slots: 2, capacity: tokens };
   const [source, target] = [new KvPool(geometry, size), new KvPool(geometry, size)];
-  const [modelDigest, identity] = [digest('bench'), digest('bench identity')];
-  const id = `bench-${realChance.id()}`;
-  const arena = new Arena({ id, geometry, sizeBytes: limit.arenaBytesDefault, identity });
-  const store = new BlockStore(arena.blockCount, { keeps: false });
-  const common = { modelDigest, dtype: 'float32' };
-  const kvExport = new ShmExport({
-    ...common,
-    own: { arena, store },
-    pool: source,
-    clock: realClock,
-    owner: 'bench',
-  });
-  const peers = new PeerArenas({ identity, ownName: null });
-  const kvImport = new ShmImport({ ...common, peers, pool: target, worker: 'bench' });
+  const sizeBytes = limit.arenaBytesDefault;
+  const desk = openKvDesk({ source, target, sizeBytes, keeps: false });
+  const { kvExport, kvImport } = desk;
   const samples: { out: number; in: number }[] = [];
   try {
     for (let i = 0; i < repeatCount; i++) {
@@ -58,8 +40,7 @@ export function measureHandover(geometry: Geometry, tokens: number): HandoverFig
       samples.push({ out: offeredMs - beganMs, in: doneMs - offeredMs });
     }
   } finally {
-    peers.close();
-    arena.close();
+    desk[Symbol.dispose]();
     source.close();
     target.close();
   }

@@ -6,6 +6,7 @@ import { openModel } from '../model/folder.ts';
 import { cachedGraph } from '../model/graph-cache.ts';
 import { Ort } from '../model/ort.ts';
 import { ortLibraryPath } from '../model/ort-library.ts';
+import type { Quantization } from '../model/quantize.ts';
 import { OrtSession } from '../model/session.ts';
 import type { EngineEvent } from '../protocol/engine.ts';
 import { limit } from '../protocol/limit.ts';
@@ -18,26 +19,39 @@ import { Fault } from '../std/fault.ts';
 import { type Summary, summarize } from './statistics.ts';
 
 const promptTokens = 64;
-const stepCount = 200;
-const roundCount = 3;
 
 export type StepFigures = {
   readonly batch: number;
   readonly engineMs: Summary;
   readonly bareMs: Summary;
-  /** Ratio of the medians. */
+  /** Median over the rounds of engine / bare, each by its median. */
   readonly ratio: number;
+  /** The engine's median of each round. */
+  readonly roundsMs: readonly number[];
 };
+
+type Round = { readonly engineMs: readonly number[]; readonly bareMs: readonly number[] };
 
 export type StepBench = {
   readonly geometry: Geometry;
-  measure(batch: number): Promise<StepFigures>;
+  measure(batches: readonly number[]): Promise<StepFigures[]>;
   stop(): Promise<void>;
 };
 
-/** Loads the built-in model twice: in an engine thread, and bare in this one. */
-export async function openStepBench(slots: number): Promise<StepBench> {
-  const model = openModel('tdist/demo');
+export type StepBenchOptions = {
+  /** Largest batch. */
+  readonly slots: number;
+  readonly modelName: string;
+  readonly quantization: Quantization;
+  /** Steps of a round; the context grows from 64 tokens by so many. */
+  readonly stepCount: number;
+  readonly roundCount: number;
+};
+
+/** Loads the model twice: in an engine thread, and bare in this one. */
+export async function openStepBench(bench: StepBenchOptions): Promise<StepBench> {
+  const { slots, stepCount, roundCount } = bench;
+  const model = openModel(bench.modelName, bench.quantization);
   const { layers, kvHeads, headDim, vocabSize } = model.config;
   const geometry = { layers, kvHeads, headDim, blockTokens: 64 };
   const modelPath = cachedGraph(model.config, { ...model, cacheDir: cacheDir() });
@@ -73,17 +87,16 @@ export async function openStepBench(slots: number): Promise<StepBench> {
   });
   return {
     geometry,
-    async measure(batch) {
-      const engineMs: number[] = [];
-      const bareMs: number[] = [];
-      // In turns, so that whatever else the machine does falls on both.
+    async measure(batches) {
+      const rounds = batches.map(() => [] as Round[]);
+      // In turns, so that whatever else the machine does falls on all.
       for (let round = 0; round < roundCount; round++) {
-        engineMs.push(...(await engineSteps(engine, batch, round)));
-        bareMs.push(...bareSteps(session, batch));
+        for (const [i, batch] of batches.entries()) {
+          const engineMs = await engineSteps(engine, { batch, round, stepCount });
+          rounds[i]?.push({ engineMs, bareMs: bareSteps(session, { batch, stepCount }) });
+        }
       }
-      const [ours, bare] = [summarize(engineMs), summarize(bareMs)];
-      const ratio = Math.round((ours.median / bare.median) * 1000) / 1000;
-      return { batch, engineMs: ours, bareMs: bare, ratio };
+      return batches.map((batch, i) => stepFigures(batch, rounds[i] ?? []));
     },
     async stop() {
       session.close();
@@ -93,8 +106,25 @@ export async function openStepBench(slots: number): Promise<StepBench> {
   };
 }
 
+function stepFigures(batch: number, rounds: readonly Round[]): StepFigures {
+  const medians = rounds.map(({ engineMs, bareMs }) => ({
+    engine: summarize(engineMs).median,
+    bare: summarize(bareMs).median,
+  }));
+  return {
+    batch,
+    engineMs: summarize(rounds.flatMap((round) => round.engineMs)),
+    bareMs: summarize(rounds.flatMap((round) => round.bareMs)),
+    ratio: summarize(medians.map(({ engine, bare }) => engine / bare)).median,
+    roundsMs: medians.map(({ engine }) => engine),
+  };
+}
+
 /** Gaps between the steps in which the whole batch decodes. */
-async function engineSteps(engine: EngineHandle, batch: number, round: number): Promise<number[]> {
+async function engineSteps(
+  engine: EngineHandle,
+  { batch, round, stepCount }: { batch: number; round: number; stepCount: number },
+): Promise<number[]> {
   const gaps: number[] = [];
   const done = Promise.withResolvers<void>();
   let running = batch;
@@ -130,7 +160,10 @@ async function engineSteps(engine: EngineHandle, batch: number, round: number): 
   return gaps.slice(batch); // the first ones still share their steps with prompts
 }
 
-function bareSteps(session: OrtSession, batch: number): number[] {
+function bareSteps(
+  session: OrtSession,
+  { batch, stepCount }: { batch: number; stepCount: number },
+): number[] {
   for (let slot = 0; slot < batch; slot++) session.prefill({ slot, past: 0, ids: prompt(slot) });
   const ids = new Int32Array(batch).fill(100);
   const times: number[] = [];

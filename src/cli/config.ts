@@ -47,6 +47,7 @@ export type WorkerSettings = {
   /** Intra-op threads of one worker process. */
   readonly threadCount: number | null;
   readonly weightDtype: 'float32';
+  readonly quantization: 'none' | 'int8' | 'int4';
   readonly kvDtype: 'float32';
   readonly kvPath: 'auto' | 'shm';
   /** Null: from the memory and the longest prompt. */

@@ -87,6 +87,7 @@ function workerSettings(values: Values): WorkerSettings {
     device: 'cpu',
     threadCount: values.threads,
     weightDtype: 'float32',
+    quantization: values.quantization,
     kvDtype: 'float32',
     kvPath: values['kv-path'] === 'shm' ? 'shm' : 'auto',
     kvArenaBytes: values['kv-arena-bytes'],

@@ -117,6 +117,12 @@ const memory = {
     },
     'weights and activations',
   ),
+  quantization: choice(
+    workers,
+    'none',
+    { none: [], int8: [], int4: [] },
+    'weights as integers: smaller and faster, a little less exact',
+  ),
   'kv-cache-dtype': choice(
     workers,
     'auto',

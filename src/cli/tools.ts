@@ -18,10 +18,25 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
     },
   ],
   [
+    'verify',
+    {
+      help: 'prove that disaggregated and aggregated answers are the same, token by token',
+      run: async (argv, output) =>
+        (await import('../bench/verify/verify.ts')).runVerify(argv, (line) => output.out(line)),
+    },
+  ],
+  [
     'bench',
     {
-      help: 'measure time to first token, hand-over and decode steps',
-      run: async (argv) => (await import('../bench/bench.ts')).runBench(argv),
+      help: 'measure time to first token, hand-over, decode; bench engine: the engine alone, and the load',
+      run: async ([first, ...rest], output) =>
+        first === 'engine'
+          ? (await import('../bench/engine/bench.ts')).runEngineBench(rest, (line) =>
+              output.out(line),
+            )
+          : (await import('../bench/bench.ts')).runBench(
+              first === undefined ? [] : [first, ...rest],
+            ),
     },
   ],
   [

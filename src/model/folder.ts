@@ -7,13 +7,16 @@ import { Fault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import { type ModelConfig, parseConfig } from './config.ts';
 import { demoFiles, demoName } from './demo.ts';
+import type { Quantization } from './quantize.ts';
 import { readWeights, type Weights } from './safetensors.ts';
 
 export type Model = {
   /** What the user called it. */
   readonly source: string;
   readonly config: ModelConfig;
-  /** SHA-256 over config and weights. */
+  /** How its weights are computed with. */
+  readonly quantization: Quantization;
+  /** SHA-256 over config, weights and quantization: whoever has the same can read the other's KV. */
   readonly modelDigest: string;
   /** SHA-256 over the two files below, in this order. */
   readonly textDigest: string;
@@ -41,7 +44,7 @@ type Files = {
 export type ModelText = Pick<Model, 'tokenizer' | 'tokenizerConfig'>;
 
 /** @param name `--model-name`: `tdist/demo` or a folder. Throws a Fault `config`. */
-export function openModel(name: string): Model {
+export function openModel(name: string, quantization: Quantization = 'none'): Model {
   const files = openFiles('--model-name', name);
   const { read, need, where } = files;
   const configBytes = need('config.json');
@@ -53,12 +56,14 @@ export function openModel(name: string): Model {
   );
   const weightFiles = name === demoName ? ['model.safetensors'] : listWeightFiles(name);
   const weights = weightFiles.map((file) => ({ name: where(file), bytes: need(file) }));
+  const contents = digest(configBytes, generation ?? '', ...weights.map((file) => file.bytes));
   const text = readText(files);
   return {
     ...text,
     source: name === demoName ? demoName : basename(name),
     config,
-    modelDigest: digest(configBytes, generation ?? '', ...weights.map((file) => file.bytes)),
+    quantization,
+    modelDigest: quantization === 'none' ? contents : digest(`${quantization}\n`, contents),
     textDigest: digest(text.tokenizer, text.tokenizerConfig),
     weightBytes: weights.reduce((sum, file) => sum + file.bytes.byteLength, 0),
     weights: () => readWeights(weights),

@@ -18,6 +18,7 @@ import { digest } from '../std/hash.ts';
 import type { ModelConfig } from './config.ts';
 import type { WeightSink } from './onnx/graph.ts';
 import { buildLlama } from './onnx/llama.ts';
+import type { Quantization } from './quantize.ts';
 import type { Weights } from './safetensors.ts';
 
 /** Raise it when the graph built from the same files changes. */
@@ -29,9 +30,15 @@ const alignment = 4096;
 /** Path of the model file; `weights` is called only when it has to be built. */
 export function cachedGraph(
   config: ModelConfig,
-  options: { modelDigest: string; cacheDir: string; weights: () => Weights },
+  options: {
+    modelDigest: string;
+    quantization?: Quantization;
+    cacheDir: string;
+    weights: () => Weights;
+  },
 ): string {
-  const key = digest(`graph ${graphVersion}\n`, options.modelDigest).slice(0, 32);
+  const { modelDigest, quantization = 'none' } = options;
+  const key = digest(`graph ${graphVersion} ${quantization}\n`, modelDigest).slice(0, 32);
   const shelf = join(options.cacheDir, 'graphs');
   const folder = join(shelf, key);
   const path = join(folder, 'model.onnx');
@@ -40,7 +47,7 @@ export function cachedGraph(
     mkdirSync(shelf, { recursive: true });
     const partial = mkdtempSync(`${folder}.`);
     try {
-      writeGraph(config, options.weights(), partial);
+      writeGraph(config, options.weights(), quantization, partial);
       renameSync(partial, folder);
     } finally {
       rmSync(partial, { recursive: true, force: true });
@@ -59,10 +66,15 @@ export function cachedGraph(
   return path;
 }
 
-function writeGraph(config: ModelConfig, weights: Weights, folder: string): void {
+function writeGraph(
+  config: ModelConfig,
+  weights: Weights,
+  quantization: Quantization,
+  folder: string,
+): void {
   const fd = openSync(join(folder, dataFile), 'wx');
   try {
-    const model = buildLlama(config, weights, { dataFile, sink: fileSink(fd) });
+    const model = buildLlama(config, weights, { dataFile, sink: fileSink(fd), quantization });
     const modelFd = openSync(join(folder, 'model.onnx'), 'wx');
     try {
       writeAll(modelFd, model, 0);

@@ -24,7 +24,7 @@ import { PromptKeys } from './prompt-keys.ts';
 import { Rates } from './rates.ts';
 import { Registry } from './registry.ts';
 import { RouteReport } from './route-report.ts';
-import { type Choice, chooseRoute } from './router.ts';
+import { type Choice, chooseRoute, missingFor } from './router.ts';
 import { StreamHub } from './stream-hub.ts';
 
 const attemptCountMax = 8;
@@ -219,9 +219,13 @@ class Client implements PlaneClient {
   #route({ request, keys, tried }: Call): Choice {
     const { inFlight, rates } = this.#ports;
     const registry = this.#registry;
+    const workers = registry.group(request.model);
+    const missing = request.route === undefined ? null : missingFor(request.route, workers);
+    if (missing !== null) throw new Fault('no_worker', missing);
     const choice = chooseRoute({
       model: request.model,
-      workers: registry.group(request.model),
+      workers,
+      forced: request.route,
       promptTokens: request.promptIds.length,
       growthTokens: request.sampling.maxTokens,
       keys,

@@ -3,8 +3,8 @@
 // (plane/cost.ts), the cheapest wins, and plane/placement.ts says which kind of route it is.
 
 import { limit } from '../protocol/limit.ts';
-import type { Heartbeat } from '../protocol/message.ts';
-import type { RouteReason } from '../protocol/request.ts';
+import type { Heartbeat, WorkerRole } from '../protocol/message.ts';
+import type { Route, RouteReason } from '../protocol/request.ts';
 import { aloneMs, type Candidate, computeMs, kvBytesOf, pairMs, uncached } from './cost.ts';
 import type { Own } from './in-flight.ts';
 import { cachedOf, islandKey, islandsOf, type KeysOf } from './island.ts';
@@ -43,6 +43,8 @@ export type RouteQuestion = {
   readonly keysOf: KeysOf;
   /** Null: as measured. 0: never local while there is a context worker. */
   readonly localPrefillTokens: number | null;
+  /** The only way the request may take, if it says so. */
+  readonly forced?: Route | undefined;
   /** Workers that have already failed or refused this request. */
   readonly excluded: ReadonlySet<string>;
   /** What this gateway has on a worker that its heartbeat cannot know of. */
@@ -57,10 +59,19 @@ export type RouteQuestion = {
 type Priced<T> = { readonly value: T; readonly ms: number };
 type Pair = { readonly context: Candidate; readonly generate: Candidate };
 
+const rolesOf: Readonly<Record<Route, readonly WorkerRole[]>> = {
+  disaggregated: ['context', 'generate'],
+  local: ['generate'],
+  aggregated: ['baseline'],
+};
+
 export function chooseRoute(question: RouteQuestion): Choice {
-  const { excluded, rates, turn, localPrefillTokens, promptTokens, growthTokens } = question;
+  const { excluded, rates, turn, promptTokens, growthTokens, forced } = question;
   const kvTokens = promptTokens + growthTokens;
-  const ready = question.workers.filter(({ state }) => state === 'ready');
+  const ready = question.workers.filter(
+    ({ state, role }) =>
+      state === 'ready' && (forced === undefined || rolesOf[forced].includes(role)),
+  );
   const islands = islandsOf(ready).map((island) =>
     candidatesOf(island, question).filter(({ heartbeat }) => !excluded.has(heartbeat.worker)),
   );
@@ -78,7 +89,8 @@ export function chooseRoute(question: RouteQuestion): Choice {
   const local = alone('generate');
   if (pair === null || local === null) {
     const baseline = alone('baseline');
-    const why = local === null ? 'aggregated_only' : whyAlone(ready, excluded);
+    if (forced === 'disaggregated') return { route: 'none', reason: whyNone(question) };
+    const why = forced === undefined ? whyAlone(ready, local, excluded) : 'forced';
     if (baseline !== null) return { ...chosen(baseline.value, why), ...aggregated(baseline.value) };
     if (local !== null) return { ...chosen(local.value, why), ...locally(local.value) };
     return { route: 'none', reason: whyNone(question) };
@@ -95,7 +107,8 @@ export function chooseRoute(question: RouteQuestion): Choice {
   });
   const { cachedTokens } = local.value;
   const prompt = { tokens: promptTokens, cachedTokens };
-  const { route, reason } = placePrompt(localPrefillTokens, prompt, estimate);
+  const threshold = forced === undefined ? question.localPrefillTokens : 0;
+  const { route, reason } = placePrompt(threshold, prompt, estimate);
   const numbers = { localMs, disaggregatedMs };
   if (route === 'local') {
     return { ...chosen(local.value, reason), ...numbers, ...locally(local.value) };
@@ -108,6 +121,19 @@ export function chooseRoute(question: RouteQuestion): Choice {
     context: context.heartbeat,
     generate: generate.heartbeat,
   };
+}
+
+/** Why a forced route cannot be taken however long one waits; null: it can, now or soon. */
+export function missingFor(route: Route, workers: readonly Heartbeat[]): string | null {
+  const missing = rolesOf[route].filter((role) => !workers.some((one) => one.role === role));
+  if (missing.length > 0) {
+    const list = missing.map((role) => `${role} worker`).join(' and no ');
+    return `the route ${route} was asked for and no ${list} is alive; start one, or leave the header away`;
+  }
+  const of = (wanted: WorkerRole): Heartbeat[] => workers.filter(({ role }) => role === wanted);
+  const pairs = of('context').some((one) => of('generate').some((two) => understand(one, two)));
+  if (route !== 'disaggregated' || pairs) return null;
+  return 'the route disaggregated was asked for and no context worker shares model, KV layout and host with a generate worker';
 }
 
 /** Can `generate` copy what `context` exports? */
@@ -167,8 +193,13 @@ function aggregated({ heartbeat }: Candidate) {
   return { route: 'aggregated', baseline: heartbeat } as const;
 }
 
-/** Why no pair could be made although there are generate workers. */
-function whyAlone(ready: readonly Heartbeat[], excluded: ReadonlySet<string>): RouteReason {
+/** Why no pair could be made, or that there is nobody to make one of. */
+function whyAlone(
+  ready: readonly Heartbeat[],
+  local: Priced<Candidate> | null,
+  excluded: ReadonlySet<string>,
+): RouteReason {
+  if (local === null) return 'aggregated_only';
   const generates = ready.filter(
     ({ role, worker }) => role === 'generate' && !excluded.has(worker),
   );

@@ -101,12 +101,15 @@ export type GenerateRequest = {
   readonly sampling: Sampling;
   /** Lower is served sooner; 0 unless the client says. */
   readonly priority: number;
+  /** The only way it may take; absent: the router decides. */
+  readonly route?: Route;
 };
 
 /** Why a generation ended: a stop token (or, at the gateway, a stop string), or a length limit. */
 export type FinishReason = 'stop' | 'length';
 
-export type Route = 'disaggregated' | 'local' | 'aggregated';
+export const routes = ['disaggregated', 'local', 'aggregated'] as const;
+export type Route = (typeof routes)[number];
 /** Why it went this way; each word is explained in plane/placement.ts. */
 export type RouteReason =
   | 'measured'

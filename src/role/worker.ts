@@ -55,13 +55,21 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   const bus = openPlane(uris, workerId, log);
   ends.defer(() => bus.close());
 
-  const model = openModel(config.modelName);
+  const model = openModel(config.modelName, config.quantization);
   const options = await engineOptions(config, model, workerId);
   removeAtExit(workerId);
   const engine = await startEngine(options, crash.resolve);
   ends.defer(() => engine.stop());
   const { maxModelLen, slots, tokensMax, threads } = options;
-  log.info('Model loaded', { model: model.source, maxModelLen, slots, tokensMax, threads });
+  const { source, quantization } = model;
+  log.info('Model loaded', {
+    model: source,
+    ...(quantization === 'none' ? {} : { quantization }),
+    maxModelLen,
+    slots,
+    tokensMax,
+    threads,
+  });
 
   const node = createWorkerNode({
     bus,
@@ -113,6 +121,12 @@ async function openMetrics(
   return { meter, server };
 }
 
+/**
+ * Memory for weights by bytes of the files, which may be 16-bit: as the graph keeps them, and once
+ * more in the form that ONNX Runtime's kernels want; the embedding always float32.
+ */
+const weightShare = { none: 4, int8: 3, int4: 2 } as const;
+
 async function engineOptions(
   config: WorkerConfig,
   model: Model,
@@ -127,6 +141,7 @@ async function engineOptions(
   const cache = cacheDir();
   const modelPath = cachedGraph(model.config, {
     modelDigest: model.modelDigest,
+    quantization: model.quantization,
     cacheDir: cache,
     weights: model.weights,
   });
@@ -140,8 +155,7 @@ async function engineOptions(
     maxModelLen: config.maxModelLen,
     seqCountMax: config.seqCountMax,
     freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
-    // As float32, and once more in the form that ONNX Runtime's kernels want.
-    weightBytes: model.weightBytes * 4,
+    weightBytes: model.weightBytes * weightShare[model.quantization],
   });
   return {
     namespace: config.namespace,

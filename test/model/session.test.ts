@@ -31,6 +31,7 @@ beforeAll(async () => {
   ort = new Ort(await ortLibraryPath(cacheDir));
   const modelPath = cachedGraph(config, {
     modelDigest: model.modelDigest,
+    quantization: model.quantization,
     cacheDir,
     weights: model.weights,
   });

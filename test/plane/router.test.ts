@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { idle } from '../../src/plane/in-flight.ts';
-import { chooseRoute, type RouteQuestion, understand } from '../../src/plane/router.ts';
+import { chooseRoute, missingFor, type RouteQuestion, understand } from '../../src/plane/router.ts';
 import type { Heartbeat } from '../../src/protocol/message.ts';
 import { digest } from '../../src/std/hash.ts';
 import { seededChance } from '../../src/std/prng.ts';
@@ -84,6 +84,28 @@ describe('router', () => {
     const equal = ['a', 'b', 'd'].map((id) => heartbeat(id, 'baseline'));
     const turns = [0, 1, 2, 3].map((turn) => route(equal, { turn }));
     expect(turns).toEqual(['aggregated a', 'aggregated b', 'aggregated d', 'aggregated a']);
+  });
+
+  test('a forced route and no other, whatever the prompt', () => {
+    const forced = (name: 'disaggregated' | 'local' | 'aggregated', workers = [c, g, b]) =>
+      route(workers, { forced: name, promptTokens: 1 });
+    expect(forced('disaggregated')).toBe('pair c g');
+    expect(forced('local')).toBe('local g');
+    expect(forced('aggregated')).toBe('aggregated b');
+    expect(forced('aggregated', [c, g])).toStartWith('none');
+    expect(forced('local', [c, b])).toStartWith('none');
+    expect(forced('disaggregated', [g, b])).toStartWith('none');
+  });
+
+  test('what a forced route lacks is said by name', () => {
+    expect(missingFor('disaggregated', [c, g])).toBeNull();
+    expect(missingFor('aggregated', [c, g])).toContain('no baseline worker is alive');
+    expect(missingFor('disaggregated', [b])).toContain(
+      'no context worker and no generate worker is alive',
+    );
+    const far = heartbeat('g', 'generate', { host: 'elsewhere' });
+    expect(missingFor('disaggregated', [c, far])).toContain('shares model, KV layout and host');
+    expect(missingFor('local', [heartbeat('g', 'generate', { state: 'draining' })])).toBeNull();
   });
 });
 

@@ -4,7 +4,7 @@
 
 import { Message } from './proto.ts';
 
-export const onnxType = { float32: 1, int32: 6, int64: 7 } as const;
+export const onnxType = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
 export type OnnxType = keyof typeof onnxType;
 
 export type Attribute = number | { readonly float: number } | readonly number[] | string;
@@ -41,10 +41,11 @@ export class Graph {
   }
 
   /** An initializer in the external file. */
-  weight(name: string, values: Float32Array, shape: readonly number[]): string {
+  weight(name: string, values: Float32Array | Uint8Array, shape: readonly number[]): string {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     const place = this.#sink.append(bytes);
-    const tensor = tensorHead(name, 'float32', shape).varint(14, 1); // data_location EXTERNAL
+    const type = values instanceof Uint8Array ? 'uint8' : 'float32';
+    const tensor = tensorHead(name, type, shape).varint(14, 1); // data_location EXTERNAL
     for (const [key, value] of [
       ['location', this.#dataFile],
       ['offset', String(place.offset)],

@@ -8,10 +8,20 @@
 // attention: the rest of it and the head run on one row a sequence.
 
 import type { ModelConfig } from '../config.ts';
+import { type Bits, bitsOf, type Quantization } from '../quantize.ts';
 import type { Weights } from '../safetensors.ts';
 import { Graph, type WeightSink } from './graph.ts';
+import { linear } from './linear.ts';
 
 const microsoft = { domain: 'com.microsoft' } as const;
+
+/** input · weightᵀ for weights [rows, columns] side by side, by their names in the file. */
+type Project = (
+  name: string,
+  input: string,
+  parts: readonly (readonly [name: string, rows: number])[],
+  columns: number,
+) => string;
 
 /** Names of the graph's inputs and outputs, in the order `session.ts` binds them. */
 export function llamaNames(layers: number): { inputs: string[]; outputs: string[] } {
@@ -33,9 +43,14 @@ export function llamaNames(layers: number): { inputs: string[]; outputs: string[
 export function buildLlama(
   config: ModelConfig,
   weights: Weights,
-  options: { dataFile: string; sink: WeightSink },
+  options: { dataFile: string; sink: WeightSink; quantization: Quantization },
 ): Uint8Array {
   const graph = new Graph('llama', options.dataFile, options.sink);
+  const bits = options.quantization === 'none' ? null : bitsOf(options.quantization);
+  const project: Project = (name, input, parts, columns) => {
+    const matrices = parts.map(([part, rows]) => weights.get(part, [rows, columns]).floats());
+    return linear(graph, { name, input, output: `${name}.out`, matrices, columns, bits });
+  };
   declareInputs(graph, config);
   const embedding = graph.weight(
     'embedding',
@@ -49,7 +64,7 @@ export function buildLlama(
   let residual = graph.node('Gather', [embedding, 'input_ids'], ['embedded']);
   let normed = firstNorm(graph, config, weights, residual);
   for (let i = 0; i < config.layers; i++) {
-    const attended = attention(graph, config, weights, i, normed, cos, sin);
+    const attended = attention(graph, config, project, i, normed, cos, sin);
     const isLast = i === config.layers - 1;
     const narrow = (name: string, shape: string): string => {
       if (!isLast) return name;
@@ -58,12 +73,13 @@ export function buildLlama(
         attributes: { axis: 0 },
       });
     };
+    const output = `model.layers.${i}.self_attn.o_proj.weight`;
+    const width = config.heads * config.headDim;
     const projected = project(
-      graph,
-      weights,
-      `model.layers.${i}.self_attn.o_proj.weight`,
+      output,
       narrow(attended, 'rows.attended'),
-      [config.hidden, config.heads * config.headDim],
+      [[output, config.hidden]],
+      width,
     );
     const prefix = `model.layers.${i}`;
     [normed, residual] = skipNorm(
@@ -74,11 +90,11 @@ export function buildLlama(
       projected,
       narrow(residual, 'rows'),
     );
-    const fed = feedForward(graph, config, weights, prefix, normed);
+    const fed = feedForward(graph, config, project, prefix, normed);
     const nextNorm = isLast ? 'model.norm.weight' : `model.layers.${i + 1}.input_layernorm.weight`;
     [normed, residual] = skipNorm(graph, config, weights, nextNorm, fed, residual);
   }
-  head(graph, config, weights, embedding, normed);
+  head(graph, config, weights, { embedding, bits }, normed);
   return graph.finish();
 }
 
@@ -145,7 +161,7 @@ function skipNorm(
 function attention(
   graph: Graph,
   config: ModelConfig,
-  weights: Weights,
+  project: Project,
   layer: number,
   input: string,
   cos: string,
@@ -158,13 +174,7 @@ function attention(
     [`${prefix}.k_proj.weight`, kvHeads * headDim],
     [`${prefix}.v_proj.weight`, kvHeads * headDim],
   ] as const;
-  const packed = transposeColumns(
-    parts.map(([name, rows]) => weights.get(name, [rows, hidden]).floats()),
-    hidden,
-  );
-  const width = (heads + 2 * kvHeads) * headDim;
-  const matrix = graph.weight(`${prefix}.qkv`, packed, [hidden, width]);
-  const qkv = graph.node('MatMul', [input, matrix], [`${prefix}.qkv.out`]);
+  const qkv = project(`${prefix}.qkv`, input, parts, hidden);
   const cache = `${layer}`;
   return graph.node(
     'GroupQueryAttention',
@@ -196,20 +206,14 @@ function attention(
 function feedForward(
   graph: Graph,
   config: ModelConfig,
-  weights: Weights,
+  project: Project,
   layer: string,
   input: string,
 ): string {
   const { hidden, ffn } = config;
   const prefix = `${layer}.mlp`;
-  const both = transposeColumns(
-    ['gate_proj', 'up_proj'].map((part) =>
-      weights.get(`${prefix}.${part}.weight`, [ffn, hidden]).floats(),
-    ),
-    hidden,
-  );
-  const matrix = graph.weight(`${prefix}.gate_up`, both, [hidden, 2 * ffn]);
-  graph.node('MatMul', [input, matrix], [`${prefix}.gate_up.out`]);
+  const both = ['gate_proj', 'up_proj'].map((part) => [`${prefix}.${part}.weight`, ffn] as const);
+  project(`${prefix}.gate_up`, input, both, hidden);
   graph.node('Split', [`${prefix}.gate_up.out`], [`${prefix}.gate`, `${prefix}.up`], {
     attributes: { axis: -1, num_outputs: 2 },
   });
@@ -219,58 +223,36 @@ function feedForward(
     attributes: { alpha: { float: 1 } },
   });
   graph.node('Mul', [`${prefix}.silu`, `${prefix}.up`], [`${prefix}.gated`]);
-  return project(graph, weights, `${prefix}.down_proj.weight`, `${prefix}.gated`, [hidden, ffn]);
-}
-
-/** input · weightᵀ, the weight stored [out, in] as in the file. */
-function project(
-  graph: Graph,
-  weights: Weights,
-  name: string,
-  input: string,
-  shape: readonly [number, number],
-): string {
-  const [rows, columns] = shape;
-  const turned = transposeColumns([weights.get(name, shape).floats()], columns);
-  const matrix = graph.weight(name, turned, [columns, rows]);
-  return graph.node('MatMul', [input, matrix], [`${name}.out`]);
+  const down = `${prefix}.down_proj.weight`;
+  return project(down, `${prefix}.gated`, [[down, hidden]], ffn);
 }
 
 function head(
   graph: Graph,
   config: ModelConfig,
   weights: Weights,
-  embedding: string,
+  options: { embedding: string; bits: Bits | null },
   input: string,
 ): void {
+  const { bits } = options;
   const shape = [config.vocabSize, config.hidden];
-  const matrix = config.tiedEmbeddings
-    ? embedding
-    : graph.weight('lm_head', weights.get('lm_head.weight', shape).floats(), shape);
-  graph.node('Gemm', [input, matrix], ['logits'], { attributes: { transB: 1 } });
-}
-
-/** Matrices [rows_i, columns] put side by side after transposition: [columns, Σ rows_i]. */
-function transposeColumns(matrices: readonly Float32Array[], columns: number): Float32Array {
-  const total = matrices.reduce((sum, matrix) => sum + matrix.length, 0);
-  const width = total / columns;
-  const out = new Float32Array(total);
-  let left = 0;
-  for (const matrix of matrices) {
-    const rows = matrix.length / columns;
-    // In 32 × 32 tiles, so that the rows read and the rows written both stay in the cache.
-    for (let r0 = 0; r0 < rows; r0 += 32) {
-      for (let c0 = 0; c0 < columns; c0 += 32) {
-        const rEnd = Math.min(r0 + 32, rows);
-        const cEnd = Math.min(c0 + 32, columns);
-        for (let c = c0; c < cEnd; c++) {
-          for (let r = r0; r < rEnd; r++) {
-            out[c * width + left + r] = matrix[r * columns + c] ?? 0;
-          }
-        }
-      }
-    }
-    left += rows;
+  const source = config.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+  const floats = (): Float32Array => weights.get(source, shape).floats();
+  if (bits !== null) {
+    // A matrix of its own even where the file ties them: Gather goes on reading float32 rows.
+    const matrices = [floats()];
+    linear(graph, {
+      name: 'lm_head',
+      input,
+      output: 'logits',
+      matrices,
+      columns: config.hidden,
+      bits,
+    });
+    return;
   }
-  return out;
+  const matrix = config.tiedEmbeddings
+    ? options.embedding
+    : graph.weight('lm_head', floats(), shape);
+  graph.node('Gemm', [input, matrix], ['logits'], { attributes: { transB: 1 } });
 }
