@@ -28,7 +28,7 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure time to first token, hand-over, decode; bench engine: the engine alone, and the load',
+      help: 'measure first token, hand-over, decode; bench engine: engine and load',
       run: async ([first, ...rest], output) =>
         first === 'engine'
           ? (await import('../bench/engine/bench.ts')).runEngineBench(rest, (line) =>
