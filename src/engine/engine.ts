@@ -185,7 +185,9 @@ export class Engine {
     sequence.awaitsImport = false;
     if (ticket === null || kvImport === null) {
       this.#timings.set(requestId, { kvPath: 'none', kvBytes: 0 });
-      return refuse('transfer', 'no KV was offered; the prompt is prefilled here');
+      // Without a ticket this is what was asked for: whoever asked must not take it for a failure.
+      if (ticket === null) return emit({ type: 'imported', requestId, refusal: null });
+      return refuse('transfer', 'this worker cannot copy KV in; the prompt is prefilled here');
     }
     try {
       const kvBytes = kvImport.fetch({ ticket, ids: prompt, slot: sequence.slot });

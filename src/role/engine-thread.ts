@@ -124,6 +124,7 @@ function start(options: EngineOptions): Running {
   return {
     submit(command) {
       engine.submit(command);
+      outbox.touch();
       outbox.flush();
       loop.wake();
     },
