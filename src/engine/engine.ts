@@ -201,7 +201,9 @@ export class Engine {
     };
     if (ticket === null || kvImport === null) {
       prefillHere();
-      return refuse('transfer', 'no KV was offered; the prompt is prefilled here');
+      // Without a ticket this is what was asked for: whoever asked must not take it for a failure.
+      if (ticket === null) return emit({ type: 'imported', requestId, refusal: null });
+      return refuse('transfer', 'this worker cannot copy KV in; the prompt is prefilled here');
     }
     try {
       this.#content.reserve(sequence.slot, prompt.length);

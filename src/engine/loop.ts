@@ -14,6 +14,7 @@ export class Outbox {
   readonly #post: (events: EngineEvent[], load: Load) => void;
   readonly #load: () => Load;
   #events: EngineEvent[] = [];
+  #touched = false;
 
   constructor(load: () => Load, post: (events: EngineEvent[], load: Load) => void) {
     this.#load = load;
@@ -24,8 +25,14 @@ export class Outbox {
     this.#events.push(event);
   }
 
+  /** The load has changed, perhaps without an event: an abort makes none, nor a prompt's middle. */
+  touch(): void {
+    this.#touched = true;
+  }
+
   flush(): void {
-    if (this.#events.length === 0) return;
+    if (this.#events.length === 0 && !this.#touched) return;
+    this.#touched = false;
     const events = this.#events;
     this.#events = [];
     this.#post(events, this.#load());
@@ -54,6 +61,7 @@ export class Loop {
 
   readonly #turn = (): void => {
     const worked = this.#crank.step();
+    if (worked) this.#outbox.touch();
     this.#outbox.flush();
     if (worked) this.#nextTurn(this.#turn);
     else this.#running = false;

@@ -152,6 +152,7 @@ function start(options: EngineOptions): Running {
       engine.submit(command);
       // These two end something without an event of their own.
       if (command.type === 'release' || command.type === 'abort') tellLoad();
+      outbox.touch();
       outbox.flush();
       loop.wake();
     },

@@ -7,7 +7,7 @@ import type { Program } from './program.ts';
 import { until } from './until.ts';
 import type { World } from './world.ts';
 
-export type Deployment = { readonly program: Program; readonly url: string };
+export type Deployment = AsyncDisposable & { readonly program: Program; readonly url: string };
 
 /** One context and one generate worker unless the flags say otherwise; resolves when it is ready. */
 export async function startAll(world: World, flags: readonly string[] = []): Promise<Deployment> {
@@ -18,8 +18,7 @@ export async function startAll(world: World, flags: readonly string[] = []): Pro
     '--local-prefill-tokens=0',
     ...flags,
   ]);
-  const line = await program.line('Ready: http://');
-  return { program, url: urlIn(line) };
+  return await deployment(program, 'Ready: http://');
 }
 
 /** A gateway on a free port, as soon as it listens. */
@@ -35,17 +34,18 @@ export async function startApi(
     '--local-prefill-tokens=0',
     ...flags,
   ]);
-  return { program, url: urlIn(await program.line('Listening on http://')) };
+  return await deployment(program, 'Listening on http://');
 }
 
 export async function freePlane(): Promise<string> {
   return `localhost:${await freePort('localhost')}`;
 }
 
-function urlIn(line: string): string {
+async function deployment(program: Program, wanted: string): Promise<Deployment> {
+  const line = await program.line(wanted);
   const [url] = /http:\/\/\S+/.exec(line) ?? [];
   if (url === undefined) throw new Error(`no address in: ${line}`);
-  return url;
+  return { program, url, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
 }
 
 /** Where the processes of `--role all` meet; port 0 has become a real one. */

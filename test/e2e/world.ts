@@ -53,8 +53,12 @@ export class World {
   }
 
   /** Any command, with exactly this environment. */
-  spawn(command: readonly string[], env: Record<string, string>): Program {
-    const program = new Program(command, { env, cwd: this.folder });
+  spawn(
+    command: readonly string[],
+    env: Record<string, string>,
+    cwd: string = this.folder,
+  ): Program {
+    const program = new Program(command, { env, cwd });
     this.#programs.push(program);
     return program;
   }

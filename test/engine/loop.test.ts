@@ -98,6 +98,14 @@ describe('Outbox', () => {
     expect(log.length).toBe(1);
   });
 
+  test('a load that changed without an event goes out, once', () => {
+    const { log, outbox } = world(3);
+    outbox.touch();
+    outbox.flush();
+    outbox.flush();
+    expect(log).toEqual(['post  @3']);
+  });
+
   test('what comes while it is posting goes with the next', () => {
     const posts: string[][] = [];
     const outbox: Outbox = new Outbox(

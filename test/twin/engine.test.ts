@@ -87,7 +87,11 @@ function disaggregated(
   const hearGenerate = (): void => {
     for (const event of generate.take()) {
       answers.hear(event);
-      if (event.type === 'imported') paths[event.refusal === null ? 'shm' : 'fallback']++;
+      if (event.type === 'tokens') {
+        const { kvPath } = event.timing ?? {};
+        if (kvPath === 'shm') paths.shm++;
+        if (kvPath === 'none') paths.fallback++;
+      }
       const request = 'requestId' in event ? byName.get(event.requestId) : undefined;
       if (event.type === 'admitted' && request !== undefined) {
         context.engine.submit({ type: 'prefill', ...request });
