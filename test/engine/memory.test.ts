@@ -88,21 +88,29 @@ describe('a preempted request', () => {
 
   test('on a worker that hands over: a prompt preempted between two chunks is exported whole', () => {
     const arena = new FakeArena();
-    const rig = crowded({
-      kvExport: (runner) => new FakeExport(arena, runner),
+    const rig = new Rig({
       slots: 3,
-      stepTokens: 8,
-      tokensMax: 240,
+      stepTokens: 2, // so slow that the two others outgrow what was reserved for them
+      maxModelLen: 210,
+      tokensMax: 340,
+      kvExport: (runner) => new FakeExport(arena, runner),
+      kvCache: (runner) => new FakeCache(runner, { roomFor: 500 }),
     });
-    for (let i = 0; i < 40; i++) rig.engine.step();
+    const growing = { maxTokens: 170, ignoreEos: true };
+    for (const [i, name] of ['a', 'b'].entries()) rig.generate(name, promptOf(4, i), growing);
     rig.clock.advance(1);
-    rig.prefill('p', promptOf(40, 9), { ignoreEos: true });
-    let steps = 0;
-    while (rig.of('prefilled', 'p').length === 0 && steps++ < 1000) rig.engine.step();
-    expect(arena.staged.get('p')).toEqual(promptOf(40, 9));
-    rig.engine.submit({ type: 'release', requestId: 'p' });
+    const prompt = promptOf(200, 9);
+    rig.prefill('p', prompt, { ignoreEos: true });
+    untilPreempted(rig);
+    expect(rig.of('prefilled', 'p')).toEqual([]);
+    expect(arena.staged.get('p')?.length).toBeGreaterThan(80); // it was under way
     rig.settle();
-    expect(rig.tokens('b')).toEqual(expected(promptOf(40, 2), long));
+    expect(arena.staged.get('p')).toEqual(prompt);
+    expect(rig.of('admitted', 'p').length).toBe(1);
+    expect(rig.tokens('p').ids).toEqual(expected(prompt, { ignoreEos: true }).ids.slice(0, 1));
+    for (const [i, name] of ['a', 'b'].entries()) {
+      expect(rig.tokens(name)).toEqual(expected(promptOf(4, i), growing));
+    }
     expect(rig.runner.violations).toEqual([]);
   });
 });
