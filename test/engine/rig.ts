@@ -35,6 +35,7 @@ export class Rig {
       slots?: number;
       stepTokens?: number;
       tokensMax?: number;
+      maxModelLen?: number;
       queueCountMax?: number;
       ignoreEos?: boolean;
       kvCache?: (runner: FakeRunner) => KvCache;
@@ -43,9 +44,10 @@ export class Rig {
     } = {},
   ) {
     const { slots = 4, stepTokens = 8, queueCountMax = 64, kvCache, kvExport, kvImport } = options;
-    const tokensMax = options.tokensMax ?? slots * maxModelLen;
+    const length = options.maxModelLen ?? maxModelLen;
+    const tokensMax = options.tokensMax ?? slots * length;
     const limits = { slots, stepTokens, tokensMax };
-    this.runner = new FakeRunner({ ...limits, capacity: maxModelLen, vocabSize });
+    this.runner = new FakeRunner({ ...limits, capacity: length, vocabSize });
     this.engine = new Engine({
       scheduler: { ...limits, queueCountMax },
       runner: this.runner,
@@ -56,7 +58,7 @@ export class Rig {
       clock: this.clock,
       eosIds,
       ignoreEos: options.ignoreEos ?? false,
-      maxModelLen,
+      maxModelLen: length,
       emit: (event) => this.events.push(event),
       flush: () => this.flushes.push(this.events.length),
     });

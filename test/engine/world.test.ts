@@ -3,16 +3,18 @@
 // fake model defines for it alone, or a fault that was due; and at the end nothing is left behind.
 
 import { describe, expect, test } from 'bun:test';
+import type { KvCache } from '../../src/kv/transfer.ts';
 import type { Sampling } from '../../src/protocol/request.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { seededChance } from '../../src/std/prng.ts';
-import { expectedTokens } from './fake-runner.ts';
+import { FakeCache } from './fake-cache.ts';
+import { expectedTokens, type FakeRunner } from './fake-runner.ts';
 import { FakeArena, FakeExport, FakeImport } from './fake-transfer.ts';
-import { eosIds, greedy, Rig, vocabSize } from './rig.ts';
+import { eosIds, greedy, maxModelLen, Rig, vocabSize } from './rig.ts';
 
 type Request = {
   readonly prompt: readonly number[];
-  readonly sampling: Sampling;
+  sampling: Sampling;
   aborted: boolean;
 };
 
@@ -82,6 +84,79 @@ describe('one engine', () => {
   }
 });
 
+/** Beyond what admission reserves (`limit.growthTokens`): 50 of prompt and 200 of growth. */
+const longModelLen = 250;
+
+function growing(sampling: Sampling, below: (count: number) => number): Sampling {
+  return { ...sampling, maxTokens: 1 + below(200), ignoreEos: below(3) > 0 };
+}
+
+/** Prompts that begin alike, so that there is something to remember. */
+function makeShared(
+  request: Request,
+  beginnings: readonly (readonly number[])[],
+  n: number,
+): Request {
+  const beginning = beginnings[n % beginnings.length] ?? [];
+  return { ...request, prompt: [...beginning, ...request.prompt].slice(0, 50) };
+}
+
+describe('one engine, short of memory', () => {
+  for (const seed of [31, 32, 33, 34, 35, 36, 37, 38]) {
+    const what = seed % 2 === 0 ? 'with a prefix cache' : 'without';
+    test(`seed ${seed}, ${what}: preempted, resumed, overtaken, each as if it were alone`, () => {
+      const { below, request } = dice(seed);
+      // Room for one to three of the longest sequences; FakeRunner watches it at every call.
+      const tokensMax = longModelLen + below(longModelLen);
+      const holder: { cache: FakeCache | null } = { cache: null };
+      const rig = new Rig({
+        slots: 3 + below(7),
+        stepTokens: 1 + below(60),
+        tokensMax,
+        maxModelLen: longModelLen,
+        queueCountMax: 30,
+        kvCache: (runner) => {
+          holder.cache = new FakeCache(runner);
+          holder.cache.isBroken = () => below(20) === 0;
+          return holder.cache;
+        },
+        ...(seed % 2 === 0 ? {} : { kvCache: () => nothingKnown }),
+      });
+      const beginnings = Array.from({ length: 5 }, () => request().prompt);
+      const requests = new Map<string, Request>();
+      for (let i = 0; i < 600; i++) {
+        while (rig.engine.load().waiting >= 20) step();
+        const one = makeShared(request(), beginnings, below(12));
+        one.sampling = growing(one.sampling, below);
+        requests.set(`r${i}`, one);
+        rig.clock.advance(below(3000));
+        rig.generate(`r${i}`, one.prompt, one.sampling, below(5) - 2);
+        for (let n = below(6); n > 0; n--) step();
+        if (below(8) === 0) abort(rig, requests, `r${Math.max(0, i - below(25))}`);
+      }
+      while (step());
+      expect(rig.events.some(({ type }) => type === 'refused')).toBeFalse();
+      for (const [id, one] of requests) {
+        expectAnswer(rig, id, one);
+        expect(rig.of('admitted', id).length).toBeLessThanOrEqual(1); // said once, whatever follows
+      }
+      expect(rig.scheduler.preemptionCount).toBeGreaterThan(5);
+      if (holder.cache !== null) expect(holder.cache.restoredTokens).toBeGreaterThan(500);
+      expect(rig.engine.load().freeTokens).toBe(tokensMax);
+      expectIdle(rig);
+
+      function step(): boolean {
+        const worked = rig.engine.step();
+        expect(rig.runner.memory.residentTokens()).toBeLessThanOrEqual(tokensMax);
+        return worked;
+      }
+    });
+  }
+});
+
+/** `--no-enable-prefix-caching` in another dress. */
+const nothingKnown: KvCache = { restore: () => 0, keep: () => undefined };
+
 function abort(rig: Rig, requests: Map<string, Request>, requestId: string): void {
   rig.engine.submit({ type: 'abort', requestId });
   const request = requests.get(requestId);
@@ -91,24 +166,46 @@ function abort(rig: Rig, requests: Map<string, Request>, requestId: string): voi
 describe('a context and a generate worker', () => {
   for (const seed of [11, 12, 13, 14]) {
     test(`seed ${seed}: hand-overs, fallbacks and aborts give the aggregated tokens`, () => {
-      handOverWorld(seed);
+      handOverWorld(seed, { isTight: false });
+    });
+  }
+  for (const seed of [41, 42, 43, 44, 45, 46]) {
+    test(`seed ${seed}: likewise with little memory on both, and what each remembers`, () => {
+      handOverWorld(seed, { isTight: true });
     });
   }
 });
 
-function handOverWorld(seed: number): void {
-  const { below, request } = dice(seed);
+function handOverWorld(seed: number, { isTight }: { isTight: boolean }): void {
+  const { below, request: anyRequest } = dice(seed);
+  const beginnings = Array.from({ length: 4 }, () => anyRequest().prompt);
+  const request = (): Request => (isTight ? makeTight() : anyRequest());
+  const makeTight = (): Request => {
+    const one = makeShared(anyRequest(), beginnings, below(9));
+    return { ...one, sampling: growing(one.sampling, below) };
+  };
+  const blocks = new Map<string, readonly number[]>();
+  const tokensMax = (): { tokensMax?: number } =>
+    isTight ? { tokensMax: longModelLen + below(100) } : {};
+  const kvCache = (runner: FakeRunner): KvCache =>
+    isTight ? new FakeCache(runner, { blocks }) : nothingKnown;
   const arena = new FakeArena();
   arena.roomFor = 6;
   const context = new Rig({
     slots: 1 + below(4),
     stepTokens: 1 + below(20),
+    ...tokensMax(),
+    maxModelLen: isTight ? longModelLen : maxModelLen,
+    kvCache,
     kvExport: (runner) => new FakeExport(arena, runner),
   });
   const holder: { importer: FakeImport | null } = { importer: null };
   const generate = new Rig({
     slots: 2 + below(8),
     stepTokens: 1 + below(20),
+    ...tokensMax(),
+    maxModelLen: isTight ? longModelLen : maxModelLen,
+    kvCache,
     kvImport: (runner) => {
       holder.importer = new FakeImport(arena, runner);
       return holder.importer;
@@ -166,7 +263,7 @@ function handOverWorld(seed: number): void {
     for (let n = below(30); n > 0; n--) turn();
     if (below(8) === 0) end(`r${Math.max(0, i - below(5))}`);
   }
-  for (let n = 0; n < 5000 && isBusy(generate); n++) turn();
+  for (let n = 0; n < 50_000 && isBusy(generate); n++) turn();
   context.settle();
   generate.settle();
   for (const [id, one] of requests) {
@@ -178,6 +275,7 @@ function handOverWorld(seed: number): void {
     }
   }
   expect(carried.size).toBeGreaterThan(60);
+  if (isTight) expect(generate.scheduler.preemptionCount).toBeGreaterThan(3);
   expect(arena.staged.size).toBe(0);
   expectIdle(context);
   expectIdle(generate);
