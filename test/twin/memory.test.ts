@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { StepTiming } from '../../src/protocol/engine.ts';
 import { limit } from '../../src/protocol/limit.ts';
-import type { Sampling } from '../../src/protocol/request.ts';
+import { neutralSampling, type Sampling } from '../../src/protocol/request.ts';
 import { realChance, seededChance } from '../../src/std/prng.ts';
 import { TinyModel } from '../model/tiny-session.ts';
 import { Answers, maxModelLen, type Request, TwinWorker, type WorkerOptions } from './worker.ts';
@@ -32,6 +32,7 @@ function makeRequests(): Request[] {
     const beginning = beginnings[i % 5] ?? [];
     const isSampled = i % 2 === 1;
     const sampling: Sampling = {
+      ...neutralSampling,
       temperature: isSampled ? 0.9 : 0,
       topP: isSampled && i % 4 === 1 ? 0.9 : 1,
       seed: chance.u32(),
