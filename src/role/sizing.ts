@@ -57,7 +57,9 @@ export function sizeWorker(options: SizingOptions): Sizing {
   // An arena of our own choice bounds prompts that we choose the length of; the user's numbers stand.
   const isOurs = options.isContext && options.arenaBytes === null;
   const longest = isOurs ? Math.min(tokens, arenaTokens(geometry, arenaBytes)) : tokens;
-  const maxModelLen = options.maxModelLen ?? Math.min(positions, Math.max(1, longest));
+  // Where not even one token fits, what is missing is said for the whole of the model's length.
+  const chosen = longest < 1 ? positions : Math.min(positions, longest);
+  const maxModelLen = options.maxModelLen ?? chosen;
   if (tokens < maxModelLen) {
     throw new Fault(
       'config',

@@ -41,7 +41,12 @@ describe('POST /v1/chat/completions', () => {
     ['content that is a number', { ...hi, messages: [{ role: 'user', content: 5 }] }, 400, {}],
     ['an unknown model', { ...hi, model: 'gpt-9' }, 404, { code: 'model_not_found' }],
     ['n of 2', { ...hi, n: 2 }, 400, { param: 'n' }],
-    ['logprobs', { ...hi, logprobs: true }, 400, { param: 'logprobs' }],
+    [
+      'top_logprobs of 21',
+      { ...hi, logprobs: true, top_logprobs: 21 },
+      400,
+      { param: 'top_logprobs' },
+    ],
     ['temperature of 3', { ...hi, temperature: 3 }, 400, { param: 'temperature' }],
     ['top_p of 0', { ...hi, top_p: 0 }, 400, { param: 'top_p' }],
     ['max_tokens of 0', { ...hi, max_tokens: 0 }, 400, { param: 'max_tokens' }],

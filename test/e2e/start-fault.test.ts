@@ -190,7 +190,7 @@ describe('what is taken or too small', () => {
     server.close();
   });
 
-  test('/dev/shm, for the arena', async () => {
+  test('memory, for the arena', async () => {
     const { blocks, bsize } = statfsSync('/dev/shm');
     const bytes = Math.max(blocks * bsize, 2 ** 30) * 2;
     const exit = await world.run([
@@ -198,7 +198,7 @@ describe('what is taken or too small', () => {
       '--request-plane-uri=localhost:1',
       `--kv-arena-bytes=${bytes}`,
     ]);
-    expectFault(exit, 1, '/dev/shm', '--kv-arena-bytes');
+    expectFault(exit, 1, 'MiB of arena', '--kv-arena-bytes');
   });
 
   test('the folder for logs', async () => {

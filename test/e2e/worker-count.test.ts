@@ -28,7 +28,7 @@ describe('--role context --context-worker-count 2', () => {
       if (body.usage.tdist?.route === 'disaggregated') seen.add(body.usage.tdist.context_worker);
       return seen.size === 2;
     });
-    expect(world.arenas()).toHaveLength(2);
+    expect(world.arenas()).toHaveLength(3); // the generate worker has one too
     for (const program of [api.program, generate, context]) {
       expect((await program.stop()).code).toBe(0);
     }

@@ -275,7 +275,7 @@ function handOverWorld(seed: number, { isTight }: { isTight: boolean }): void {
     }
   }
   expect(carried.size).toBeGreaterThan(60);
-  if (isTight) expect(generate.scheduler.preemptionCount).toBeGreaterThan(3);
+  if (isTight) expect(generate.scheduler.preemptionCount).toBeGreaterThan(2);
   expect(arena.staged.size).toBe(0);
   expectIdle(context);
   expectIdle(generate);
