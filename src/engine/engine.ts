@@ -9,9 +9,10 @@ import type { FinishReason } from '../protocol/request.ts';
 import type { Ticket } from '../protocol/ticket.ts';
 import type { Clock } from '../std/clock.ts';
 import { assert, Fault, toFault, unreachable } from '../std/fault.ts';
-import { type ChunkGroup, groupChunks, longestOf, paddingOf } from './group.ts';
+import type { ChunkGroup } from './group.ts';
 import type { Chunk, StepPlan } from './plan.ts';
 import type { Runner } from './runner.ts';
+import { SafeExport } from './safe-export.ts';
 import { sampleToken } from './sampler.ts';
 import { Scheduler, type SchedulerOptions } from './scheduler.ts';
 import {
@@ -21,20 +22,9 @@ import {
   generatedCount,
   type Sequence,
 } from './sequence.ts';
+import { MemoryUse, type SlotMemory } from './slot-memory.ts';
 
 export type SchedulerLimits = Omit<SchedulerOptions, 'keeper'>;
-
-/** The slots' memory: which pages they have touched, and how to give them back. */
-export type SlotMemory = {
-  /** Copies the first `tokens` positions of a slot to another. */
-  move(from: number, to: number, tokens: number): void;
-  /** The slot's first `tokens` positions are about to be written. */
-  touch(slot: number, tokens: number): void;
-  /** The slot's content from position `keep` on is of no use any more: its pages may go. */
-  forget(slot: number, keep: number): void;
-  /** Positions that have memory behind them, over all slots. */
-  residentTokens(): number;
-};
 
 export type EngineParts = {
   readonly scheduler: SchedulerLimits;
@@ -59,18 +49,19 @@ export type EngineParts = {
 export class Engine {
   readonly scheduler: Scheduler;
   readonly #parts: EngineParts;
+  readonly #memory: MemoryUse;
+  readonly #export: KvExport | null;
   readonly #ids: Int32Array;
   readonly #pasts: Int32Array;
   /** Said with the request's next tokens. */
   readonly #timings = new Map<string, StepTiming>();
-  /** Whose export has failed: no ticket for them. */
-  readonly #unexported = new Set<string>();
 
   constructor(parts: EngineParts) {
     const { tokensMax } = parts.scheduler;
     // Then whoever is alone fits, and memory in use can be held below the limit always.
     assert(tokensMax >= parts.maxModelLen, `KV for ${tokensMax} of ${parts.maxModelLen} tokens`);
     this.#parts = parts;
+    this.#export = parts.kvExport === null ? null : new SafeExport(parts.kvExport);
     this.#ids = new Int32Array(parts.scheduler.slots);
     this.#pasts = new Int32Array(parts.scheduler.slots);
     this.scheduler = new Scheduler({
@@ -80,6 +71,7 @@ export class Engine {
         vacate: (sequence) => this.#keep(sequence),
       },
     });
+    this.#memory = new MemoryUse(parts.memory, this.scheduler);
   }
 
   submit(command: EngineCommand): void {
@@ -91,7 +83,7 @@ export class Engine {
       case 'import':
         return this.#import(command.requestId, command.firstToken, command.ticket);
       case 'release':
-        return this.#parts.kvExport?.release(command.requestId);
+        return this.#export?.release(command.requestId);
       case 'abort':
         return this.#abort(command.requestId);
       default:
@@ -108,7 +100,7 @@ export class Engine {
     for (const move of plan.moves) this.#parts.memory.move(move.from, move.to, move.tokens);
     for (const { sequence } of plan.chunks) sequence.startedMs ??= nowMs;
     for (const { sequence } of plan.batch) if (sequence !== null) sequence.startedMs ??= nowMs;
-    const groups = this.#takeMemory(plan);
+    const groups = this.#memory.noteStep(plan, this.#parts.scheduler.stepTokens);
     const decoded = this.#runBatch(plan);
     const chunked = this.#runChunks(groups);
     this.scheduler.complete(plan);
@@ -128,48 +120,16 @@ export class Engine {
     if (admitted.length > 0) this.#parts.flush();
   }
 
-  /**
-   * Notes what this step will write, and returns which chunks run together: as many as fit, and none
-   * where there is no memory for their padding. Never are more than `tokensMax` positions in memory,
-   * but for the one sequence that is being moved from slot to slot.
-   */
-  #takeMemory({ batch, chunks }: StepPlan): readonly ChunkGroup[] {
-    const { memory, scheduler } = this.#parts;
-    for (const [slot, { past }] of batch.entries()) memory.touch(slot, past + 1);
-    for (const { slot, past, count } of chunks) memory.touch(slot, past + count);
-    const groups = groupChunks(chunks, scheduler.stepTokens);
-    const padding = groups.reduce((sum, group) => sum + paddingOf(group), 0);
-    if (!this.#hasRoom(padding)) return chunks.map((chunk) => [chunk]);
-    for (const group of groups) {
-      for (const { slot, past } of group) memory.touch(slot, past + longestOf(group));
-    }
-    return groups;
-  }
-
-  /** Whether so many positions more may be used, after everything useless has gone if need be. */
-  #hasRoom(tokens: number): boolean {
-    const { memory, scheduler } = this.#parts;
-    const most = scheduler.tokensMax - tokens;
-    if (memory.residentTokens() <= most) return true;
-    for (let slot = 0; slot < scheduler.slots; slot++) {
-      if (this.scheduler.isFree(slot)) memory.forget(slot, 0);
-    }
-    for (const { slot, ids } of this.scheduler.running()) {
-      if (slot !== null) memory.forget(slot, ids.length);
-    }
-    return memory.residentTokens() <= most;
-  }
-
   /** Gives up reservations whose KV never came: the gateway or the context worker may be dead. */
   sweep(): void {
-    const { clock, kvExport } = this.#parts;
+    const { clock } = this.#parts;
     const lateMs = clock.nowMs() - limit.reserveMs;
     for (const sequence of this.scheduler.running()) {
       if (!sequence.awaitsImport || (sequence.admittedMs ?? lateMs) >= lateMs) continue;
       const text = `no KV came for ${sequence.requestId} within ${limit.reserveMs} ms`;
       this.#fail(sequence, new Fault('timeout', text));
     }
-    kvExport?.sweep();
+    this.#export?.sweep();
   }
 
   load(): Load {
@@ -228,8 +188,7 @@ export class Engine {
     const sequence = this.scheduler.find(requestId);
     if (sequence !== undefined) this.scheduler.remove(sequence);
     this.#timings.delete(requestId);
-    this.#unexported.delete(requestId);
-    this.#parts.kvExport?.release(requestId);
+    this.#export?.release(requestId);
   }
 
   #import(requestId: string, firstToken: number, ticket: Ticket | null): void {
@@ -262,8 +221,7 @@ export class Engine {
       return refuse('transfer', 'no KV was offered; the prompt is prefilled here');
     }
     try {
-      this.#parts.memory.touch(sequence.slot, prompt.length);
-      this.#hasRoom(0);
+      this.#memory.note(sequence.slot, prompt.length);
       const kvBytes = kvImport.fetch({ ticket, ids: prompt, slot: sequence.slot });
       sequence.computed = prompt.length;
       sequence.startedMs = startMs;
@@ -366,8 +324,7 @@ export class Engine {
   #restore(sequence: Sequence): number {
     const { kvCache } = this.#parts;
     if (kvCache === null || sequence.slot === null) return 0;
-    this.#parts.memory.touch(sequence.slot, sequence.ids.length - 1);
-    this.#hasRoom(0);
+    this.#memory.note(sequence.slot, sequence.ids.length - 1);
     return kvCache.restore({ ids: sequence.ids, slot: sequence.slot });
   }
 
@@ -380,16 +337,16 @@ export class Engine {
   /** First token out at once, then the rest of the KV, then the ticket. */
   #endPrefill(sequence: Sequence, token: number): void {
     const { requestId } = sequence;
-    const { kvExport, emit, flush } = this.#parts;
+    const { emit, flush } = this.#parts;
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     this.#tell(sequence, 0, finish);
     if (finish !== null) {
-      this.#unexported.delete(requestId);
-      kvExport?.release(requestId);
+      this.#export?.release(requestId);
     } else {
       flush();
       this.#exportRows(sequence);
-      emit({ type: 'prefilled', requestId, firstToken: token, ticket: this.#offer(requestId) });
+      const ticket = this.#export?.offer(requestId) ?? null;
+      emit({ type: 'prefilled', requestId, firstToken: token, ticket });
     }
     this.scheduler.remove(sequence);
   }
@@ -398,21 +355,7 @@ export class Engine {
     const { requestId, slot, computed } = sequence;
     if (slot === null) return;
     const ids = sequence.ids.slice(0, sequence.promptLength);
-    try {
-      this.#parts.kvExport?.append({ requestId, ids, slot, computed });
-    } catch {
-      // Costs a prefill on the generate worker, which is told; not this thread and everybody in it.
-      this.#parts.kvExport?.release(requestId);
-      this.#unexported.add(requestId);
-    }
-  }
-
-  #offer(requestId: string): Ticket | null {
-    if (this.#unexported.delete(requestId)) {
-      this.#parts.kvExport?.release(requestId);
-      return null;
-    }
-    return this.#parts.kvExport?.offer(requestId) ?? null;
+    this.#export?.append({ requestId, ids, slot, computed });
   }
 
   #tell(sequence: Sequence, first: number, finish: FinishReason | null): void {

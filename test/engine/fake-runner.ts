@@ -2,9 +2,9 @@
 // keeps each slot's KV as the ids written there, row by row, so a scheduler that forgets a row, shares
 // a slot, moves too little or trusts a passenger's dummy shows as a violation or as wrong tokens.
 
-import type { SlotMemory } from '../../src/engine/engine.ts';
 import type { Runner } from '../../src/engine/runner.ts';
 import { sampleToken } from '../../src/engine/sampler.ts';
+import type { SlotMemory } from '../../src/engine/slot-memory.ts';
 import type { FinishReason, Sampling } from '../../src/protocol/request.ts';
 
 export class FakeRunner implements Runner {

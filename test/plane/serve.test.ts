@@ -242,6 +242,7 @@ describe('a worker refuses', () => {
     requestId: 'r',
     promptIds: [1],
     sampling: request().sampling,
+    priority: 0,
     stream: 'tdist.tokens.gw.r',
     source: 'local',
   };
