@@ -9,6 +9,7 @@ import type { Ticket } from '../protocol/ticket.ts';
 import { assert, Fault, toFault, unreachable } from '../std/fault.ts';
 import { Compute } from './compute.ts';
 import type { EngineParts } from './parts.ts';
+import { SafeExport } from './safe-export.ts';
 import { Scheduler } from './scheduler.ts';
 import {
   appendToken,
@@ -17,13 +18,14 @@ import {
   largestId,
   type Sequence,
 } from './sequence.ts';
-import { SlotContent } from './slot-content.ts';
+import { MemoryUse } from './slot-memory.ts';
 
 export class Engine {
   readonly scheduler: Scheduler;
   readonly #parts: EngineParts;
   readonly #compute: Compute;
-  readonly #content: SlotContent;
+  readonly #memory: MemoryUse;
+  readonly #export: SafeExport | null;
   /** Said with the request's next tokens. */
   readonly #timings = new Map<string, StepTiming>();
   #recomputedTransfers = 0;
@@ -33,15 +35,15 @@ export class Engine {
     // Then whoever is alone fits, and memory in use can be held below the limit always.
     assert(tokensMax >= parts.maxModelLen, `KV for ${tokensMax} of ${parts.maxModelLen} tokens`);
     this.#parts = parts;
-    const content = new SlotContent(parts, () => this.scheduler);
-    this.#content = content;
+    this.#export = parts.kvExport === null ? null : new SafeExport(parts.kvExport);
     this.scheduler = new Scheduler({
       ...parts.scheduler,
       keeper: {
-        occupy: (sequence) => content.restore(sequence),
-        vacate: (sequence) => content.keep(sequence),
+        occupy: (sequence) => this.#restore(sequence),
+        vacate: (sequence) => this.#keep(sequence),
       },
     });
+    this.#memory = new MemoryUse(parts.memory, this.scheduler);
     this.#compute = new Compute({
       runner: parts.runner,
       slots: parts.scheduler.slots,
@@ -59,7 +61,7 @@ export class Engine {
       case 'import':
         return this.#import(command.requestId, command.firstToken, command.ticket);
       case 'release':
-        return this.#content.release(command.requestId);
+        return this.#export?.release(command.requestId);
       case 'abort':
         return this.#abort(command.requestId);
       default:
@@ -76,7 +78,7 @@ export class Engine {
     for (const move of plan.moves) this.#parts.memory.move(move.from, move.to, move.tokens);
     for (const { sequence } of plan.chunks) sequence.startedMs ??= nowMs;
     for (const { sequence } of plan.batch) if (sequence !== null) sequence.startedMs ??= nowMs;
-    const groups = this.#content.takeMemory(plan);
+    const groups = this.#memory.noteStep(plan, this.#parts.scheduler.stepTokens);
     const decoded = this.#compute.decode(plan.batch);
     const chunked = this.#compute.prefill(groups);
     this.scheduler.complete(plan);
@@ -98,14 +100,14 @@ export class Engine {
 
   /** Gives up reservations whose KV never came: the gateway or the context worker may be dead. */
   sweep(): void {
-    const { clock, kvExport } = this.#parts;
+    const { clock } = this.#parts;
     const lateMs = clock.nowMs() - limit.reserveMs;
     for (const sequence of this.scheduler.running()) {
       if (!sequence.awaitsImport || (sequence.admittedMs ?? lateMs) >= lateMs) continue;
       const text = `no KV came for ${sequence.requestId} within ${limit.reserveMs} ms`;
       this.#fail(sequence, new Fault('timeout', text));
     }
-    kvExport?.sweep();
+    this.#export?.sweep();
   }
 
   /** How often KV had to be computed again, by reason. */
@@ -170,7 +172,7 @@ export class Engine {
     const sequence = this.scheduler.find(requestId);
     if (sequence !== undefined) this.scheduler.remove(sequence);
     this.#timings.delete(requestId);
-    this.#content.release(requestId);
+    this.#export?.release(requestId);
   }
 
   #import(requestId: string, firstToken: number, ticket: Ticket | null): void {
@@ -196,7 +198,7 @@ export class Engine {
     sequence.awaitsImport = false;
     const prefillHere = (): void => {
       this.#recomputedTransfers++;
-      sequence.computed = this.#content.restore(sequence);
+      sequence.computed = this.#restore(sequence);
       this.#timings.set(requestId, { kvPath: 'none', kvBytes: 0 });
     };
     if (ticket === null || kvImport === null) {
@@ -206,7 +208,7 @@ export class Engine {
       return refuse('transfer', 'this worker cannot copy KV in; the prompt is prefilled here');
     }
     try {
-      this.#content.reserve(sequence.slot, prompt.length);
+      this.#memory.note(sequence.slot, prompt.length);
       const kvBytes = kvImport.fetch({ ticket, ids: prompt, slot: sequence.slot });
       sequence.computed = prompt.length;
       sequence.startedMs = startMs;
@@ -230,7 +232,7 @@ export class Engine {
       if (token !== null) this.#advance(sequence, token);
       return;
     }
-    if (token === null) return this.#content.exportRows(sequence);
+    if (token === null) return this.#exportRows(sequence);
     this.#endPrefill(sequence, token);
   }
 
@@ -242,7 +244,7 @@ export class Engine {
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     this.#tell(sequence, first, finish);
     if (finish === null) return;
-    this.#content.keep(sequence);
+    this.#keep(sequence);
     this.scheduler.remove(sequence);
   }
 
@@ -253,14 +255,36 @@ export class Engine {
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     this.#tell(sequence, 0, finish);
     if (finish !== null) {
-      this.#content.release(requestId);
+      this.#export?.release(requestId);
     } else {
       flush();
-      this.#content.exportRows(sequence);
-      const ticket = this.#content.offer(requestId);
+      this.#exportRows(sequence);
+      const ticket = this.#export?.offer(requestId) ?? null;
       emit({ type: 'prefilled', requestId, firstToken: token, ticket });
     }
     this.scheduler.remove(sequence);
+  }
+
+  /** Stages the prompt's KV as far as it is computed. */
+  #exportRows(sequence: Sequence): void {
+    const { requestId, slot, computed } = sequence;
+    if (slot === null) return;
+    const ids = sequence.ids.slice(0, sequence.promptLength);
+    this.#export?.append({ requestId, ids, slot, computed });
+  }
+
+  /** Known KV of the sequence's beginning into its slot; returns how many tokens. */
+  #restore(sequence: Sequence): number {
+    const { kvCache } = this.#parts;
+    if (kvCache === null || sequence.slot === null) return 0;
+    this.#memory.note(sequence.slot, sequence.ids.length - 1);
+    return kvCache.restore({ ids: sequence.ids, slot: sequence.slot });
+  }
+
+  /** Leaves the sequence's KV to whoever comes next with the same beginning: itself, perhaps. */
+  #keep(sequence: Sequence): void {
+    const { ids, slot, computed } = sequence;
+    if (slot !== null) this.#parts.kvCache?.keep({ ids, slot, computed });
   }
 
   #tell(sequence: Sequence, first: number, finish: FinishReason | null): void {

@@ -5,20 +5,9 @@ import type { EngineEvent } from '../protocol/engine.ts';
 import type { Clock } from '../std/clock.ts';
 import type { Runner } from './runner.ts';
 import type { SchedulerOptions } from './scheduler.ts';
+import type { SlotMemory } from './slot-memory.ts';
 
 export type SchedulerLimits = Omit<SchedulerOptions, 'keeper'>;
-
-/** The slots' memory: which pages they have touched, and how to give them back. */
-export type SlotMemory = {
-  /** Copies the first `tokens` positions of a slot to another. */
-  move(from: number, to: number, tokens: number): void;
-  /** The slot's first `tokens` positions are about to be written. */
-  touch(slot: number, tokens: number): void;
-  /** The slot's content from position `keep` on is of no use any more: its pages may go. */
-  forget(slot: number, keep: number): void;
-  /** Positions that have memory behind them, over all slots. */
-  residentTokens(): number;
-};
 
 export type EngineParts = {
   readonly scheduler: SchedulerLimits;

@@ -2,8 +2,8 @@
 // keeps each slot's KV as the ids written there, row by row, so a scheduler that forgets a row, shares
 // a slot, moves too little or trusts a passenger's dummy shows as a violation or as wrong tokens.
 
-import type { SlotMemory } from '../../src/engine/parts.ts';
 import type { Runner } from '../../src/engine/runner.ts';
+import type { SlotMemory } from '../../src/engine/slot-memory.ts';
 import type { FinishReason, Sampling } from '../../src/protocol/request.ts';
 import { naiveToken } from './naive-sampler.ts';
 

@@ -109,6 +109,39 @@ describe('two processes', () => {
   });
 });
 
+describe('a reader and an owner that reuses its blocks all the time', () => {
+  test('what is found is right to the last bit, however often it is found', async () => {
+    const kind = realChance.id();
+    const prompts = Array.from({ length: 6 }, (_, salt) => promptOf(65, salt));
+    const script = join(import.meta.dir, 'churn-main.ts');
+    const other = Bun.spawn([process.execPath, script], { stdin: 'pipe', stderr: 'inherit' });
+    other.stdin.write(JSON.stringify({ kind, prompts }));
+    other.stdin.flush();
+    await other.stdout.getReader().read();
+    const world = make({ kind });
+    world.peers.sweep();
+    const wanted = prompts.map((_, salt) => {
+      fillRows(world.pool, 0, 64, 1000 * salt);
+      return checksum(new Uint8Array(readRows(world.pool, 0, 64).buffer));
+    });
+    let [found, missed] = [0, 0];
+    for (let i = 0; found < 300 && i < 200_000; i++) {
+      const ids = prompts[i % prompts.length] ?? [];
+      if (world.cache.restore({ ids, slot: 1 }) === 0) {
+        missed++;
+        continue;
+      }
+      found++;
+      const sum = checksum(new Uint8Array(readRows(world.pool, 1, 64).buffer));
+      expect(sum).toBe(wanted[i % prompts.length] ?? '');
+    }
+    expect(found).toBe(300);
+    expect(missed).toBeGreaterThan(0);
+    other.stdin.end();
+    expect(await other.exited).toBe(0);
+  }, 60_000);
+});
+
 describe('who shares', () => {
   test('nobody of another namespace, model or geometry', () => {
     const kind = realChance.id();

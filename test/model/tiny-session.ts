@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { KvPool } from '../../src/kv/pool.ts';
+import { demoName } from '../../src/model/demo.ts';
 import { type Model, openModel } from '../../src/model/folder.ts';
 import { cachedGraph } from '../../src/model/graph-cache.ts';
 import { Ort } from '../../src/model/ort.ts';
@@ -14,16 +15,17 @@ import { writeTinyModel } from './tiny-llama.ts';
 export class TinyModel {
   readonly model: Model;
   readonly graphPath: string;
-  readonly #folder: string;
+  readonly #folder: string | null;
   readonly #cacheDir: string;
   readonly #ort: Ort;
   readonly #open: { session: OrtSession; pool: KvPool }[] = [];
 
-  private constructor(folder: string, cacheDir: string, ort: Ort) {
+  /** @param folder null: the built-in model. */
+  private constructor(folder: string | null, cacheDir: string, ort: Ort) {
     this.#folder = folder;
     this.#cacheDir = cacheDir;
     this.#ort = ort;
-    this.model = openModel(folder);
+    this.model = openModel(folder ?? demoName);
     this.graphPath = cachedGraph(this.model.config, { ...this.model, cacheDir });
   }
 
@@ -31,6 +33,13 @@ export class TinyModel {
     const cacheDir = mkdtempSync(join(tmpdir(), 'tdist-cache-'));
     const ort = new Ort(await ortLibraryPath(cacheDir));
     return new TinyModel(writeTinyModel(seed), cacheDir, ort);
+  }
+
+  /** The built-in model in the tiny one's place. */
+  static async demo(): Promise<TinyModel> {
+    const cacheDir = mkdtempSync(join(tmpdir(), 'tdist-cache-'));
+    const ort = new Ort(await ortLibraryPath(cacheDir));
+    return new TinyModel(null, cacheDir, ort);
   }
 
   session(options: { slots: number; capacity: number; stepTokens: number; blockTokens: number }) {
@@ -55,6 +64,7 @@ export class TinyModel {
       session.close();
       pool.close();
     }
-    for (const path of [this.#folder, this.#cacheDir]) rmSync(path, { recursive: true });
+    if (this.#folder !== null) rmSync(this.#folder, { recursive: true });
+    rmSync(this.#cacheDir, { recursive: true });
   }
 }
