@@ -20,7 +20,7 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'verify',
     {
-      help: 'prove that disaggregated and aggregated answers are the same, token by token',
+      help: 'prove disaggregated and aggregated answers identical, token by token',
       run: async (argv, output) =>
         (await import('../bench/verify/verify.ts')).runVerify(argv, (line) => output.out(line)),
     },
@@ -28,7 +28,7 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure first token, hand-over, decode; bench engine: engine and load',
+      help: 'measure what a request costs; bench engine: the engine, and long prompts',
       run: async ([first, ...rest], output) =>
         first === 'engine'
           ? (await import('../bench/engine/bench.ts')).runEngineBench(rest, (line) =>
