@@ -152,7 +152,10 @@ class NatsBus implements Bus {
       attach: (connection) => {
         const { name, version, description } = service;
         const metadata = { ...service.metadata };
-        const added = connection.services.add({ name, version, description, metadata });
+        const added = whileAlive(
+          connection,
+          connection.services.add({ name, version, description, metadata }),
+        );
         const running = added.then((micro) => {
           for (const endpoint of service.endpoints) {
             micro.addEndpoint(endpoint.name, {
@@ -174,7 +177,7 @@ class NatsBus implements Bus {
         this.#registering.add(registered);
         stop = async () => {
           const micro = await running.catch(() => null);
-          await micro?.stop();
+          await Promise.race([micro?.stop(), connection.closed()]);
         };
       },
       detach: () => stop(),
@@ -185,7 +188,12 @@ class NatsBus implements Bus {
     await Promise.all(this.#registering);
     const connection = this.#live();
     const late = () => new Fault('timeout', `flush: no answer from NATS in ${connectTimeoutMs} ms`);
-    await withDeadline(this.#clock, connectTimeoutMs, connection.flush(), late);
+    await withDeadline(
+      this.#clock,
+      connectTimeoutMs,
+      whileAlive(connection, connection.flush()),
+      late,
+    );
   }
 
   async close(): Promise<void> {
@@ -292,4 +300,15 @@ class NatsBus implements Bus {
     });
     this.#retry = null;
   }
+}
+
+/**
+ * `work` of the library on that connection, or a Fault when the connection ends first: some of its
+ * promises are then never settled.
+ */
+function whileAlive<T>(connection: NatsConnection, work: Promise<T>): Promise<T> {
+  const ended = connection.closed().then((): never => {
+    throw new Fault('plane', 'the connection to the request plane ended');
+  });
+  return Promise.race([work, ended]);
 }
