@@ -54,7 +54,7 @@ function once(act: () => void, count = 1): () => void {
 function expectBrokenOff({ error, data, finish }: Streamed): void {
   expect(error).toMatchObject({ type: 'server_error', message: expect.any(String) });
   expect(data.at(-1)).toBe('[DONE]');
-  expect(data.filter((event) => event.includes('"error"'))).toHaveLength(2);
+  expect(data.filter((event) => event.includes('"error"'))).toHaveLength(1);
   expect(finish).toBeNull();
 }
 
@@ -63,7 +63,7 @@ describe('a context worker without a supervisor', () => {
     await using parts = await separate();
     const first = parts.context();
     await first.line('Worker started...');
-    const [arena = ''] = world.arenas();
+    const arena = world.arenas().find((path) => path.includes('context')) ?? '';
     expect(existsSync(arena)).toBeTrue();
     first.signal('SIGKILL');
     await first.exit();
