@@ -36,6 +36,7 @@ export async function startEngine(
     prefixKeys: [],
   };
   let tokenCount = 0;
+  let counters: Load['counters'];
   let prefixKeys: readonly string[] = [];
   const started = Promise.withResolvers<void>();
   const stopped = Promise.withResolvers<void>();
@@ -53,6 +54,7 @@ export async function startEngine(
         load = message.load;
         for (const event of message.events) {
           if (event.type === 'tokens') tokenCount += event.ids.length;
+          if (event.type === 'load') counters = event.load.counters;
           handler(event);
         }
         return;
@@ -82,7 +84,7 @@ export async function startEngine(
     listen: (listener) => {
       handler = listener;
     },
-    load: () => ({ ...load, prefixKeys }),
+    load: () => ({ ...load, counters, prefixKeys }),
     tokenCount: () => tokenCount,
     async stop() {
       state = 'stopping';

@@ -105,15 +105,12 @@ function start(options: EngineOptions): Running {
     recomputes: engine.recomputes(),
     kvBlocks: kv.own?.store.counts() ?? null,
   });
-  let counters: Counters | undefined;
-  const load = (): Load => ({ ...engine.load(), counters });
   /** Counting takes longer than a step should: not at each step. */
-  const tellLoad = (): void => {
-    counters = count();
-    outbox.put({ type: 'load', load: load() });
-  };
-  const outbox = new Outbox(load, (events, after) =>
-    self.postMessage({ type: 'events', events, load: after }),
+  const tellLoad = (): void =>
+    outbox.put({ type: 'load', load: { ...engine.load(), counters: count() } });
+  const outbox = new Outbox(
+    () => engine.load(),
+    (events, load) => self.postMessage({ type: 'events', events, load }),
   );
   const engine: Engine = new Engine({
     scheduler: {
