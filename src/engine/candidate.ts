@@ -10,22 +10,14 @@ export type Last = { readonly weight: number; readonly id: number };
 /** As if nothing were cut off. */
 export const firstOf: Last = { weight: Number.NEGATIVE_INFINITY, id: 0 };
 
-/** All ids as candidates. */
-export function everything(row: Row, { ids }: Scratch): number {
-  const count = row.end - row.begin;
-  for (let id = 0; id < count; id++) ids[id] = id;
-  return count;
-}
-
 /**
- * The ids of the `k` largest logits as candidates, in the order of ids. Needs `findBest` before it:
+ * The ids of the `k` largest logits (fewer than there are) as candidates, in the order of ids. Needs `findBest` before it:
  * k blocks have a maximum of at least the k-th largest maximum, so at least k logits are that large,
  * and no block with a smaller maximum has one of the k.
  */
 export function likeliest(row: Row, k: number, scratch: Scratch): number {
   const { logits, begin, end } = row;
   const { ids, pickIds, pickWeights, blockMaxima } = scratch;
-  if (k >= end - begin) return everything(row, scratch);
   const blockCount = Math.ceil((end - begin) / blockLength);
   const least = k < blockCount ? largest(blockMaxima, blockCount, k, scratch) : -Infinity;
   let count = 0;

@@ -11,7 +11,7 @@
 
 import type { Sampling } from '../protocol/request.ts';
 import { drawAt } from '../std/prng.ts';
-import { everything, firstOf, heaviest, likeliest } from './candidate.ts';
+import { firstOf, heaviest, likeliest } from './candidate.ts';
 import { applyBias, type History } from './penalty.ts';
 import { findBest, type Row, type Scratch } from './row.ts';
 
@@ -47,12 +47,27 @@ function drawFrom(
   draw: number,
   scratch: Scratch,
 ): number {
-  const { logits, begin } = row;
-  const { ids, weights } = scratch;
-  const top = logits[begin + best] ?? 0;
+  const top = row.logits[row.begin + best] ?? 0;
   const scale = 1 / sampling.temperature;
-  const count =
-    sampling.topK > 0 ? likeliest(row, sampling.topK, scratch) : everything(row, scratch);
+  const { topK } = sampling;
+  const isCut = topK > 0 && topK < row.end - row.begin;
+  const count = isCut ? likeliest(row, topK, scratch) : row.end - row.begin;
+  const total = isCut
+    ? weigh(row, { top, scale, count }, scratch)
+    : weighAll(row, { top, scale }, scratch);
+  if (!Number.isFinite(total)) return best; // logits of a broken model: nothing to weigh
+  if (sampling.topP >= 1 && sampling.minP === 0) return walk(scratch, count, draw * total, best);
+  const last = sampling.topP < 1 ? heaviest(count, total * sampling.topP, total, scratch) : firstOf;
+  const kept = keep(scratch, count, { ...last, weightMin: sampling.minP });
+  return walk(scratch, kept.count, draw * kept.total, best);
+}
+
+/** Weights of the candidates, against the best one's 1; returns their sum. */
+function weigh(
+  { logits, begin }: Row,
+  { top, scale, count }: { top: number; scale: number; count: number },
+  { ids, weights }: Scratch,
+): number {
   let total = 0;
   for (let i = 0; i < count; i++) {
     const id = ids[i] ?? 0;
@@ -60,11 +75,23 @@ function drawFrom(
     weights[i] = weight;
     total += weight;
   }
-  if (!Number.isFinite(total)) return best; // logits of a broken model: nothing to weigh
-  if (sampling.topP >= 1 && sampling.minP === 0) return walk(scratch, count, draw * total, best);
-  const last = sampling.topP < 1 ? heaviest(count, total * sampling.topP, total, scratch) : firstOf;
-  const kept = keep(scratch, count, { ...last, weightMin: sampling.minP });
-  return walk(scratch, kept.count, draw * kept.total, best);
+  return total;
+}
+
+/** Likewise with every id a candidate: one pass instead of two over the whole vocabulary. */
+function weighAll(
+  { logits, begin, end }: Row,
+  { top, scale }: { top: number; scale: number },
+  { ids, weights }: Scratch,
+): number {
+  let total = 0;
+  for (let id = 0; id < end - begin; id++) {
+    const weight = Math.exp(((logits[begin + id] ?? Number.NEGATIVE_INFINITY) - top) * scale);
+    ids[id] = id;
+    weights[id] = weight;
+    total += weight;
+  }
+  return total;
 }
 
 /** Moves those that stay to the front: not behind `last` in weight, and not below `weightMin`. */
