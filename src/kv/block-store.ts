@@ -147,6 +147,15 @@ export class BlockStore {
     };
   }
 
+  /** For when no request runs: every block is accounted for once, and nobody is still writing one. */
+  assertIdle(): void {
+    const { free, held, leased, cached } = this.counts();
+    const all = this.#blocks.length;
+    const sum = `${free} free + ${held} held + ${leased} leased + ${cached} cached`;
+    assert(free + held + leased + cached === all, `${sum} blocks of ${all}`);
+    assert(held === 0, `${sum} blocks, and nobody runs`);
+  }
+
   /** Names of published blocks, latest use first, at most `countMax`. */
   hashes(countMax: number): string[] {
     const inUse = [...this.#byHash.values()].filter((index) => !this.#cached.has(index));

@@ -139,6 +139,8 @@ function start(options: EngineOptions): Running {
   const sweeper = setInterval(() => {
     engine.sweep();
     kv.peers.sweep();
+    const { runningCount, waitingCount } = engine.scheduler;
+    if (runningCount + waitingCount === 0) kv.own?.store.assertIdle();
     tellLoad(); // expired leases make no event
     outbox.flush();
     loop.wake();

@@ -137,6 +137,17 @@ describe('BlockStore', () => {
     expect(store.counts()).toEqual({ free: 0, held: 1, leased: 0, cached: 2 });
   });
 
+  test('idle: a block that somebody still writes is a bug, a leased one is not', () => {
+    const store = new BlockStore(3, { keeps: true });
+    store.assertIdle();
+    store.take('a', 'one');
+    expect(() => store.assertIdle()).toThrow('2 free + 1 held + 0 leased + 0 cached blocks');
+    store.offer('a', 10);
+    store.assertIdle();
+    store.release('a');
+    store.assertIdle();
+  });
+
   test('after its offer a request takes nothing more', () => {
     const store = new BlockStore(2, { keeps: true });
     fill(store, 'a', 'x');
