@@ -76,7 +76,8 @@ start_baseline() {
 }
 
 start_api() {
-  start --role api --request-plane-uri "$PLANE" --model-name "$WORKER_NAME" \
+  # 0: also the short prompt below goes through a context worker, as the deployment's name says.
+  start --role api --request-plane-uri "$PLANE" --model-name "$WORKER_NAME" --local-prefill-tokens 0 \
     --api-server-host "$API_HOST" --api-server-port "$API_PORT"
 }
 

@@ -13,7 +13,17 @@ const startCount = 5;
 const askCount = 40;
 const batches = [1, 8, 32];
 
+const help = `Usage: tdist bench [flags of --role all]
+       tdist bench engine [--quick] [part …]
+
+Measures starts, first tokens, hand-over, decode steps and routing; prints a table and a JSON line.
+`;
+
 export async function runBench(argv: readonly string[]): Promise<number> {
+  if (argv.includes('--help')) {
+    process.stdout.write(help);
+    return 0;
+  }
   const print = (text: string): void => {
     process.stdout.write(`${text}\n`);
   };

@@ -5,7 +5,17 @@ import { ask, seedRequest, type Timing } from './ask.ts';
 import { startDeployment } from './deployment.ts';
 import { figure, table } from './statistics.ts';
 
+const help = `Usage: tdist demo [flags of --role all]
+
+Starts everything on free ports, asks one question, shows who answered it and where the time went.
+Exit code 0 only if the answer is right and came through a context worker.
+`;
+
 export async function runDemo(argv: readonly string[]): Promise<number> {
+  if (argv.includes('--help')) {
+    process.stdout.write(help);
+    return 0;
+  }
   const print = (text: string): void => {
     process.stdout.write(text);
   };

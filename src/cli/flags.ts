@@ -2,6 +2,7 @@
 // the values their meaning. A flag of another role is accepted, so that one set of flags can be
 // passed to every process of a deployment, as the seed's scripts do.
 
+import { limit } from '../protocol/limit.ts';
 import { boolean, choice, type Flag, list, number, roles, text, type ValueOf } from './flag.ts';
 
 const every = roles;
@@ -37,11 +38,11 @@ const plane = {
     example: 'nats://localhost:4223',
     unset: 'none',
   }),
-  'data-plane-host': text(every, null, 'address a worker advertises', {
+  'data-plane-host': text(every, null, 'address a worker serves its metrics on', {
     example: '10.0.0.5',
     unset: 'auto',
   }),
-  'data-plane-port': number('integer', every, 0, 'port a worker advertises', port),
+  'data-plane-port': number('integer', every, 0, 'no effect: KV needs no port of its own', port),
 };
 
 const api = {
@@ -63,7 +64,10 @@ const api = {
     'origin a browser may call from; repeatable, *',
   ),
   'queue-limit': number('integer', gateway, 1024, 'requests waiting at most', { min: 0 }),
-  'queue-timeout-ms': number('integer', gateway, 30_000, 'longest wait for a worker', { min: 0 }),
+  'queue-timeout-ms': number('integer', gateway, 30_000, 'longest wait for a worker', {
+    min: 0,
+    max: limit.queueTimeoutMsMax,
+  }),
   'local-prefill-tokens': number(
     'integer',
     gateway,
@@ -93,7 +97,7 @@ const worker = {
   'max-num-seqs': number('integer', workers, null, 'sequences in one decode batch', {
     max: 4096,
     example: '32',
-    unset: 'from memory',
+    unset: '32; 8 of a context worker',
   }),
   'max-batch-size': number('integer', workers, 10_000, 'queued + running requests of a worker'),
   'ignore-eos': boolean(workers, false, 'default of the request field of that name'),

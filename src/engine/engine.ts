@@ -63,7 +63,7 @@ export class Engine {
       case 'release':
         return this.#export?.release(command.requestId);
       case 'abort':
-        return this.#abort(command.requestId);
+        return this.#cancel(command.requestId);
       default:
         return unreachable(command);
     }
@@ -93,7 +93,8 @@ export class Engine {
       if (sequence.admittedMs !== null) continue; // back after a preemption: long since admitted
       sequence.admittedMs = nowMs;
       sequence.cachedTokens = sequence.computed;
-      this.#parts.emit({ type: 'admitted', requestId: sequence.requestId });
+      const waitedMs = nowMs - sequence.arrivedMs;
+      this.#parts.emit({ type: 'admitted', requestId: sequence.requestId, waitedMs });
     }
     if (admitted.length > 0) this.#parts.flush();
   }
@@ -166,6 +167,13 @@ export class Engine {
     );
     if (!this.scheduler.add(sequence))
       refuse('overloaded', 'this worker already has all it may queue');
+  }
+
+  /** From outside: often a stop string that the gateway has found, and then the talk goes on. */
+  #cancel(requestId: string): void {
+    const sequence = this.scheduler.find(requestId);
+    if (sequence?.kind === 'generate') this.#keep(sequence);
+    this.#abort(requestId);
   }
 
   #abort(requestId: string): void {

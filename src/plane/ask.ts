@@ -16,6 +16,8 @@ export type Question = {
   readonly op: WorkerOp;
   readonly message: object;
   readonly signal?: AbortSignal;
+  /** Told how long the worker itself waited before it could say yes. */
+  readonly onWaited?: (ms: number) => void;
   /** `limit.replyTimeoutMs` unless told. */
   readonly timeoutMs?: number;
 };
@@ -29,5 +31,7 @@ export async function askWorker(question: Question): Promise<Fault | null> {
   };
   const reply = await bus.request(subjects.worker(worker, op), encode(message), options);
   const ack = decode(ackSchema, reply, `reply of worker ${worker} to ${op}`);
-  return ack.ok ? null : remoteFault(ack.code, ack.message);
+  if (!ack.ok) return remoteFault(ack.code, ack.message);
+  question.onWaited?.(ack.waitedMs ?? 0);
+  return null;
 }

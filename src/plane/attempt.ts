@@ -143,7 +143,18 @@ export class Attempt {
     try {
       const signal = this.#asking.signal;
       const timeoutMs = limit.admitTimeoutMs;
-      refusal = await askWorker({ bus, subjects, worker, op, message, signal, timeoutMs });
+      // A worker that prefills tells of its queue with its tokens; one that waits for KV only here.
+      const reserves = worker !== this.#context && this.#context !== null;
+      refusal = await askWorker({
+        bus,
+        subjects,
+        worker,
+        op,
+        message,
+        signal,
+        timeoutMs,
+        ...(reserves ? { onWaited: (ms) => this.#noteSlotWait(ms) } : {}),
+      });
     } catch (error) {
       const fault = toFault(error);
       if (fault.code === 'no_worker' || fault.code === 'too_large') this.#holders.delete(worker);
@@ -154,6 +165,11 @@ export class Attempt {
     this.#holders.delete(worker);
     this.#fail(refusal, worker);
     return false;
+  }
+
+  #noteSlotWait(ms: number): void {
+    this.#timing.addQueue(ms);
+    this.#learning.noteSlotWait(ms);
   }
 
   #workOf(worker: string): Work {

@@ -16,11 +16,17 @@ export type LearningOptions = {
 export class Learning {
   readonly #options: LearningOptions;
   readonly #beganMs: number;
+  /** Waited for a slot: neither a message's cost nor anybody's prefill. */
+  #slotWaitMs = 0;
 
   /** Made when the request is sent off. */
   constructor(options: LearningOptions) {
     this.#options = options;
     this.#beganMs = options.clock.nowMs();
+  }
+
+  noteSlotWait(ms: number): void {
+    this.#slotWaitMs += ms;
   }
 
   note(worker: string, timing: NonNullable<TokensMessage['timing']>): void {
@@ -32,7 +38,8 @@ export class Learning {
       const prefiller = worker === context?.worker ? context : generate;
       rates.notePrefill(prefiller, promptTokens - cachedTokens, prefillMs);
       const route = context === null ? 'local' : 'disaggregated';
-      rates.noteHop(route, clock.nowMs() - this.#beganMs - queueMs - prefillMs);
+      const knownMs = this.#slotWaitMs + queueMs + prefillMs;
+      rates.noteHop(route, clock.nowMs() - this.#beganMs - knownMs);
     }
     if (context !== null && transferMs !== undefined && kvBytes !== undefined) {
       rates.noteTransfer(context, generate, kvBytes, transferMs);

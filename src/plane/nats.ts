@@ -152,8 +152,7 @@ class NatsBus implements Bus {
       attach: (connection) => {
         const { name, version, description } = service;
         const metadata = { ...service.metadata };
-        const added = whileAlive(
-          connection,
+        const added = this.#whileAlive(
           connection.services.add({ name, version, description, metadata }),
         );
         const running = added.then((micro) => {
@@ -188,12 +187,7 @@ class NatsBus implements Bus {
     await Promise.all(this.#registering);
     const connection = this.#live();
     const late = () => new Fault('timeout', `flush: no answer from NATS in ${connectTimeoutMs} ms`);
-    await withDeadline(
-      this.#clock,
-      connectTimeoutMs,
-      whileAlive(connection, connection.flush()),
-      late,
-    );
+    await withDeadline(this.#clock, connectTimeoutMs, this.#whileAlive(connection.flush()), late);
   }
 
   async close(): Promise<void> {
@@ -293,6 +287,25 @@ class NatsBus implements Bus {
     for (const lose of [...this.#pending]) lose(fault);
   }
 
+  /**
+   * `work` of the library, or a Fault when the connection ends first: some of its promises are then
+   * never settled.
+   */
+  #whileAlive<T>(work: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const lose = (fault: Fault): void => settle(() => reject(fault));
+      const settle = (act: () => void): void => {
+        this.#pending.delete(lose);
+        act();
+      };
+      this.#pending.add(lose);
+      work.then(
+        (value) => settle(() => resolve(value)),
+        (error: unknown) => settle(() => reject(toFault(error))),
+      );
+    });
+  }
+
   async #pause(delayMs: number): Promise<void> {
     if (this.#closed) return;
     await new Promise<void>((go) => {
@@ -300,15 +313,4 @@ class NatsBus implements Bus {
     });
     this.#retry = null;
   }
-}
-
-/**
- * `work` of the library on that connection, or a Fault when the connection ends first: some of its
- * promises are then never settled.
- */
-function whileAlive<T>(connection: NatsConnection, work: Promise<T>): Promise<T> {
-  const ended = connection.closed().then((): never => {
-    throw new Fault('plane', 'the connection to the request plane ended');
-  });
-  return Promise.race([work, ended]);
 }

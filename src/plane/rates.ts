@@ -28,16 +28,23 @@ const unmeasuredTransfer: Fit = {
   slope: limit.transferMsPerMiBDefault,
 };
 
+/** Unmeasured: two messages more where two workers take part. */
+const hopMsDefaults: Readonly<Record<HopRoute, number>> = {
+  disaggregated: 2 * limit.hopMsDefault,
+  local: limit.hopMsDefault,
+};
+
 export class Rates implements RateView {
   readonly #prefill: Measured;
   readonly #transfer: Measured;
-  /** Unmeasured: two messages more where two workers take part. */
-  readonly #hops: Record<HopRoute, number> = {
-    disaggregated: 2 * limit.hopMsDefault,
-    local: limit.hopMsDefault,
+  readonly #clock: Clock;
+  readonly #hops: Record<HopRoute, { ms: number; notedMs: number } | null> = {
+    disaggregated: null,
+    local: null,
   };
 
   constructor(clock: Clock) {
+    this.#clock = clock;
     this.#prefill = new Measured(clock, limit.rateKeepMs);
     this.#transfer = new Measured(clock, limit.rateKeepMs);
   }
@@ -53,8 +60,9 @@ export class Rates implements RateView {
 
   /** A low mark, since whatever else took time (a full worker, a busy gateway) only adds. */
   noteHop(route: HopRoute, ms: number): void {
-    const low = this.#hops[route];
-    this.#hops[route] = ms < low ? Math.max(0, ms) : low + (ms - low) * rise;
+    const low = this.hopMs(route);
+    const next = ms < low ? Math.max(0, ms) : low + (ms - low) * rise;
+    this.#hops[route] = { ms: next, notedMs: this.#clock.nowMs() };
   }
 
   prefill(worker: Heartbeat): Fit {
@@ -67,7 +75,10 @@ export class Rates implements RateView {
   }
 
   hopMs(route: HopRoute): number {
-    return this.#hops[route];
+    const known = this.#hops[route];
+    // What was measured long ago may have been a bad time: the route gets a new trial.
+    const isFresh = known !== null && this.#clock.nowMs() - known.notedMs <= limit.rateKeepMs;
+    return isFresh ? known.ms : hopMsDefaults[route];
   }
 
   forget(worker: string): void {

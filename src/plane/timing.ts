@@ -34,6 +34,11 @@ export class TimingSum {
     this.#kvBytes = timing.kvBytes ?? this.#kvBytes;
   }
 
+  /** A wait that no chunk tells of. */
+  addQueue(ms: number): void {
+    this.#queueMs += ms;
+  }
+
   get(): Timing {
     return {
       ...this.#base,

@@ -36,7 +36,7 @@ export type WorkerJobsPorts = {
 };
 
 /** The message did not get through as it was: a ticket of another release, too large, or no plane. */
-const unread: ReadonlySet<string> = new Set(['plane', 'too_large']);
+const unread: ReadonlySet<string> = new Set(['plane', 'too_large', 'timeout']);
 
 type TokensEvent = Extract<EngineEvent, { type: 'tokens' }>;
 type PrefilledEvent = Extract<EngineEvent, { type: 'prefilled' }>;
@@ -151,7 +151,7 @@ export class WorkerJobs {
     }
     switch (event.type) {
       case 'admitted':
-        job.admission.settle(yes);
+        job.admission.settle({ v: protocolVersion, ok: true, waitedMs: event.waitedMs ?? 0 });
         return;
       case 'refused':
         this.#close(job, no(event.code, event.message));

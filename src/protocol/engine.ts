@@ -1,5 +1,5 @@
 // What a worker's message room and its engine say to each other. The engine runs in a thread of its
-// own (engine/thread.ts), so everything here is plain data that structured clone can carry.
+// own (role/engine-thread.ts), so everything here is plain data that structured clone can carry.
 
 import type { Ack, Counters } from './message.ts';
 import type { FinishReason, Sampling, TokenLogprobs } from './request.ts';
@@ -38,7 +38,8 @@ export type EngineCommand =
 export type Refusal = Extract<Ack, { ok: false }>;
 
 export type EngineEvent =
-  | { readonly type: 'admitted'; readonly requestId: string }
+  /** It has a slot, after so long. */
+  | { readonly type: 'admitted'; readonly requestId: string; readonly waitedMs?: number }
   | {
       readonly type: 'refused';
       readonly requestId: string;

@@ -80,5 +80,7 @@ export const limit = {
   sweepMs: 1000,
   /** A generate worker's reservation waits so long for its KV before it is given up. */
   reserveMs: 120_000,
+  /** Largest --queue-timeout-ms: a request may not outlive the reservation it waits on. */
+  queueTimeoutMsMax: 110_000,
   arenaBytesDefault: 64 * 1024 * 1024,
 } as const;

@@ -94,7 +94,8 @@ export type WorkerOp = (typeof workerOps)[number];
 
 /** Reply to generate, prefill, handover, abort, control. */
 export const ackSchema = v.variant('ok', [
-  v.object({ v: version, ok: v.literal(true) }),
+  /** `waitedMs`: for a slot, where one had to be free first. */
+  v.object({ v: version, ok: v.literal(true), waitedMs: v.optional(ms) }),
   v.object({ v: version, ok: v.literal(false), code: v.string(), message: text }),
 ]);
 export type Ack = v.InferOutput<typeof ackSchema>;

@@ -18,10 +18,17 @@ export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
   const { host } = config.api;
   const port = config.api.port === 0 ? await freePort(host) : config.api.port;
   const url = `http://${host}:${port}`;
+  const { generate, baseline } = config.workerCounts;
+  if (generate + baseline === 0) {
+    io.log.warn(
+      'No generate or baseline worker was asked for: nothing can be served until one joins; add --generate-worker-count 1',
+    );
+  }
   return await supervise(config, io, {
     counts: config.workerCounts,
     initializePlane: config.initializePlane,
     memoryShare: config.worker.memoryShare,
+    firstIndex: 0,
     api: [`--api-server-host=${host}`, `--api-server-port=${port}`],
     async ready(uris, signal) {
       await waitForWorkers(config, uris, signal);

@@ -1,11 +1,21 @@
 // Memory this process may count on: what the machine could give without swapping, within the limit of
 // the control group (a container's) where there is one.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, statfsSync } from 'node:fs';
 import { freemem } from 'node:os';
 
 export function freeMemoryBytes(): number {
   return Math.min(availableBytes(), groupBytes());
+}
+
+/** Room in /dev/shm (a container's is often 64 MiB); whoever needs none does not care. */
+export function freeShmBytes(): number {
+  try {
+    const { bavail, bsize } = statfsSync('/dev/shm');
+    return bavail * bsize;
+  } catch {
+    return 0;
+  }
 }
 
 function availableBytes(): number {

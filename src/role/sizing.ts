@@ -31,6 +31,8 @@ export type SizingOptions = {
   readonly seqCountMax: number | null;
   readonly requestCountMax: number;
   readonly arenaBytes: number | null;
+  /** Room in /dev/shm that this worker may count on; an arena of our own choice stays within it. */
+  readonly shmBytes: number;
   /** Memory that this worker may use, the share applied. */
   readonly freeBytes: number;
   readonly weightBytes: number;
@@ -79,11 +81,13 @@ function sizeArena({
   maxModelLen,
   arenaBytes,
   freeBytes,
+  shmBytes,
   weightBytes,
 }: SizingOptions): number {
   if (arenaBytes !== null) return arenaBytes;
   const wanted = arenaPrompts * arenaBytesFor(geometry, maxModelLen ?? positions);
-  const most = Math.max(0, Math.floor((freeBytes - weightBytes) * arenaShareMax));
+  const ofMemory = Math.floor((freeBytes - weightBytes) * arenaShareMax);
+  const most = Math.max(0, Math.min(ofMemory, shmBytes));
   return Math.min(Math.max(limit.arenaBytesDefault, wanted), most);
 }
 

@@ -21,6 +21,7 @@ export async function superviseWorkers(config: WorkerConfig, io: RoleIo): Promis
     counts,
     initializePlane: config.initializePlane,
     memoryShare: config.memoryShare,
+    firstIndex: config.workerIndex,
     api: null,
     ready: null,
   });
@@ -31,6 +32,8 @@ export type Plan = {
   readonly initializePlane: boolean;
   /** Of the machine's memory, for all workers together. */
   readonly memoryShare: number;
+  /** Number of the first worker. */
+  readonly firstIndex: number;
   /** The gateway's own flags; null: no gateway. */
   readonly api: readonly string[] | null;
   /** Waits until the whole can serve; ended by the signal. Null: nobody here can tell. */
@@ -94,7 +97,7 @@ function startChildren(children: Children, uris: readonly string[], io: RoleIo, 
         `--gpu-memory-utilization=${(plan.memoryShare / kinds.length).toFixed(4)}`,
         ...(hasThreads ? [] : [`--threads=${threads}`]),
       ],
-      env: { ...env, TDIST_WORKER_ID: String(index) },
+      env: { ...env, TDIST_WORKER_ID: String(plan.firstIndex + index) },
     });
   }
 }

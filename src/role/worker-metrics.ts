@@ -1,17 +1,11 @@
 // A worker's metrics: counted from what passes between the message room and the engine, which
 // neither of them has to know, and from the engine's load when somebody reads them.
 
-import type { EngineCommand, EngineEvent, EnginePort, StepTiming } from '../protocol/engine.ts';
+import type { EngineEvent, EnginePort, StepTiming } from '../protocol/engine.ts';
 import type { Meter } from '../telemetry/metric.ts';
 
 /** The same engine, counted. */
 export function meteredEngine(engine: EnginePort, meter: Meter): EnginePort {
-  // Imports under way that were told to do without KV: their refusal is no failure of a transfer.
-  const withoutKv = new Set<string>();
-
-  const onCommand = (command: EngineCommand): void => {
-    if (command.type === 'import' && command.ticket === null) withoutKv.add(command.requestId);
-  };
   const onEvent = (event: EngineEvent): void => {
     if (event.type === 'tokens') {
       meter.count('tdist_generation_tokens_total', {}, event.ids.length);
@@ -19,21 +13,14 @@ export function meteredEngine(engine: EnginePort, meter: Meter): EnginePort {
     } else if (event.type === 'prefilled' && event.ticket === null) {
       meter.count('tdist_kv_transfer_failures_total', { path: 'none', reason: 'no_room' });
     } else if (event.type === 'imported') {
-      const wasWithout = withoutKv.delete(event.requestId);
       if (event.refusal === null || event.refusal.code === 'cancelled') return;
-      if (wasWithout) return meter.count('tdist_recomputes_total', { reason: 'no_kv' });
       const reason = event.refusal.code;
       meter.count('tdist_kv_transfer_failures_total', { path: 'shm', reason });
-      // KV of another model ends the request; anything else is prefilled here.
-      if (reason !== 'mismatch') meter.count('tdist_recomputes_total', { reason });
     }
   };
   measureLoad(engine, meter);
   return {
-    submit: (command) => {
-      onCommand(command);
-      engine.submit(command);
-    },
+    submit: (command) => engine.submit(command),
     listen: (handler) =>
       engine.listen((event) => {
         onEvent(event);

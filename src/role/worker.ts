@@ -20,7 +20,7 @@ import { type Meter, noMeter } from '../telemetry/metric.ts';
 import { cacheDir } from './cache-dir.ts';
 import { startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
-import { freeMemoryBytes } from './free-memory.ts';
+import { freeMemoryBytes, freeShmBytes } from './free-memory.ts';
 import { hostIdentity } from './host.ts';
 import { type MetricsServer, serveMetrics } from './metrics-server.ts';
 import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
@@ -154,6 +154,8 @@ async function engineOptions(
     arenaBytes: config.kvArenaBytes,
     maxModelLen: config.maxModelLen,
     seqCountMax: config.seqCountMax,
+    // Others on this host need theirs, and most start at the same moment: a third each.
+    shmBytes: Math.floor(freeShmBytes() / 3),
     freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
     weightBytes: model.weightBytes * weightShare[model.quantization],
   });

@@ -24,7 +24,7 @@ beforeAll(async () => {
     `--gpu-memory-utilization=${share(176 * 2 ** 20)}`,
     '--kv-arena-bytes=24MiB',
     '--max-model-len=2048',
-    '--queue-timeout-ms=120000',
+    '--queue-timeout-ms=110000',
   ]);
 });
 afterAll(async () => {

@@ -130,7 +130,7 @@ describe('a generation', () => {
     const rig = new Rig();
     rig.generate('a', longEnough);
     rig.settle();
-    expect(rig.events[0]).toEqual({ type: 'admitted', requestId: 'a' });
+    expect(rig.events[0]).toEqual({ type: 'admitted', requestId: 'a', waitedMs: 0 });
     expect(rig.of('admitted', 'a').length).toBe(1);
     expect(rig.tokens('a')).toEqual(expected(longEnough));
     expect(rig.of('tokens', 'a').map(({ ids }) => ids.length)).toEqual(new Array(8).fill(1));

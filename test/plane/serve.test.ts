@@ -259,7 +259,11 @@ describe('a worker refuses', () => {
       message: expect.stringContaining('promptIds'),
     });
     expect(g.engine.commands).toEqual([]);
-    expect(await send(cluster, 'generate', good)).toEqual({ v: 1, ok: true });
+    expect(await send(cluster, 'generate', good)).toEqual({
+      v: 1,
+      ok: true,
+      waitedMs: 0,
+    });
     expect(await send(cluster, 'generate', good)).toMatchObject({
       ok: false,
       code: 'invalid_request',

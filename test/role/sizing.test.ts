@@ -19,6 +19,7 @@ const roomy: SizingOptions = {
   seqCountMax: null,
   requestCountMax: 256,
   arenaBytes: null,
+  shmBytes: 2 ** 40,
   freeBytes: 16 * gib,
   weightBytes: 0.1 * gib,
 };
@@ -98,6 +99,7 @@ describe('sizeWorker', () => {
         seqCountMax: below(2) === 0 ? null : 1 + below(64),
         requestCountMax: 1 + below(256),
         arenaBytes: below(2) === 0 ? null : 2 ** (12 + below(20)),
+        shmBytes: 2 ** 40,
         freeBytes: 2 ** (26 + below(10)),
         weightBytes: 2 ** (20 + below(12)),
       };
