@@ -2,6 +2,7 @@
 // to then has its real HTTP status. An exchange is closed once, however it ends: after the answer,
 // at the end of the stream, or when the client leaves.
 
+import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import { Account } from './account.ts';
 import { readJsonObject } from './body.ts';
@@ -37,7 +38,7 @@ async function answer(gateway: Gateway, call: Call, account: Account): Promise<R
     const wishes = { route, clientLimitMs };
     const started = account.begin(await startGeneration(gateway, exchange, chat, wishes));
     const turn = new Turn(gateway, call, chat, started);
-    if (chat.stream) return await streamed(turn, call, exchange, account);
+    if (chat.stream) return await streamed(turn, call, exchange, { account, clock: gateway.clock });
     const whole = await turn.whole();
     exchange.close();
     turn.log(null);
@@ -55,7 +56,7 @@ async function streamed(
   turn: Turn,
   call: Call,
   exchange: Exchange,
-  account: Account,
+  { account, clock }: { readonly account: Account; readonly clock: Clock },
 ): Promise<Response> {
   const chunks = turn.chunks();
   const first = await chunks.next();
@@ -74,6 +75,7 @@ async function streamed(
   const body = eventStream({
     events: resumed(first, chunks),
     requestId: call.requestId,
+    clock,
     onEnd: end,
     onCancel: onGone,
   });

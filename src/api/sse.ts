@@ -3,7 +3,9 @@
 // own generation and fills no memory here. A stream that fails says so and then ends with `[DONE]`:
 // one that just stopped would pass for a complete answer.
 
-import { type Fault, toFault } from '../std/fault.ts';
+import { limit } from '../protocol/limit.ts';
+import type { Clock, Timer } from '../std/clock.ts';
+import { Fault, toFault } from '../std/fault.ts';
 import { errorEnvelope } from './fault.ts';
 
 const doneText = 'data: [DONE]\n\n';
@@ -12,15 +14,17 @@ export function eventStream(options: {
   /** Objects to send, one event each. */
   readonly events: AsyncIterator<object>;
   readonly requestId: string;
+  readonly clock: Clock;
   /** Called once when nothing more will be sent; null: all went well. */
   readonly onEnd: (fault: Fault | null) => void;
   /** The client has gone. */
   readonly onCancel: () => void;
 }): ReadableStream<Uint8Array> {
-  const { events, requestId, onEnd, onCancel } = options;
+  const { events, requestId, clock, onEnd, onCancel } = options;
   const encoder = new TextEncoder();
   let failure: Fault | null = null;
   let cancelled = false;
+  let reading: Timer | null = null;
 
   const nextText = async (): Promise<string> => {
     if (failure !== null) return doneText;
@@ -33,13 +37,24 @@ export function eventStream(options: {
     }
   };
 
+  /** A reader that hangs up is told of; one that just stops reading is not, and would stay for ever. */
+  const expectReader = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+    reading = clock.after(limit.readerSilenceMs, () => {
+      cancelled = true;
+      const fault = new Fault('cancelled', 'The client has stopped reading.');
+      onEnd(fault);
+      controller.error(fault);
+    });
+  };
+
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+    reading?.cancel();
     const text = await nextText();
     // Bun joins what is enqueued in one turn of the event loop: give the last event its own.
     await new Promise<void>((resolve) => setImmediate(resolve));
     if (cancelled) return;
     controller.enqueue(encoder.encode(text));
-    if (text !== doneText) return;
+    if (text !== doneText) return expectReader(controller);
     // At once: many clients hang up at `[DONE]`, and that is no cancellation.
     controller.close();
     onEnd(failure);
@@ -47,6 +62,7 @@ export function eventStream(options: {
 
   const cancel = (): void => {
     cancelled = true;
+    reading?.cancel();
     onCancel();
   };
   // No queue of our own: an event is made when it is asked for.

@@ -37,8 +37,13 @@ const final: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'too_large',
 ]);
 
-/** The worker may come back, or another in its place: worth waiting for. */
-const passing: ReadonlySet<FaultCode> = new Set<FaultCode>(['no_worker', 'draining', 'plane']);
+/** The worker may come back or have room again, or another in its place: worth waiting for. */
+const passing: ReadonlySet<FaultCode> = new Set<FaultCode>([
+  'no_worker',
+  'draining',
+  'plane',
+  'overloaded',
+]);
 
 export type ClientOptions = {
   readonly bus: Bus;

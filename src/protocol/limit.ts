@@ -8,6 +8,8 @@ export const limit = {
   stopCountMax: 4,
   stopCharsMax: 256,
   errorCharsMax: 1000,
+  /** A client that takes nothing of its stream for so long is given up. */
+  readerSilenceMs: 60_000,
   // --- sampling
   logitBiasCountMax: 16_384,
   stopTokenCountMax: 1024,

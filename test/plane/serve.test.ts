@@ -177,10 +177,23 @@ describe('a request that is refused', () => {
     expect(ids).toEqual(['req-1', 'req-1', 'req-2']);
   });
 
-  test('by all: overloaded', async () => {
+  test('by all, again and again: overloaded', async () => {
     const cluster = new Cluster();
     for (const id of ['g1', 'g2']) refuse(await cluster.worker(id, 'generate'), 'overloaded');
-    expect(await faultOf(cluster.ask())).toMatchObject({ code: 'overloaded' });
+    const fault = faultOf(cluster.ask());
+    await cluster.pass(10_000);
+    expect(await fault).toMatchObject({ code: 'overloaded' });
+  });
+
+  test('by all, until one has room again', async () => {
+    const cluster = new Cluster();
+    const full = await cluster.worker('g', 'generate', [7]);
+    refuse(full, 'overloaded');
+    const asked = cluster.ask();
+    await cluster.pass(1500);
+    full.engine.script = () => true;
+    await cluster.pass(1500);
+    expect(await read(await asked)).toBe('7 stop');
   });
 
   test('at most eight workers are tried', async () => {
