@@ -6,6 +6,8 @@ export type Fit = { readonly base: number; readonly slope: number };
 
 /** What a measurement still weighs when the next one has come: the last twenty or so count. */
 const memory = 0.95;
+/** So many measurements are believed even if all were of one size. */
+const firmCount = 8;
 /** Below this spread of x (relative, squared) base and slope cannot be told apart. */
 const spreadMin = 0.01;
 
@@ -26,6 +28,17 @@ export class Line {
 
   get fit(): Fit {
     return this.#fit;
+  }
+
+  /**
+   * Whether it may speak for sizes that it has not seen: base and slope were told apart, there is much
+   * to go by, or the sizes were at least `firmX`. One short prompt, mostly overhead, says nothing of a
+   * long one.
+   */
+  isFirm(firmX: number): boolean {
+    return (
+      this.meanX >= firmX || this.#count >= firmCount || (this.#count > 1 && this.#fit.base > 0)
+    );
   }
 
   get meanX(): number {

@@ -17,12 +17,15 @@ type Own = { readonly line: Line; atMs: number };
 export class Measured {
   readonly #clock: Clock;
   readonly #keepMs: number;
+  readonly #firmX: number;
   readonly #own = new Map<string, Own>();
   readonly #pools = new Map<string, Line>();
 
-  constructor(clock: Clock, keepMs: number) {
+  /** @param firmX measurements of this size and more are not mostly overhead. */
+  constructor(clock: Clock, keepMs: number, firmX = 0) {
     this.#clock = clock;
     this.#keepMs = keepMs;
+    this.#firmX = firmX;
   }
 
   note(key: string, pools: readonly string[], x: number, y: number): void {
@@ -39,9 +42,10 @@ export class Measured {
     bound(this.#pools);
   }
 
-  /** The key's own line where it stands out, else that of the first pool that has one. */
+  /** The key's own line where it stands out, else that of the first pool with enough to go by. */
   of(key: string, pools: readonly string[]): Fit | null {
-    const pool = pools.map((name) => this.#pools.get(name)).find((line) => line !== undefined);
+    const known = pools.flatMap((name) => this.#pools.get(name) ?? []);
+    const pool = known.find((line) => line.isFirm(this.#firmX)) ?? known.at(-1);
     if (pool === undefined) return null;
     const own = this.#own.get(key);
     if (own === undefined || own.line.count < ownCountMin) return pool.fit;

@@ -19,6 +19,8 @@ export type RateView = {
 export type HopRoute = 'disaggregated' | 'local';
 
 const mebibyte = 2 ** 20;
+/** Shorter prompts than this are mostly overhead and say little of long ones. */
+const firmTokens = 32;
 /** Share of the way that a low mark rises towards a higher measurement. */
 const rise = 0.05;
 
@@ -45,7 +47,7 @@ export class Rates implements RateView {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#prefill = new Measured(clock, limit.rateKeepMs);
+    this.#prefill = new Measured(clock, limit.rateKeepMs, firmTokens);
     this.#transfer = new Measured(clock, limit.rateKeepMs);
   }
 

@@ -111,6 +111,17 @@ describe('rates', () => {
     expect(rates.prefill(other).slope).toBe(1000 / limit.prefillTokensPerSDefault);
   });
 
+  test('one short prompt, mostly overhead, says nothing of a long one', () => {
+    const rates = new Rates(new ManualClock());
+    rates.notePrefill(generate, 100, 20);
+    rates.notePrefill(generate, 600, 60);
+    rates.notePrefill(context, 18, 64);
+    const { base, slope } = rates.prefill(context);
+    expect(base + slope * 600).toBeLessThan(600);
+    rates.notePrefill(context, 600, 300);
+    expect(at(rates.prefill(context), 600)).toBeGreaterThan(250);
+  });
+
   test('transfer by bytes; nonsense is not learnt', () => {
     const rates = new Rates(new ManualClock());
     const mib = 2 ** 20;
