@@ -25,7 +25,6 @@ const table = {
   createCpuMemoryInfo: [69, ['i32', 'i32', 'ptr'], 'ptr'],
   releaseStatus: [93, ['ptr'], 'void'],
   releaseSession: [95, ['ptr'], 'void'],
-  releaseValue: [96, ['ptr'], 'void'],
   releaseSessionOptions: [100, ['ptr'], 'void'],
   addSessionConfigEntry: [130, ['ptr', 'ptr', 'ptr'], 'ptr'],
 } as const;
@@ -117,10 +116,6 @@ export class Ort {
         ),
       `making a tensor of shape [${shape.join(', ')}]`,
     );
-  }
-
-  releaseTensor(value: number): void {
-    this.#call.releaseValue(pointer(value));
   }
 
   /**

@@ -67,7 +67,6 @@ export const handoverSchema = v.object({
 export type HandoverMessage = v.InferOutput<typeof handoverSchema>;
 
 export const abortSchema = v.object({ v: version, type: v.literal('abort'), requestId: idSchema });
-export type AbortMessage = v.InferOutput<typeof abortSchema>;
 
 export const assetSchema = v.object({
   v: version,
@@ -86,7 +85,6 @@ export const controlSchema = v.object({
   type: v.literal('control'),
   action: v.picklist(controlActions),
 });
-export type ControlMessage = v.InferOutput<typeof controlSchema>;
 
 /** What a worker is asked, one subject each (`protocol/subject.ts`). */
 export const workerOps = ['generate', 'prefill', 'handover', 'abort', 'asset', 'control'] as const;
@@ -202,5 +200,3 @@ export const heartbeatSchema = v.object({
   jobs: v.optional(countSchema),
 });
 export type Heartbeat = v.InferOutput<typeof heartbeatSchema>;
-
-export const whoSchema = v.object({ v: version, type: v.literal('who') });

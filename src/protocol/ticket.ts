@@ -13,9 +13,6 @@ export const geometrySchema = v.object({
 });
 export type Geometry = v.InferOutput<typeof geometrySchema>;
 
-export const kvDtypeSchema = v.picklist(['float32']);
-export type KvDtype = v.InferOutput<typeof kvDtypeSchema>;
-
 const hex16 = v.pipe(v.string(), v.regex(/^[0-9a-f]{16}$/));
 const hex64 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 
@@ -41,7 +38,7 @@ export const ticketSchema = v.object({
   /** Worker that owns the arena, for messages. */
   owner: v.string(),
   modelDigest: hex64,
-  dtype: v.string(), // not the picklist: an unknown one must reach the check that names both sides
+  dtype: v.string(), // whatever it is: an unknown one must reach the check that names both sides
   geometry: geometrySchema,
   /** Tokens covered, equal to the sum of the blocks' counts. */
   tokens: countSchema,
