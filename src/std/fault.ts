@@ -29,11 +29,18 @@ export class Fault extends Error {
   readonly code: FaultCode;
   /** Dotted path of the request field at fault, where there is one. */
   readonly param: string | undefined;
+  /** One word for counters, where a code has several causes worth telling apart. */
+  readonly reason: string | undefined;
 
-  constructor(code: FaultCode, message: string, options: { param?: string; cause?: unknown } = {}) {
+  constructor(
+    code: FaultCode,
+    message: string,
+    options: { param?: string; reason?: string; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.param = options.param;
+    this.reason = options.reason;
   }
 }
 
