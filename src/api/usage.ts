@@ -1,7 +1,7 @@
 // What an answer cost: OpenAI's `usage`, and inside it, for those who ask with `x-tdist-timing: 1`,
 // where the time went. Durations begin when the request reached this gateway, by one clock.
 
-import type { KvPath, Route, RouteReason, Timing } from '../protocol/request.ts';
+import type { KvPath, KvPathReason, Route, RouteReason, Timing } from '../protocol/request.ts';
 
 export type TimingReport = {
   readonly request_id: string;
@@ -10,6 +10,7 @@ export type TimingReport = {
   readonly context_worker: string | null;
   readonly generate_worker: string | null;
   readonly kv_path: KvPath;
+  readonly kv_path_reason: KvPathReason | null;
   readonly kv_bytes: number;
   readonly cached_tokens: number;
   readonly queue_ms: number;
@@ -54,6 +55,7 @@ export function timingReport(
     context_worker: timing.contextWorker,
     generate_worker: timing.generateWorker,
     kv_path: timing.kvPath,
+    kv_path_reason: timing.kvPathReason,
     kv_bytes: timing.kvBytes,
     cached_tokens: timing.cachedTokens,
     queue_ms: roundMs(timing.queueMs),

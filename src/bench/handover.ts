@@ -31,10 +31,10 @@ export function measureHandover(geometry: Geometry, tokens: number): HandoverFig
       const ids = Array.from({ length: tokens }, (_, k) => (k * 31 + i) % 3000);
       const beganMs = performance.now();
       kvExport.append({ requestId, ids, slot: 0, computed: tokens });
-      const ticket = kvExport.offer(requestId);
+      const ticket = kvExport.offer(requestId, limit.leaseMs);
       const offeredMs = performance.now();
       if (ticket === null) throw new Error('the arena is too small for the benchmark');
-      kvImport.fetch({ ticket, ids, slot: i % size.slots });
+      kvImport.fetch({ ticket, ids, slot: i % size.slots, from: 0 });
       const doneMs = performance.now();
       kvExport.release(requestId);
       samples.push({ out: offeredMs - beganMs, in: doneMs - offeredMs });

@@ -5,9 +5,9 @@
 import type { EngineCommand, Load, StepTiming } from '../protocol/engine.ts';
 import { limit } from '../protocol/limit.ts';
 import type { FinishReason } from '../protocol/request.ts';
-import type { Ticket } from '../protocol/ticket.ts';
-import { assert, Fault, toFault, unreachable } from '../std/fault.ts';
+import { assert, Fault, unreachable } from '../std/fault.ts';
 import { Compute } from './compute.ts';
+import { Imports } from './imports.ts';
 import type { EngineParts } from './parts.ts';
 import { SafeExport } from './safe-export.ts';
 import { Scheduler } from './scheduler.ts';
@@ -28,7 +28,7 @@ export class Engine {
   readonly #export: SafeExport | null;
   /** Said with the request's next tokens. */
   readonly #timings = new Map<string, StepTiming>();
-  #recomputedTransfers = 0;
+  readonly #imports: Imports;
 
   constructor(parts: EngineParts) {
     const { tokensMax } = parts.scheduler;
@@ -44,6 +44,14 @@ export class Engine {
       },
     });
     this.#memory = new MemoryUse(parts.memory, this.scheduler);
+    this.#imports = new Imports({
+      parts,
+      scheduler: this.scheduler,
+      memory: this.#memory,
+      restore: (sequence) => this.#restore(sequence),
+      fail: (sequence, fault) => this.#fail(sequence, fault),
+      note: (requestId, timing) => this.#timings.set(requestId, timing),
+    });
     this.#compute = new Compute({
       runner: parts.runner,
       slots: parts.scheduler.slots,
@@ -59,7 +67,9 @@ export class Engine {
       case 'prefill':
         return this.#accept(command, 'prefill', false);
       case 'import':
-        return this.#import(command.requestId, command.firstToken, command.ticket);
+        return this.#imports.import(command);
+      case 'block':
+        return this.#imports.block(command.requestId, command.frame);
       case 'release':
         return this.#export?.release(command.requestId);
       case 'abort':
@@ -94,7 +104,8 @@ export class Engine {
       sequence.admittedMs = nowMs;
       sequence.cachedTokens = sequence.computed;
       const waitedMs = nowMs - sequence.arrivedMs;
-      this.#parts.emit({ type: 'admitted', requestId: sequence.requestId, waitedMs });
+      const { requestId, computed: heldTokens } = sequence;
+      this.#parts.emit({ type: 'admitted', requestId, waitedMs, heldTokens });
     }
     if (admitted.length > 0) this.#parts.flush();
   }
@@ -114,7 +125,7 @@ export class Engine {
   /** How often KV had to be computed again, by reason. */
   recomputes(): Readonly<Record<'preemption' | 'transfer', number>> {
     const { preemptionCount } = this.scheduler;
-    return { preemption: preemptionCount, transfer: this.#recomputedTransfers };
+    return { preemption: preemptionCount, transfer: this.#imports.recomputeCount };
   }
 
   load(): Load {
@@ -165,6 +176,7 @@ export class Engine {
       { requestId, promptIds, sampling: { ...sampling, ignoreEos }, priority: command.priority },
       { kind, awaitsImport, nowMs: clock.nowMs() },
     );
+    if (command.type === 'prefill') sequence.kvPath = command.kvPath;
     if (!this.scheduler.add(sequence))
       refuse('overloaded', 'this worker already has all it may queue');
   }
@@ -181,58 +193,6 @@ export class Engine {
     if (sequence !== undefined) this.scheduler.remove(sequence);
     this.#timings.delete(requestId);
     this.#export?.release(requestId);
-  }
-
-  #import(requestId: string, firstToken: number, ticket: Ticket | null): void {
-    const { kvImport, clock, emit } = this.#parts;
-    const refuse = (code: string, message: string): void =>
-      emit({ type: 'imported', requestId, refusal: { v: 1, ok: false, code, message } });
-    const sequence = this.scheduler.find(requestId);
-    if (sequence?.slot == null || !sequence.awaitsImport) {
-      return refuse('cancelled', `request ${requestId} does not wait for KV here`);
-    }
-    if (firstToken >= this.#parts.runner.vocabSize) {
-      // Fed to the model it would fail the whole batch.
-      const fault = new Fault(
-        'mismatch',
-        `first token ${firstToken} of the hand-over is outside this model's vocabulary; start both workers with the same model`,
-      );
-      refuse(fault.code, fault.message);
-      return this.#fail(sequence, fault);
-    }
-    const startMs = clock.nowMs();
-    const prompt = sequence.ids.slice();
-    sequence.ids.push(firstToken);
-    sequence.awaitsImport = false;
-    const prefillHere = (): void => {
-      this.#recomputedTransfers++;
-      sequence.computed = this.#restore(sequence);
-      this.#timings.set(requestId, { kvPath: 'none', kvBytes: 0 });
-    };
-    if (ticket === null || kvImport === null) {
-      prefillHere();
-      // Without a ticket this is what was asked for: whoever asked must not take it for a failure.
-      if (ticket === null) return emit({ type: 'imported', requestId, refusal: null });
-      return refuse('transfer', 'this worker cannot copy KV in; the prompt is prefilled here');
-    }
-    try {
-      this.#memory.note(sequence.slot, prompt.length);
-      const kvBytes = kvImport.fetch({ ticket, ids: prompt, slot: sequence.slot });
-      sequence.computed = prompt.length;
-      sequence.startedMs = startMs;
-      this.#timings.set(requestId, {
-        kvPath: 'shm',
-        kvBytes,
-        transferMs: ticket.exportMs + clock.nowMs() - startMs,
-      });
-      emit({ type: 'imported', requestId, refusal: null });
-    } catch (thrown) {
-      const fault = toFault(thrown, 'transfer');
-      refuse(fault.code, fault.message);
-      // Damaged or vanished KV costs a local prefill; KV of another model means a wrong pairing.
-      if (fault.code === 'mismatch') this.#fail(sequence, fault);
-      else prefillHere();
-    }
   }
 
   #finishChunk(sequence: Sequence, token: number | null): void {
@@ -267,7 +227,9 @@ export class Engine {
     } else {
       flush();
       this.#exportRows(sequence);
-      const ticket = this.#export?.offer(requestId) ?? null;
+      // An upload needs the blocks until it is done; on this host the reader is as good as there.
+      const leaseMs = sequence.kvPath === 'object' ? limit.objectTransferMs : limit.leaseMs;
+      const ticket = this.#export?.offer(requestId, leaseMs) ?? null;
       emit({ type: 'prefilled', requestId, firstToken: token, ticket });
     }
     this.scheduler.remove(sequence);
@@ -278,7 +240,10 @@ export class Engine {
     const { requestId, slot, computed } = sequence;
     if (slot === null) return;
     const ids = sequence.ids.slice(0, sequence.promptLength);
-    this.#export?.append({ requestId, ids, slot, computed });
+    const blocks = this.#export?.append({ requestId, ids, slot, computed }) ?? [];
+    if (sequence.kvPath === 'shm' || blocks.length === 0) return;
+    this.#parts.emit({ type: 'staged', requestId, blocks });
+    this.#parts.flush();
   }
 
   /** Known KV of the sequence's beginning into its slot; returns how many tokens. */

@@ -2,7 +2,7 @@
 // prefill on the generate worker, which hears of it, and not this thread with everybody in it.
 
 import type { KvExport } from '../kv/transfer.ts';
-import type { Ticket } from '../protocol/ticket.ts';
+import type { BlockRef, ShmTicket } from '../protocol/ticket.ts';
 
 export class SafeExport implements KvExport {
   readonly #inner: KvExport;
@@ -13,18 +13,19 @@ export class SafeExport implements KvExport {
     this.#inner = inner;
   }
 
-  append(request: Parameters<KvExport['append']>[0]): void {
-    if (this.#failed.has(request.requestId)) return;
+  append(request: Parameters<KvExport['append']>[0]): readonly BlockRef[] {
+    if (this.#failed.has(request.requestId)) return [];
     try {
-      this.#inner.append(request);
+      return this.#inner.append(request);
     } catch {
       this.#inner.release(request.requestId);
       this.#failed.add(request.requestId);
+      return [];
     }
   }
 
-  offer(requestId: string): Ticket | null {
-    return this.#failed.delete(requestId) ? null : this.#inner.offer(requestId);
+  offer(requestId: string, leaseMs: number): ShmTicket | null {
+    return this.#failed.delete(requestId) ? null : this.#inner.offer(requestId, leaseMs);
   }
 
   release(requestId: string): void {

@@ -163,7 +163,7 @@ export class Scheduler {
       this.#running.add(sequence);
       this.#occupants[slot] = sequence;
       sequence.slot = slot;
-      if (!sequence.awaitsImport) sequence.computed = this.#options.keeper.occupy(sequence);
+      sequence.computed = this.#options.keeper.occupy(sequence);
       admitted.push(sequence);
     }
   }

@@ -21,6 +21,10 @@ export type Sequence = {
   slot: number | null;
   /** Keeps its slot and waits for KV from elsewhere. */
   awaitsImport: boolean;
+  /** KV that has come from elsewhere. */
+  importedBytes: number;
+  /** Of a prefill: how its KV will leave. */
+  kvPath: 'shm' | 'object';
   readonly arrivedMs: number;
   /** When it was given its slot; null before. */
   admittedMs: number | null;
@@ -52,6 +56,8 @@ export function createSequence(
     computed: 0,
     slot: null,
     awaitsImport: options.awaitsImport,
+    importedBytes: 0,
+    kvPath: 'shm',
     arrivedMs: options.nowMs,
     admittedMs: null,
     startedMs: null,

@@ -69,6 +69,11 @@ export function readHeader(source: Uint8Array): BlockHeader | { readonly flaw: s
   };
 }
 
+/** Sets a header's generation. */
+export function writeGeneration(target: Uint8Array, generation: number): void {
+  new DataView(target.buffer, target.byteOffset, blockHeaderBytes).setUint32(8, generation, true);
+}
+
 /** Generation of the block whose header begins at `source`, read anew at each call. */
 export function readGeneration(source: Uint8Array): number {
   return new DataView(source.buffer, source.byteOffset, blockHeaderBytes).getUint32(8, true);

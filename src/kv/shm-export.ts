@@ -2,8 +2,7 @@
 // for the end. A block that is there already (an earlier prompt began the same way) is not written
 // again, the request just holds it too.
 
-import { limit } from '../protocol/limit.ts';
-import type { BlockRef, Ticket } from '../protocol/ticket.ts';
+import type { BlockRef, ShmTicket } from '../protocol/ticket.ts';
 import type { Clock } from '../std/clock.ts';
 import { blockBegin } from './arena.ts';
 import { readHeader } from './block.ts';
@@ -52,10 +51,11 @@ export class ShmExport implements KvExport {
     this.#owner = options.owner;
   }
 
-  append(prompt: Prompt): void {
+  append(prompt: Prompt): readonly BlockRef[] {
     const startMs = this.#clock.nowMs();
     const staging = this.#stagings.get(prompt.requestId) ?? this.#begin(prompt);
     const { blockTokens } = this.#pool.geometry;
+    const before = staging.blocks.length;
     while (!staging.full) {
       const first = staging.blocks.length * blockTokens;
       const count = Math.min(blockTokens, prompt.ids.length - first);
@@ -63,15 +63,16 @@ export class ShmExport implements KvExport {
       this.#stage(staging, prompt.requestId, { slot: prompt.slot, first, count });
     }
     staging.exportMs += this.#clock.nowMs() - startMs;
+    return staging.full ? [] : staging.blocks.slice(before);
   }
 
-  offer(requestId: string): Ticket | null {
+  offer(requestId: string, leaseMs: number): ShmTicket | null {
     const staging = this.#stagings.get(requestId);
     if (staging === undefined || staging.full) {
       this.release(requestId);
       return null;
     }
-    this.#own.store.offer(requestId, this.#clock.nowMs() + limit.leaseMs);
+    this.#own.store.offer(requestId, this.#clock.nowMs() + leaseMs);
     return {
       kind: 'shm',
       arena: this.#own.arena.name,

@@ -2,9 +2,10 @@
 // our model, each header against the ticket, each payload against its checksum, and after the copy the
 // generation is read again, so a block that was reused under our hands is noticed.
 
-import type { Ticket } from '../protocol/ticket.ts';
+import type { ShmTicket } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
 import { readBlock } from './block-io.ts';
+import { readFrame } from './frame.ts';
 import { describeGeometry, sameGeometry, tokenBytes } from './geometry.ts';
 import type { PeerArenas } from './peers.ts';
 import type { KvPool } from './pool.ts';
@@ -17,6 +18,8 @@ export class ShmImport implements KvImport {
   readonly #modelDigest: string;
   readonly #dtype: string;
   readonly #worker: string;
+  /** Of the prompt whose blocks arrive: they come one by one. */
+  #hashed: { readonly ids: readonly number[]; readonly hashes: readonly string[] } | null = null;
 
   constructor(options: {
     peers: PeerArenas;
@@ -32,20 +35,61 @@ export class ShmImport implements KvImport {
     this.#worker = options.worker;
   }
 
-  fetch(request: { ticket: Ticket; ids: readonly number[]; slot: number }): number {
-    const { ticket, ids, slot } = request;
+  fetch(request: {
+    ticket: ShmTicket;
+    ids: readonly number[];
+    slot: number;
+    from: number;
+  }): number {
+    const { ticket, ids, slot, from } = request;
     this.#refuseMismatch(ticket);
     this.#refuseOtherTokens(ticket, ids);
     const arena = this.#peers.open(ticket.arena);
+    let tokens = 0;
     for (const block of ticket.blocks) {
+      if (block.firstPosition < from) continue;
+      tokens += block.count;
       const rows = { slot, first: block.firstPosition, count: block.count };
       const { modelDigest, dtype } = ticket;
       readBlock(arena, { ...block, modelDigest, dtype }, rows, this.#pool);
     }
-    return ticket.tokens * tokenBytes(this.#pool.geometry);
+    return this.bytesOf(tokens);
   }
 
-  #refuseMismatch(ticket: Ticket): void {
+  put(request: {
+    frame: Uint8Array<ArrayBuffer>;
+    ids: readonly number[];
+    slot: number;
+    from: number;
+  }): number {
+    const { frame, ids, slot, from } = request;
+    const { blockTokens } = this.#pool.geometry;
+    const count = Math.min(blockTokens, ids.length - from);
+    const hash = this.#hashAt(ids, from / blockTokens);
+    if (hash === undefined) {
+      throw new Fault('transfer', `KV block at ${from}: the prompt has ${ids.length} tokens`, {
+        reason: 'order',
+      });
+    }
+    const wanted = { hash, modelDigest: this.#modelDigest, dtype: this.#dtype };
+    readFrame(frame, wanted, { slot, first: from, count }, this.#pool);
+    return count;
+  }
+
+  bytesOf(tokens: number): number {
+    return tokens * tokenBytes(this.#pool.geometry);
+  }
+
+  #hashAt(ids: readonly number[], index: number): string | undefined {
+    if (this.#hashed?.ids !== ids) {
+      const { blockTokens } = this.#pool.geometry;
+      const options = { modelDigest: this.#modelDigest, dtype: this.#dtype, blockTokens };
+      this.#hashed = { ids, hashes: prefixHashes(ids, options) };
+    }
+    return this.#hashed.hashes[index];
+  }
+
+  #refuseMismatch(ticket: ShmTicket): void {
     const compare = (what: string, theirs: string, ours: string): void => {
       if (theirs === ours) return;
       throw new Fault(
@@ -63,7 +107,7 @@ export class ShmImport implements KvImport {
   }
 
   /** The blocks must cover exactly the prompt's tokens, in order, under the names they ought to have. */
-  #refuseOtherTokens(ticket: Ticket, ids: readonly number[]): void {
+  #refuseOtherTokens(ticket: ShmTicket, ids: readonly number[]): void {
     const { blockTokens } = this.#pool.geometry;
     const wanted = prefixHashes(ids, {
       modelDigest: this.#modelDigest,

@@ -2,7 +2,7 @@
 // worker's code; so do silence and absence.
 
 import { limit } from '../protocol/limit.ts';
-import { ackSchema, type WorkerOp } from '../protocol/message.ts';
+import { type Ack, ackSchema, type WorkerOp } from '../protocol/message.ts';
 import type { Subjects } from '../protocol/subject.ts';
 import type { Fault } from '../std/fault.ts';
 import type { Bus } from './bus.ts';
@@ -16,8 +16,8 @@ export type Question = {
   readonly op: WorkerOp;
   readonly message: object;
   readonly signal?: AbortSignal;
-  /** Told how long the worker itself waited before it could say yes. */
-  readonly onWaited?: (ms: number) => void;
+  /** Told what came with a yes. */
+  readonly onYes?: (ack: Extract<Ack, { ok: true }>) => void;
   /** `limit.replyTimeoutMs` unless told. */
   readonly timeoutMs?: number;
 };
@@ -32,6 +32,6 @@ export async function askWorker(question: Question): Promise<Fault | null> {
   const reply = await bus.request(subjects.worker(worker, op), encode(message), options);
   const ack = decode(ackSchema, reply, `reply of worker ${worker} to ${op}`);
   if (!ack.ok) return remoteFault(ack.code, ack.message);
-  question.onWaited?.(ack.waitedMs ?? 0);
+  question.onYes?.(ack);
   return null;
 }

@@ -7,7 +7,12 @@
 //                                                hand-over until token 1
 
 import { limit } from '../protocol/limit.ts';
-import { protocolVersion, type TokensMessage, type WorkerOp } from '../protocol/message.ts';
+import {
+  type Ack,
+  protocolVersion,
+  type TokensMessage,
+  type WorkerOp,
+} from '../protocol/message.ts';
 import type { GenerateRequest, Timing } from '../protocol/request.ts';
 import type { Subjects } from '../protocol/subject.ts';
 import type { Clock } from '../std/clock.ts';
@@ -72,6 +77,8 @@ export class Attempt {
   readonly #silence: Silence;
   readonly #gap: GapTimer;
   readonly #unwatch: () => void;
+  /** Leading tokens of the prompt whose KV the generate worker holds already. */
+  #heldTokens = 0;
   #isStreaming = false;
   #isOver = false;
   #culprit: string | null = null;
@@ -125,7 +132,10 @@ export class Attempt {
     const reserve = { ...common, type: 'generate', source };
     if (!(await this.#place(this.#generate, 'generate', reserve))) return;
     if (this.#context === null) return;
-    const prefill = { ...common, type: 'prefill', generateWorker: this.#generate };
+    const { choice } = this.#options;
+    const kvPath = choice.route === 'disaggregated' ? choice.kvPath.path : 'shm';
+    const whereto = { generateWorker: this.#generate, kvPath, heldTokens: this.#heldTokens };
+    const prefill = { ...common, type: 'prefill', ...whereto };
     await this.#place(this.#context, 'prefill', prefill);
   }
 
@@ -153,7 +163,7 @@ export class Attempt {
         message,
         signal,
         timeoutMs,
-        ...(reserves ? { onWaited: (ms) => this.#noteSlotWait(ms) } : {}),
+        ...(reserves ? { onYes: (ack) => this.#noteReserved(ack) } : {}),
       });
     } catch (error) {
       const fault = toFault(error);
@@ -167,9 +177,10 @@ export class Attempt {
     return false;
   }
 
-  #noteSlotWait(ms: number): void {
-    this.#timing.addQueue(ms);
-    this.#learning.noteSlotWait(ms);
+  #noteReserved({ waitedMs = 0, heldTokens = 0 }: Extract<Ack, { ok: true }>): void {
+    this.#heldTokens = heldTokens;
+    this.#timing.addQueue(waitedMs);
+    this.#learning.noteSlotWait(waitedMs);
   }
 
   #workOf(worker: string): Work {

@@ -1,13 +1,13 @@
-// An island: workers that can use each other's KV, because they share a host's memory and agree on
-// model, KV dtype and layout. A pair of context and generate worker is always of one island, and what
-// one of them has cached, all of them can read.
+// An island: workers that can read each other's arenas, because they share a host's memory and agree on
+// model, KV dtype and layout. What one of them has cached, all of them can use. Pairs are made within
+// islands and, where KV can travel through the object store, across them (plane/kv-path.ts).
 
 import type { Heartbeat } from '../protocol/message.ts';
 import type { PromptKeys } from './prompt-keys.ts';
 
 export type KeysOf = (worker: string) => ReadonlySet<string>;
 
-/** Two workers can copy each other's KV exactly if these are equal. */
+/** Two workers share their caches exactly if these are equal. */
 export function islandKey({ host, card }: Heartbeat): string {
   const { layers, kvHeads, headDim, blockTokens } = card.geometry;
   const layout = `${layers} ${kvHeads} ${headDim} ${blockTokens}`;

@@ -25,8 +25,10 @@ export type Job = {
   readonly source: 'handover' | 'local';
   /** Subject of its token chunks. */
   readonly stream: string;
-  /** Who gets the KV of a `prefill`. */
+  /** Who gets the KV of a `prefill`, and how. */
   readonly generateWorker: string | null;
+  readonly kvPath: 'shm' | 'object';
+  readonly promptTokens: number;
   readonly admission: Pending;
   /** Set once a ticket has come. */
   handover: Pending | null;

@@ -41,8 +41,9 @@ export class Learning {
       const knownMs = this.#slotWaitMs + queueMs + prefillMs;
       rates.noteHop(route, clock.nowMs() - this.#beganMs - knownMs);
     }
+    const path = choice.route === 'disaggregated' ? choice.kvPath.path : 'shm';
     if (context !== null && transferMs !== undefined && kvBytes !== undefined) {
-      rates.noteTransfer(context, generate, kvBytes, transferMs);
+      rates.noteTransfer(context, generate, path, { bytes: kvBytes, ms: transferMs });
     }
   }
 }

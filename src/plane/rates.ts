@@ -3,6 +3,7 @@
 
 import { limit } from '../protocol/limit.ts';
 import type { Heartbeat } from '../protocol/message.ts';
+import type { Ticket } from '../protocol/ticket.ts';
 import type { Clock } from '../std/clock.ts';
 import type { Fit } from './line.ts';
 import { at, Measured } from './measured.ts';
@@ -12,7 +13,7 @@ export type RateView = {
   /** ms of a prompt over its tokens that are not cached. */
   prefill(worker: Heartbeat): Fit;
   /** ms to move so many bytes of KV, export and import together. */
-  transferMs(context: Heartbeat, generate: Heartbeat, bytes: number): number;
+  transferMs(context: Heartbeat, generate: Heartbeat, path: Ticket['kind'], bytes: number): number;
   /** ms from the decision to token 0 that are neither queue nor prefill. */
   hopMs(route: HopRoute): number;
 };
@@ -25,9 +26,9 @@ const firmTokens = 32;
 const rise = 0.05;
 
 const unmeasuredPrefill: Fit = { base: 0, slope: 1000 / limit.prefillTokensPerSDefault };
-const unmeasuredTransfer: Fit = {
-  base: limit.transferMsDefault,
-  slope: limit.transferMsPerMiBDefault,
+const unmeasuredTransfer: Readonly<Record<Ticket['kind'], Fit>> = {
+  shm: { base: limit.transferMsDefault, slope: limit.transferMsPerMiBDefault },
+  object: { base: limit.objectMsDefault, slope: limit.objectMsPerMiBDefault },
 };
 
 /** Unmeasured: two messages more where two workers take part. */
@@ -55,9 +56,14 @@ export class Rates implements RateView {
     if (tokens > 0 && ms > 0) this.#prefill.note(worker.worker, poolsOf(worker), tokens, ms);
   }
 
-  noteTransfer(context: Heartbeat, generate: Heartbeat, bytes: number, ms: number): void {
+  noteTransfer(
+    context: Heartbeat,
+    generate: Heartbeat,
+    path: Ticket['kind'],
+    { bytes, ms }: { readonly bytes: number; readonly ms: number },
+  ): void {
     if (bytes <= 0 || ms <= 0) return;
-    this.#transfer.note(pairKey(context, generate), ['all'], bytes / mebibyte, ms);
+    this.#transfer.note(pairKey(context, generate), [path], bytes / mebibyte, ms);
   }
 
   /** A low mark, since whatever else took time (a full worker, a busy gateway) only adds. */
@@ -71,8 +77,8 @@ export class Rates implements RateView {
     return this.#prefill.of(worker.worker, poolsOf(worker)) ?? unmeasuredPrefill;
   }
 
-  transferMs(context: Heartbeat, generate: Heartbeat, bytes: number): number {
-    const fit = this.#transfer.of(pairKey(context, generate), ['all']) ?? unmeasuredTransfer;
+  transferMs(context: Heartbeat, generate: Heartbeat, path: Ticket['kind'], bytes: number): number {
+    const fit = this.#transfer.of(pairKey(context, generate), [path]) ?? unmeasuredTransfer[path];
     return at(fit, bytes / mebibyte);
   }
 

@@ -12,6 +12,9 @@ export class RouteReport {
   /** Models whose last request found no context worker. */
   readonly #without = new Set<string>();
 
+  /** Pairs whose path has been told of, and the path. */
+  readonly #pairs = new Map<string, string>();
+
   constructor(log: Log, localPrefillTokens: number | null) {
     this.#log = log;
     this.#localPrefillTokens = localPrefillTokens;
@@ -21,6 +24,7 @@ export class RouteReport {
     if (choice.route === 'none') return;
     const { route, reason, prefillTokens, localMs, disaggregatedMs } = choice;
     const numbers = { localMs: rounded(localMs), disaggregatedMs: rounded(disaggregatedMs) };
+    if (choice.route === 'disaggregated') this.#notePair(choice);
     this.#log.debug('route', { request: requestId, route, reason, prefillTokens, ...numbers });
     if (this.#localPrefillTokens !== 0) return;
     if (reason !== 'no_context_worker') {
@@ -28,11 +32,24 @@ export class RouteReport {
     } else if (!this.#without.has(model)) {
       this.#without.add(model);
       this.#log.warn(
-        `no context worker of ${model} shares a host with a generate worker; prompts are computed where they are decoded, although --local-prefill-tokens 0 asks for context workers`,
+        `no context worker of ${model} can give its KV to a generate worker; prompts are computed where they are decoded, although --local-prefill-tokens 0 asks for context workers`,
       );
     }
   }
+
+  /** Once for each pair, and again when its path changes. */
+  #notePair({ context, generate, kvPath }: Extract<Choice, { route: 'disaggregated' }>): void {
+    const pair = `${context.worker} ${generate.worker}`;
+    const { path, reason } = kvPath;
+    if (this.#pairs.get(pair) === path) return;
+    if (this.#pairs.size >= pairCountMax) this.#pairs.clear();
+    this.#pairs.set(pair, path);
+    const [from, to] = [context.worker, generate.worker];
+    this.#log.info('KV path', { context: from, generate: to, path, reason });
+  }
 }
+
+const pairCountMax = 8192;
 
 function rounded(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : Math.round(ms * 10) / 10;

@@ -1,5 +1,5 @@
 // Which workers serve a request. Pure: a snapshot goes in, a choice comes out; counting, measuring and
-// retrying are the client's. Every usable worker and every pair of an island gets a cost
+// retrying are the client's. Every usable worker and every pair between which KV can travel gets a cost
 // (plane/cost.ts), the cheapest wins, and plane/placement.ts says which kind of route it is.
 
 import { limit } from '../protocol/limit.ts';
@@ -7,7 +7,8 @@ import type { Heartbeat, WorkerRole } from '../protocol/message.ts';
 import type { Route, RouteReason } from '../protocol/request.ts';
 import { aloneMs, type Candidate, computeMs, kvBytesOf, pairMs, uncached } from './cost.ts';
 import type { Own } from './in-flight.ts';
-import { cachedOf, islandKey, islandsOf, type KeysOf } from './island.ts';
+import { cachedOf, islandsOf, type KeysOf } from './island.ts';
+import { type PairPath, pairPath } from './kv-path.ts';
 import { type Estimate, placePrompt } from './placement.ts';
 import type { PromptKeys } from './prompt-keys.ts';
 import type { RateView } from './rates.ts';
@@ -26,6 +27,7 @@ export type Choice =
       readonly route: 'disaggregated';
       readonly context: Heartbeat;
       readonly generate: Heartbeat;
+      readonly kvPath: PairPath;
     })
   | (Chosen & { readonly route: 'local'; readonly generate: Heartbeat })
   | (Chosen & { readonly route: 'aggregated'; readonly baseline: Heartbeat })
@@ -57,7 +59,11 @@ export type RouteQuestion = {
 };
 
 type Priced<T> = { readonly value: T; readonly ms: number };
-type Pair = { readonly context: Candidate; readonly generate: Candidate };
+type Pair = {
+  readonly context: Candidate;
+  readonly generate: Candidate;
+  readonly kvPath: PairPath;
+};
 
 const rolesOf: Readonly<Record<Route, readonly WorkerRole[]>> = {
   disaggregated: ['context', 'generate'],
@@ -82,10 +88,7 @@ export function chooseRoute(question: RouteQuestion): Choice {
       turn,
     );
   };
-  const pair = cheapest(
-    islands.flatMap((island) => pairsOf(island, question, kvTokens)),
-    turn,
-  );
+  const pair = cheapest(pairsOf(islands.flat(), question, kvTokens), turn);
   const local = alone('generate');
   if (pair === null || local === null) {
     const baseline = alone('baseline');
@@ -113,13 +116,14 @@ export function chooseRoute(question: RouteQuestion): Choice {
   if (route === 'local') {
     return { ...chosen(local.value, reason), ...numbers, ...locally(local.value) };
   }
-  const { context, generate } = pair.value;
+  const { context, generate, kvPath } = pair.value;
   return {
     ...chosen(context, reason),
     ...numbers,
     route,
     context: context.heartbeat,
     generate: generate.heartbeat,
+    kvPath,
   };
 }
 
@@ -133,12 +137,12 @@ export function missingFor(route: Route, workers: readonly Heartbeat[]): string 
   const of = (wanted: WorkerRole): Heartbeat[] => workers.filter(({ role }) => role === wanted);
   const pairs = of('context').some((one) => of('generate').some((two) => understand(one, two)));
   if (route !== 'disaggregated' || pairs) return null;
-  return 'the route disaggregated was asked for and no context worker shares model, KV layout and host with a generate worker';
+  return 'the route disaggregated was asked for and no context worker can give its KV to a generate worker: model and KV layout must be equal, and they must share a host or a request plane with JetStream';
 }
 
 /** Can `generate` copy what `context` exports? */
 export function understand(context: Heartbeat, generate: Heartbeat): boolean {
-  return islandKey(context) === islandKey(generate);
+  return pairPath(context, generate) !== null;
 }
 
 function candidatesOf(island: readonly Heartbeat[], question: RouteQuestion): Candidate[] {
@@ -156,19 +160,23 @@ function candidatesOf(island: readonly Heartbeat[], question: RouteQuestion): Ca
 }
 
 function pairsOf(
-  island: readonly Candidate[],
+  all: readonly Candidate[],
   { rates, promptTokens }: RouteQuestion,
   kvTokens: number,
 ): Priced<Pair>[] {
-  const generates = island.filter(({ heartbeat }) => heartbeat.role === 'generate');
-  return island
+  const generates = all.filter(({ heartbeat }) => heartbeat.role === 'generate');
+  return all
     .filter(({ heartbeat }) => heartbeat.role === 'context')
     .flatMap((context) =>
-      generates.map((generate) => {
-        const bytes = kvBytesOf(context.heartbeat, promptTokens);
-        const transferMs = rates.transferMs(context.heartbeat, generate.heartbeat, bytes);
-        const value = { context, generate };
-        return { value, ms: pairMs(value, { transferMs, kvTokens }) };
+      generates.flatMap((generate) => {
+        const kvPath = pairPath(context.heartbeat, generate.heartbeat);
+        if (kvPath === null) return [];
+        // What the reader's host has cached need not travel.
+        const bytes = kvBytesOf(context.heartbeat, promptTokens - generate.cachedTokens);
+        const pair = [context.heartbeat, generate.heartbeat] as const;
+        const transferMs = rates.transferMs(...pair, kvPath.path, bytes);
+        const value = { context, generate, kvPath };
+        return [{ value, ms: pairMs(value, { transferMs, kvTokens }) }];
       }),
     );
 }

@@ -6,7 +6,10 @@ import type { KvPath, Timing } from '../protocol/request.ts';
 import type { Choice } from './router.ts';
 
 export class TimingSum {
-  readonly #base: Pick<Timing, 'route' | 'reason' | 'contextWorker' | 'generateWorker'>;
+  readonly #base: Pick<
+    Timing,
+    'route' | 'reason' | 'contextWorker' | 'generateWorker' | 'kvPathReason'
+  >;
   #queueMs: number;
   #prefillMs = 0;
   #transferMs = 0;
@@ -19,6 +22,7 @@ export class TimingSum {
     this.#base = {
       route: choice.route,
       reason: choice.reason,
+      kvPathReason: choice.route === 'disaggregated' ? choice.kvPath.reason : null,
       contextWorker: choice.route === 'disaggregated' ? choice.context.worker : null,
       generateWorker:
         choice.route === 'aggregated' ? choice.baseline.worker : choice.generate.worker,

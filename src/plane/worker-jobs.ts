@@ -3,51 +3,43 @@
 // event. What the engine says about requests that are over is dropped, except that KV exported too
 // late is released at once.
 
-import type { EngineEvent, EnginePort } from '../protocol/engine.ts';
+import type { EngineEvent } from '../protocol/engine.ts';
 import { limit } from '../protocol/limit.ts';
 import {
   type Ack,
+  type AnnounceMessage,
   type GenerateMessage,
   type HandoverMessage,
   type PrefillMessage,
   protocolVersion,
   type TokensMessage,
 } from '../protocol/message.ts';
-import type { Subjects } from '../protocol/subject.ts';
-import type { Clock } from '../std/clock.ts';
-import { Fault, toFault, unreachable } from '../std/fault.ts';
-import type { Log } from '../telemetry/log.ts';
-import { askWorker } from './ask.ts';
-import type { Bus } from './bus.ts';
+import { toFault, unreachable } from '../std/fault.ts';
 import { encode } from './codec.ts';
+import { Handover, type HandoverPorts, handoverMs } from './handover.ts';
 import { type Job, no, Pending, yes } from './job.ts';
 import { LostStreams } from './lost-streams.ts';
 import { oneLine } from './remote-fault.ts';
 
-export type WorkerJobsPorts = {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly subjects: Subjects;
-  readonly engine: EnginePort;
+export type WorkerJobsPorts = HandoverPorts & {
   readonly workerId: string;
   /** Called whenever the last job has ended. */
   readonly onIdle: () => void;
 };
 
-/** The message did not get through as it was: a ticket of another release, too large, or no plane. */
-const unread: ReadonlySet<string> = new Set(['plane', 'too_large', 'timeout']);
-
+type AdmittedEvent = Extract<EngineEvent, { type: 'admitted' }>;
 type TokensEvent = Extract<EngineEvent, { type: 'tokens' }>;
 type PrefilledEvent = Extract<EngineEvent, { type: 'prefilled' }>;
 
 export class WorkerJobs {
   readonly #ports: WorkerJobsPorts;
   readonly #jobs = new Map<string, Job>();
+  readonly #handover: Handover;
   readonly #lost: LostStreams;
 
   constructor(ports: WorkerJobsPorts) {
     this.#ports = ports;
+    this.#handover = new Handover(ports);
     this.#lost = new LostStreams(ports);
     ports.engine.listen((event) => this.#onEvent(event));
   }
@@ -58,7 +50,15 @@ export class WorkerJobs {
 
   generate(message: GenerateMessage): Promise<Ack> {
     const { requestId, promptIds, sampling, priority, stream, source } = message;
-    const job = this.#open({ requestId, stream, source, op: 'generate', generateWorker: null });
+    const job = this.#open({
+      requestId,
+      stream,
+      source,
+      op: 'generate',
+      generateWorker: null,
+      kvPath: 'shm',
+      promptTokens: promptIds.length,
+    });
     if (job === null) return Promise.resolve(duplicate(requestId));
     this.#ports.engine.submit({
       type: 'generate',
@@ -73,13 +73,37 @@ export class WorkerJobs {
 
   prefill(message: PrefillMessage): Promise<Ack> {
     const { requestId, promptIds, sampling, priority, stream, generateWorker } = message;
-    const job = this.#open({ requestId, stream, source: 'local', op: 'prefill', generateWorker });
+    const { kvPath = 'shm' } = message;
+    const job = this.#open({
+      requestId,
+      stream,
+      source: 'local',
+      op: 'prefill',
+      generateWorker,
+      kvPath,
+      promptTokens: promptIds.length,
+    });
     if (job === null) return Promise.resolve(duplicate(requestId));
-    this.#ports.engine.submit({ type: 'prefill', requestId, promptIds, sampling, priority });
+    this.#handover.beginSend(job, message);
+    this.#ports.engine.submit({
+      type: 'prefill',
+      requestId,
+      promptIds,
+      sampling,
+      priority,
+      kvPath,
+    });
     return this.#admission(job);
   }
 
-  handover({ requestId, firstToken, ticket }: HandoverMessage): Promise<Ack> {
+  /** Blocks that have left the context worker, while it goes on. */
+  announce(message: AnnounceMessage): Ack {
+    this.#handover.announced(message);
+    return yes;
+  }
+
+  handover(message: HandoverMessage): Promise<Ack> {
+    const { requestId } = message;
     const job = this.#jobs.get(requestId);
     if (job === undefined) {
       return Promise.resolve(no('not_found', `request ${requestId} is not here`));
@@ -88,9 +112,10 @@ export class WorkerJobs {
       return Promise.resolve(no('invalid_request', `request ${requestId} waits for no KV`));
     }
     job.handover = new Pending();
-    this.#ports.engine.submit({ type: 'import', requestId, firstToken, ticket });
-    const late = no('timeout', `no import of ${requestId} within ${limit.leaseMs} ms`);
-    return this.#withDeadline(job.handover, limit.leaseMs, () => late);
+    void this.#handover.receive(message);
+    const waitMs = handoverMs(message.ticket);
+    const late = no('timeout', `no import of ${requestId} within ${waitMs} ms`);
+    return this.#withDeadline(job.handover, waitMs, () => late);
   }
 
   abort(requestId: string): Ack {
@@ -119,6 +144,7 @@ export class WorkerJobs {
   /** Ends a job; whoever still waits for an answer about it gets `ack`. */
   #close(job: Job, ack: Ack): void {
     if (!this.#jobs.delete(job.requestId)) return;
+    this.#handover.end(job);
     job.admission.settle(ack);
     job.handover?.settle(ack);
     job.over.abort();
@@ -151,7 +177,7 @@ export class WorkerJobs {
     }
     switch (event.type) {
       case 'admitted':
-        job.admission.settle({ v: protocolVersion, ok: true, waitedMs: event.waitedMs ?? 0 });
+        this.#onAdmitted(job, event);
         return;
       case 'refused':
         this.#close(job, no(event.code, event.message));
@@ -164,12 +190,23 @@ export class WorkerJobs {
           this.#ports.log.error('hand-over failed', { reason: toFault(error).message });
         });
         return;
+      case 'staged':
+        this.#handover.staged(job, event);
+        return;
+      case 'placed':
+        this.#handover.placed(event);
+        return;
       case 'imported':
         job.handover?.settle(event.refusal ?? yes);
         return;
       default:
         unreachable(event);
     }
+  }
+
+  #onAdmitted(job: Job, { waitedMs = 0, heldTokens = 0 }: AdmittedEvent): void {
+    if (job.source === 'handover') this.#handover.beginReceive(job, heldTokens);
+    job.admission.settle({ v: protocolVersion, ok: true, waitedMs, heldTokens });
   }
 
   #onTokens(job: Job, event: TokensEvent): void {
@@ -190,47 +227,14 @@ export class WorkerJobs {
     else if (!sent) this.abort(job.requestId);
   }
 
-  /** Sends the ticket and ends the lease, whatever the answer. */
-  async #handOver(job: Job, { firstToken, ticket }: PrefilledEvent): Promise<void> {
-    const { engine, log } = this.#ports;
-    const { requestId, generateWorker: worker } = job;
-    if (worker === null) throw new Fault('internal', `${requestId} was not a prefill`);
-    const message = {
-      v: protocolVersion,
-      type: 'handover',
-      requestId,
-      firstToken,
-      ticket,
-    } as const;
-    let refusal = await this.#ask(job, worker, message);
-    engine.submit({ type: 'release', requestId });
-    if (refusal !== null && unread.has(refusal.code) && ticket !== null) {
-      log.warn('Ticket not understood', { request: requestId, worker, why: refusal.message });
-      refusal = await this.#ask(job, worker, { ...message, ticket: null });
-    }
-    if (refusal !== null && refusal.code !== 'cancelled') {
-      const { code, message: why } = refusal;
-      log.warn('Hand-over failed', { request: requestId, worker, code, why });
-      // Nobody will go on from token 1: tell the gateway now. After any other refusal (a mismatch, a
-      // lost lease) the generate worker prefills by itself.
-      if (unread.has(code) || code === 'no_worker' || code === 'not_found') {
-        const fault = { code: 'no_worker', message: `worker ${worker}: ${why}` };
-        this.#publish(job, { first: job.nextIndex, ids: [], finish: null, fault });
-      }
+  async #handOver(job: Job, event: PrefilledEvent): Promise<void> {
+    const lost = await this.#handover.send(job, event);
+    // Nobody will go on from token 1: the gateway hears of it now.
+    if (lost !== null) {
+      const { code, message } = lost;
+      this.#publish(job, { first: job.nextIndex, ids: [], finish: null, fault: { code, message } });
     }
     this.#close(job, yes);
-  }
-
-  async #ask(job: Job, worker: string, message: HandoverMessage): Promise<Fault | null> {
-    const { bus, subjects } = this.#ports;
-    const signal = job.over.signal;
-    const timeoutMs = limit.leaseMs;
-    try {
-      const op = 'handover';
-      return await askWorker({ bus, subjects, worker, op, message, signal, timeoutMs });
-    } catch (error) {
-      return toFault(error);
-    }
   }
 
   #publish(job: Job, part: Omit<TokensMessage, 'v' | 'type' | 'requestId' | 'worker'>) {

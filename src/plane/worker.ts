@@ -2,16 +2,19 @@
 // `tdist-<role>`, and drains. A message that cannot be read is refused, never a crash. What happens to
 // an accepted request is plane/worker-jobs.ts's.
 
+import type { KvPaths } from '../kv/transfer.ts';
 import type { EnginePort } from '../protocol/engine.ts';
 import {
   type Ack,
   abortSchema,
+  announceSchema,
   type Card,
   type ControlAction,
   controlSchema,
   generateSchema,
   type Heartbeat,
   handoverSchema,
+  type KvPathChoice,
   prefillSchema,
   protocolVersion,
   type WorkerOp,
@@ -45,6 +48,12 @@ export type WorkerOptions = {
   /** Version of this program: `1.2.3`. */
   readonly build: string;
   readonly engine: EnginePort;
+  /** How KV gets from worker to worker. */
+  readonly kv: KvPaths;
+  /** `--kv-path`. */
+  readonly kvPath: KvPathChoice;
+  /** Whether the object store can be used now. */
+  readonly objects: () => boolean;
   readonly assets: AssetFiles;
 };
 
@@ -61,7 +70,7 @@ export type WorkerNode = {
 
 const opsOf: Readonly<Record<WorkerRole, readonly WorkerOp[]>> = {
   context: ['prefill', 'abort', 'asset', 'control'],
-  generate: ['generate', 'handover', 'abort', 'asset', 'control'],
+  generate: ['generate', 'announce', 'handover', 'abort', 'asset', 'control'],
   baseline: ['generate', 'abort', 'asset', 'control'],
 };
 
@@ -79,6 +88,8 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     role,
     state,
     host,
+    kvPath,
+    objects: options.objects(),
     pid,
     build,
     card,
@@ -89,7 +100,9 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     if (state === 'draining') void heartbeat.announce(); // somebody waits for it to be safe to stop
     idle?.();
   };
-  const jobs = new WorkerJobs({ bus, clock, log, subjects, engine, workerId, onIdle });
+  const { kv, kvPath } = options;
+  const { kvDtype } = card;
+  const jobs = new WorkerJobs({ bus, clock, log, subjects, engine, kv, kvDtype, workerId, onIdle });
 
   const closedFor = (): Ack | null => {
     if (state === 'ready') return null;
@@ -119,6 +132,7 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
       const message = decode(prefillSchema, payload, 'prefill');
       return closedFor() ?? jobs.prefill(message);
     },
+    announce: (payload) => jobs.announce(decode(announceSchema, payload, 'announce')),
     handover: (payload) => jobs.handover(decode(handoverSchema, payload, 'handover')),
     abort: (payload) => jobs.abort(decode(abortSchema, payload, 'abort').requestId),
     control: (payload) => control(decode(controlSchema, payload, 'control').action),

@@ -3,7 +3,7 @@
 
 import type { Ack, Counters } from './message.ts';
 import type { FinishReason, Sampling, TokenLogprobs } from './request.ts';
-import type { Ticket } from './ticket.ts';
+import type { BlockRef, ShmTicket, Ticket } from './ticket.ts';
 
 export type EngineCommand =
   /** Take a sequence for decoding; `handover` waits for `import`, `local` prefills here. */
@@ -22,13 +22,27 @@ export type EngineCommand =
       readonly promptIds: readonly number[];
       readonly sampling: Sampling;
       readonly priority: number;
+      /** How the KV will leave; `object`: blocks are told of as they are staged. */
+      readonly kvPath: 'shm' | 'object';
     }
-  /** The KV of a `handover` sequence: copy it in, or prefill here where the ticket is null. */
+  /**
+   * The next block of a `handover` sequence's prompt, header and payload (kv/block.ts): into its slot.
+   * The bytes go over to the engine's thread.
+   */
+  | { readonly type: 'block'; readonly requestId: string; readonly frame: Uint8Array<ArrayBuffer> }
+  /**
+   * The KV of a `handover` sequence is there (`object`) or can be copied in (`shm`); what is missing is
+   * prefilled here, all of it where the ticket is null.
+   */
   | {
       readonly type: 'import';
       readonly requestId: string;
       readonly firstToken: number;
       readonly ticket: Ticket | null;
+      /** Why the KV that was to come over the network has not. */
+      readonly refusal?: Refusal;
+      /** Time since the prefill's end that the transfer took, this worker's part. */
+      readonly waitedMs?: number;
     }
   /** The reader is done with the exported blocks of this request: lease over. */
   | { readonly type: 'release'; readonly requestId: string }
@@ -39,7 +53,13 @@ export type Refusal = Extract<Ack, { ok: false }>;
 
 export type EngineEvent =
   /** It has a slot, after so long. */
-  | { readonly type: 'admitted'; readonly requestId: string; readonly waitedMs?: number }
+  | {
+      readonly type: 'admitted';
+      readonly requestId: string;
+      readonly waitedMs?: number;
+      /** Leading tokens whose KV is in the slot already. */
+      readonly heldTokens?: number;
+    }
   | {
       readonly type: 'refused';
       readonly requestId: string;
@@ -59,15 +79,29 @@ export type EngineEvent =
       readonly fault?: { readonly code: string; readonly message: string };
       readonly timing?: StepTiming;
     }
+  /** Blocks of a `prefill` for the `object` path lie in the arena, in order; the prefill may go on. */
+  | { readonly type: 'staged'; readonly requestId: string; readonly blocks: readonly BlockRef[] }
   /** A `prefill` is done and its KV lies in the arena (ticket null: there was no room for it). */
   | {
       readonly type: 'prefilled';
       readonly requestId: string;
       readonly firstToken: number;
-      readonly ticket: Ticket | null;
+      readonly ticket: ShmTicket | null;
+    }
+  /** A `block` command's outcome: the prompt's KV is in the slot up to `computed`. */
+  | {
+      readonly type: 'placed';
+      readonly requestId: string;
+      readonly computed: number;
+      readonly refusal: Refusal | null;
     }
   /** The engine no longer needs the exported blocks; refusal set where they could not be used. */
-  | { readonly type: 'imported'; readonly requestId: string; readonly refusal: Refusal | null }
+  | {
+      readonly type: 'imported';
+      readonly requestId: string;
+      readonly path: 'shm' | 'object';
+      readonly refusal: Refusal | null;
+    }
   | { readonly type: 'load'; readonly load: Load };
 
 export type StepTiming = {
@@ -77,6 +111,7 @@ export type StepTiming = {
   readonly cachedTokens?: number;
   readonly kvPath?: 'shm' | 'object' | 'none';
   readonly kvBytes?: number;
+  readonly kvSavedBytes?: number;
 };
 
 export type Load = {

@@ -57,6 +57,9 @@ export const limit = {
   prefillTokensPerSDefault: 1000,
   transferMsPerMiBDefault: 1,
   transferMsDefault: 1,
+  /** Between hosts, what a reader still waits for after the prefill: most of it overlaps. */
+  objectMsPerMiBDefault: 5,
+  objectMsDefault: 10,
   hopMsDefault: 2,
   /**
    * A stall of one decoding stream, in percent of the same time as somebody's time to first token.
@@ -76,6 +79,23 @@ export const limit = {
   /** How often a worker looks whether its cached blocks have changed. */
   prefixTellMs: 250,
   // --- KV hand-over
+  /**
+   * How long KV may take between hosts after the prefill: blocks wait so long to be uploaded, and a
+   * reader for the last of them. Shorter than `streamSilenceMs`: the reader must still prefill in time.
+   */
+  objectTransferMs: 20_000,
+  /** One block's upload or download. */
+  objectCallMs: 15_000,
+  /** Uploads (and downloads) of blocks under way at once in one worker. */
+  objectLaneMax: 4,
+  /** Blocks of one prompt fetched ahead of the one that goes into the slot next. */
+  objectAheadMax: 4,
+  /** A block that will expire sooner counts as absent: it is put anew. */
+  objectFreshMs: 60_000,
+  /** Objects that a worker remembers to have put. */
+  objectKnownMax: 65_536,
+  /** How often room in a full bucket is looked for. */
+  objectRoomMs: 250,
   /** How long an exported block waits for its reader. */
   leaseMs: 10_000,
   /** How often expired leases are looked for. */

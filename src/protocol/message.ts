@@ -5,6 +5,7 @@
 //   gateway ── generate ──▶ generate worker      reserve a slot; reply: admitted | refused
 //   gateway ── prefill ───▶ context worker       reply: admitted | refused
 //   context ── tokens ────▶ gateway              token 0
+//   context ── announce ──▶ generate worker      blocks that have left, while others are computed; no reply
 //   context ── handover ──▶ generate worker      ticket; reply: done | refused (blocks may go back)
 //   generate ─ tokens ────▶ gateway              token 1, 2, … finish
 
@@ -19,12 +20,14 @@ import {
   tokenIdsSchema,
   tokenLogprobsSchema,
 } from './request.ts';
-import { geometrySchema, ticketSchema } from './ticket.ts';
+import { geometrySchema, objectBlockSchema, ticketSchema } from './ticket.ts';
 
 export const protocolVersion = 1;
 const version = v.literal(protocolVersion);
 const ms = v.pipe(v.number(), v.minValue(0));
 const text = v.pipe(v.string(), v.maxLength(4096));
+/** One word, for counters. */
+const reasonWord = v.pipe(v.string(), v.regex(/^[a-z_]{1,32}$/));
 
 /** Subject on which the gateway listens for this request's tokens. */
 const subject = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_.-]{1,256}$/));
@@ -52,6 +55,10 @@ export const prefillSchema = v.object({
   stream: subject,
   /** The generate worker that holds the reservation. */
   generateWorker: idSchema,
+  /** How the KV gets there; absent: through shared memory. */
+  kvPath: v.optional(v.picklist(['shm', 'object'])),
+  /** Leading tokens whose KV the generate worker holds already: they need not travel. */
+  heldTokens: v.optional(countSchema),
 });
 export type PrefillMessage = v.InferOutput<typeof prefillSchema>;
 
@@ -63,8 +70,21 @@ export const handoverSchema = v.object({
   firstToken: countSchema,
   /** Null when the export failed: the generate worker prefills by itself. */
   ticket: v.nullable(ticketSchema),
+  /** Why there is no ticket, where an upload failed. */
+  flaw: v.optional(v.object({ code: v.string(), message: text, reason: v.optional(reasonWord) })),
 });
 export type HandoverMessage = v.InferOutput<typeof handoverSchema>;
+
+/** Blocks of a prompt that can be fetched already. Losing it costs time only: the ticket has them all. */
+export const announceSchema = v.object({
+  v: version,
+  type: v.literal('announce'),
+  requestId: idSchema,
+  /** How they are coded: it names the bucket. */
+  dtype: v.string(),
+  blocks: v.pipe(v.array(objectBlockSchema), v.readonly()),
+});
+export type AnnounceMessage = v.InferOutput<typeof announceSchema>;
 
 export const abortSchema = v.object({ v: version, type: v.literal('abort'), requestId: idSchema });
 
@@ -87,14 +107,35 @@ export const controlSchema = v.object({
 });
 
 /** What a worker is asked, one subject each (`protocol/subject.ts`). */
-export const workerOps = ['generate', 'prefill', 'handover', 'abort', 'asset', 'control'] as const;
+export const workerOps = [
+  'generate',
+  'prefill',
+  'announce',
+  'handover',
+  'abort',
+  'asset',
+  'control',
+] as const;
 export type WorkerOp = (typeof workerOps)[number];
 
 /** Reply to generate, prefill, handover, abort, control. */
 export const ackSchema = v.variant('ok', [
   /** `waitedMs`: for a slot, where one had to be free first. */
-  v.object({ v: version, ok: v.literal(true), waitedMs: v.optional(ms) }),
-  v.object({ v: version, ok: v.literal(false), code: v.string(), message: text }),
+  v.object({
+    v: version,
+    ok: v.literal(true),
+    waitedMs: v.optional(ms),
+    /** Of a reservation: leading tokens whose KV it holds already. */
+    heldTokens: v.optional(countSchema),
+  }),
+  v.object({
+    v: version,
+    ok: v.literal(false),
+    code: v.string(),
+    message: text,
+    /** One word for counters, where the code has several causes. */
+    reason: v.optional(reasonWord),
+  }),
 ]);
 export type Ack = v.InferOutput<typeof ackSchema>;
 
@@ -131,10 +172,15 @@ export const tokensSchema = v.object({
       cachedTokens: v.optional(countSchema),
       kvPath: v.optional(v.picklist(['shm', 'object', 'none'])),
       kvBytes: v.optional(countSchema),
+      /** KV that did not have to travel, because it was there already. */
+      kvSavedBytes: v.optional(countSchema),
     }),
   ),
 });
 export type TokensMessage = v.InferOutput<typeof tokensSchema>;
+
+export const kvPathChoices = ['auto', 'shm', 'object'] as const;
+export type KvPathChoice = (typeof kvPathChoices)[number];
 
 export const workerRoles = ['context', 'generate', 'baseline'] as const;
 export type WorkerRole = (typeof workerRoles)[number];
@@ -181,6 +227,10 @@ export const heartbeatSchema = v.object({
   state: v.picklist(['starting', 'ready', 'draining', 'gone']),
   /** Equal for processes that can map each other's shared memory. */
   host: v.string(),
+  /** `--kv-path`; absent: auto. */
+  kvPath: v.optional(v.picklist(kvPathChoices)),
+  /** Whether it can put and get objects now; absent: no. */
+  objects: v.optional(v.boolean()),
   pid: countSchema,
   build: v.string(),
   card: cardSchema,

@@ -120,6 +120,8 @@ export type RouteReason =
   | 'context_refused'
   | 'aggregated_only';
 export type KvPath = 'shm' | 'object' | 'none';
+/** Why KV was to travel that way; plane/kv-path.ts. */
+export type KvPathReason = 'same_host' | 'other_host' | 'flag';
 
 /** What the plane's client learned about a request, for headers, timing and logs. Times in ms. */
 export type Timing = {
@@ -128,6 +130,8 @@ export type Timing = {
   readonly contextWorker: string | null;
   readonly generateWorker: string | null;
   readonly kvPath: KvPath;
+  /** Null where no KV was to travel. */
+  readonly kvPathReason: KvPathReason | null;
   readonly kvBytes: number;
   readonly cachedTokens: number;
   readonly queueMs: number;

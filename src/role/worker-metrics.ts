@@ -14,8 +14,8 @@ export function meteredEngine(engine: EnginePort, meter: Meter): EnginePort {
       meter.count('tdist_kv_transfer_failures_total', { path: 'none', reason: 'no_room' });
     } else if (event.type === 'imported') {
       if (event.refusal === null || event.refusal.code === 'cancelled') return;
-      const reason = event.refusal.code;
-      meter.count('tdist_kv_transfer_failures_total', { path: 'shm', reason });
+      const { code, reason = code } = event.refusal;
+      meter.count('tdist_kv_transfer_failures_total', { path: event.path, reason });
     }
   };
   measureLoad(engine, meter);
@@ -31,11 +31,12 @@ export function meteredEngine(engine: EnginePort, meter: Meter): EnginePort {
 }
 
 function onTiming(meter: Meter, timing: StepTiming): void {
-  const { prefillMs, transferMs, kvPath, kvBytes } = timing;
+  const { prefillMs, transferMs, kvPath, kvBytes, kvSavedBytes } = timing;
   if (prefillMs !== undefined) meter.observe('tdist_prefill_seconds', {}, prefillMs / 1000);
   if (transferMs === undefined || kvPath === undefined || kvPath === 'none') return;
   meter.observe('tdist_kv_transfer_seconds', { path: kvPath }, transferMs / 1000);
   meter.count('tdist_kv_transfer_bytes_total', { path: kvPath }, kvBytes ?? 0);
+  meter.count('tdist_kv_transfer_saved_bytes_total', { reason: 'held' }, kvSavedBytes ?? 0);
 }
 
 function measureLoad(engine: EnginePort, meter: Meter): void {

@@ -7,6 +7,7 @@ import type { WorkerConfig } from '../cli/config.ts';
 import type { RoleIo } from '../cli/role-io.ts';
 import { arenaPrefix, shmFolder } from '../kv/arena.ts';
 import { sweepArenas } from '../kv/janitor.ts';
+import { shmReceive, shmSend } from '../kv/shm-path.ts';
 import { type Model, openModel } from '../model/folder.ts';
 import { cachedGraph } from '../model/graph-cache.ts';
 import { ortLibraryPath } from '../model/ort-library.ts';
@@ -83,6 +84,12 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
     pid: process.pid,
     build: `${io.version}+${io.build}`,
     engine: meteredEngine(engine, meter),
+    kv: {
+      send: { shm: shmSend, object: shmSend },
+      receive: { shm: shmReceive, object: shmReceive },
+    },
+    kvPath: config.kvPath,
+    objects: () => false,
     assets: { tokenizer: model.tokenizer, tokenizerConfig: model.tokenizerConfig },
   });
   ends.defer(() => node.close());

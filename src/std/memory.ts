@@ -2,7 +2,7 @@
 // writes. An address is a plain number, so a thread can be told of it; the owner unmaps it.
 // Linux and macOS; the constants below differ between them where noted.
 
-import { dlopen, type Pointer, toArrayBuffer } from 'bun:ffi';
+import { dlopen, type Pointer, ptr, toArrayBuffer } from 'bun:ffi';
 import { closeSync, fstatSync, openSync, statSync, unlinkSync } from 'node:fs';
 import { Fault } from './fault.ts';
 
@@ -73,6 +73,11 @@ export function discard(address: number, bytes: number): void {
 
 export function copyMemory(to: number, from: number, bytes: number): void {
   libc.memcpy(pointer(to), pointer(from), bytes);
+}
+
+/** Where the bytes lie. Valid while the caller holds the buffer, which must not be resized. */
+export function addressOf(bytes: Uint8Array<ArrayBuffer>): number {
+  return ptr(bytes);
 }
 
 /** A view of `bytes` bytes at `address`; valid while the mapping lives, which the caller ensures. */

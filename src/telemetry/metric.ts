@@ -36,6 +36,11 @@ export const metrics = {
   tdist_generation_tokens_total: counter(both, 'Tokens generated'),
   tdist_cached_tokens_total: counter(api, 'Prompt tokens whose KV was there already'),
   tdist_kv_transfer_bytes_total: counter(worker, 'KV taken over from other workers', ['path']),
+  tdist_kv_transfer_saved_bytes_total: counter(
+    worker,
+    'KV that did not travel: held by the reader, or stored in the bucket already',
+    ['reason'],
+  ),
   tdist_kv_transfer_seconds: histogram(worker, 'Export and import of one hand-over', shortSeconds, [
     'path',
   ]),

@@ -123,6 +123,7 @@ describe('chat stream', () => {
       context_worker: 'context-1',
       generate_worker: 'generate-1',
       kv_path: 'shm',
+      kv_path_reason: 'same_host',
       kv_bytes: 4096,
       cached_tokens: 3,
       queue_ms: 1,

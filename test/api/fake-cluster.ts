@@ -32,6 +32,7 @@ const timing: Timing = {
   contextWorker: 'context-1',
   generateWorker: 'generate-1',
   kvPath: 'shm',
+  kvPathReason: 'same_host',
   kvBytes: 4096,
   cachedTokens: 3,
   queueMs: 1,

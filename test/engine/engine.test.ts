@@ -130,7 +130,12 @@ describe('a generation', () => {
     const rig = new Rig();
     rig.generate('a', longEnough);
     rig.settle();
-    expect(rig.events[0]).toEqual({ type: 'admitted', requestId: 'a', waitedMs: 0 });
+    expect(rig.events[0]).toEqual({
+      type: 'admitted',
+      requestId: 'a',
+      waitedMs: 0,
+      heldTokens: 0,
+    });
     expect(rig.of('admitted', 'a').length).toBe(1);
     expect(rig.tokens('a')).toEqual(expected(longEnough));
     expect(rig.of('tokens', 'a').map(({ ids }) => ids.length)).toEqual(new Array(8).fill(1));
@@ -356,7 +361,7 @@ describe('import', () => {
       const rest = world.generate.tokens(`r${i}`, 1);
       expect({ ...rest, ids: [firstToken, ...rest.ids] }).toEqual(expected(prompt));
       expect(world.generate.of('imported', `r${i}`)).toEqual([
-        { type: 'imported', requestId: `r${i}`, refusal: null },
+        { type: 'imported', requestId: `r${i}`, path: 'shm', refusal: null },
       ]);
     }
     expect([...world.generate.runner.violations, ...world.context.runner.violations]).toEqual([]);
@@ -369,6 +374,7 @@ describe('import', () => {
     expect(first?.timing).toEqual({
       kvPath: 'shm',
       kvBytes: 128 * longEnough.length,
+      kvSavedBytes: 0,
       transferMs: 2, // of the export; this clock stands still
     });
     expect(second !== undefined && 'timing' in second).toBeFalse();

@@ -173,9 +173,9 @@ describe('what is remembered', () => {
 describe('an export that throws', () => {
   class BrokenExport extends FakeExport {
     failures = 0;
-    override append(request: Parameters<FakeExport['append']>[0]): void {
+    override append(request: Parameters<FakeExport['append']>[0]) {
       if (this.failures-- > 0) throw new Error('a bug');
-      super.append(request);
+      return super.append(request);
     }
   }
 

@@ -86,7 +86,7 @@ export class Rig {
 
   prefill(requestId: string, promptIds: readonly number[], sampling: Partial<Sampling> = {}): void {
     const command = { requestId, promptIds, sampling: { ...greedy, ...sampling }, priority: 0 };
-    this.engine.submit({ type: 'prefill', ...command });
+    this.engine.submit({ type: 'prefill', kvPath: 'shm', ...command });
   }
 
   /** Steps until there is nothing to do; returns how many there were. */

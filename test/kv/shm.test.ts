@@ -23,7 +23,7 @@ import type { OwnArena } from '../../src/kv/prefix-cache.ts';
 import { ShmExport } from '../../src/kv/shm-export.ts';
 import { ShmImport } from '../../src/kv/shm-import.ts';
 import { limit } from '../../src/protocol/limit.ts';
-import type { Geometry, Ticket } from '../../src/protocol/ticket.ts';
+import type { Geometry, ShmTicket } from '../../src/protocol/ticket.ts';
 import { ManualClock } from '../../src/std/clock.ts';
 import { toFault } from '../../src/std/fault.ts';
 import { checksum } from '../../src/std/hash.ts';
@@ -89,9 +89,9 @@ class World {
     this.out.append({ requestId, ids, slot: 0, computed: ids.length });
   }
 
-  offer(requestId: string, ids: readonly number[], salt = 1000): Ticket {
+  offer(requestId: string, ids: readonly number[], salt = 1000): ShmTicket {
     this.stage(requestId, ids, salt);
-    const ticket = this.out.offer(requestId);
+    const ticket = this.out.offer(requestId, limit.leaseMs);
     if (ticket === null) throw new Error('no room');
     return ticket;
   }
@@ -105,9 +105,9 @@ class World {
 }
 
 /** Code and message of the Fault that the fetch ends in. */
-function faultOf(world: World, ticket: Ticket, ids: readonly number[]): string {
+function faultOf(world: World, ticket: ShmTicket, ids: readonly number[]): string {
   try {
-    world.into.fetch({ ticket, ids, slot: 1 });
+    world.into.fetch({ ticket, ids, slot: 1, from: 0 });
   } catch (thrown) {
     const { code, message } = toFault(thrown);
     return `${code}: ${message}`;
@@ -128,7 +128,9 @@ describe('from slot to slot', () => {
       fillRows(world.context, 0, length, 7); // the slot is somebody else's now
       fillRows(world.generate, 1, capacity, 9000);
       const [before, other] = [readRows(world.generate, 1, capacity), world.generate];
-      expect(world.into.fetch({ ticket, ids, slot: 1 })).toBe(length * tokenBytes(geometry));
+      expect(world.into.fetch({ ticket, ids, slot: 1, from: 0 })).toBe(
+        length * tokenBytes(geometry),
+      );
       expect(readRows(world.generate, 1, length)).toEqual(sent);
       const dim = geometry.headDim;
       const after = readRows(other, 1, capacity);
@@ -147,9 +149,9 @@ describe('from slot to slot', () => {
       return often.store.counts().held;
     });
     expect(staged).toEqual([0, 0, 1, 1, 1, 2, 3, 3, 4]);
-    const ticket = often.out.offer('a');
+    const ticket = often.out.offer('a', limit.leaseMs);
     expect(ticket?.blocks).toEqual(once.offer('a', ids).blocks);
-    if (ticket !== null) often.into.fetch({ ticket, ids, slot: 0 });
+    if (ticket !== null) often.into.fetch({ ticket, ids, slot: 0, from: 0 });
     expect(readRows(often.generate, 0, 200)).toEqual(readRows(often.context, 0, 200));
   });
 
@@ -164,7 +166,7 @@ describe('from slot to slot', () => {
     for (const computed of [64, 130]) {
       world.out.append({ requestId: 'a', ids, slot: 0, computed });
     }
-    expect(world.out.offer('a')?.exportMs).toBe(6);
+    expect(world.out.offer('a', limit.leaseMs)?.exportMs).toBe(6);
   });
 
   test('many requests at once, each its own; released blocks serve the next', () => {
@@ -173,7 +175,7 @@ describe('from slot to slot', () => {
     const tickets = [world.offer('a', a, 1000), world.offer('b', b, 50_000)];
     for (const [i, ids] of [a, b].entries()) {
       const ticket = tickets[i];
-      if (ticket !== undefined) world.into.fetch({ ticket, ids, slot: i });
+      if (ticket !== undefined) world.into.fetch({ ticket, ids, slot: i, from: 0 });
     }
     fillRows(world.context, 1, 130, 1000);
     expect(readRows(world.generate, 0, 100)).toEqual(readRows(world.context, 1, 100));
@@ -203,7 +205,7 @@ describe('from slot to slot', () => {
   });
 });
 
-async function importElsewhere(ticket: Ticket, ids: readonly number[]): Promise<unknown> {
+async function importElsewhere(ticket: ShmTicket, ids: readonly number[]): Promise<unknown> {
   const script = join(import.meta.dir, 'import-main.ts');
   const reader = Bun.spawn([process.execPath, script], {
     stdin: new Blob([JSON.stringify({ ticket, ids })]),
@@ -220,10 +222,10 @@ describe('room and leases', () => {
     world.offer('a', promptOf(64));
     world.stage('b', promptOf(200));
     expect(world.store.counts()).toEqual({ free: 2, held: 0, leased: 1, cached: 0 });
-    expect(world.out.offer('b')).toBeNull();
+    expect(world.out.offer('b', limit.leaseMs)).toBeNull();
     world.offer('c', promptOf(128)); // what b left serves c
-    expect(world.out.offer('b')).toBeNull();
-    expect(world.out.offer('nobody')).toBeNull();
+    expect(world.out.offer('b', limit.leaseMs)).toBeNull();
+    expect(world.out.offer('nobody', limit.leaseMs)).toBeNull();
     world.out.release('a');
     expect(world.store.counts()).toEqual({ free: 1, held: 0, leased: 2, cached: 0 });
   });
@@ -238,7 +240,7 @@ describe('room and leases', () => {
     expect(world.store.counts().free).toBe(2);
     world.out.append({ requestId: 'a', ids, slot: 0, computed: 200 });
     expect(world.store.counts().free).toBe(2);
-    expect(world.out.offer('a')).toBeNull();
+    expect(world.out.offer('a', limit.leaseMs)).toBeNull();
     expect(world.offer('a', promptOf(128)).tokens).toBe(128);
   });
 
@@ -262,7 +264,7 @@ describe('room and leases', () => {
     world.stage('a', promptOf(100));
     world.out.release('a');
     expect(world.store.counts().free).toBe(8);
-    expect(world.out.offer('a')).toBeNull();
+    expect(world.out.offer('a', limit.leaseMs)).toBeNull();
   });
 });
 
@@ -287,7 +289,7 @@ describe('damage', () => {
     const peers = new PeerArenas({ identity, ownName: null });
     const common = { peers, pool, dtype: 'float32' };
     const reader = new ShmImport({ ...common, modelDigest, worker: 'slow' });
-    const fetch = (): number => reader.fetch({ ticket, ids: short, slot: 0 });
+    const fetch = (): number => reader.fetch({ ticket, ids: short, slot: 0, from: 0 });
     expect(fetch).not.toThrow();
     pool.meanwhile = () => {
       world.out.release('a');
@@ -299,7 +301,7 @@ describe('damage', () => {
   });
 
   /** XORs one byte of the arena, at `at` from the second block's start (its payload holds 36 rows). */
-  function flip(world: World, ticket: Ticket, at: number): void {
+  function flip(world: World, ticket: ShmTicket, at: number): void {
     const { view } = world.arena;
     const place = blockBegin(view, ticket.blocks[1]?.index ?? 0) + at;
     view.bytes[place] = (view.bytes[place] ?? 0) ^ 0x10;
@@ -350,7 +352,7 @@ describe('damage', () => {
   test('a ticket that lies outside the arena', () => {
     const world = new World();
     const ticket = world.offer('a', ids);
-    const astray = (index: number): Ticket => ({
+    const astray = (index: number): ShmTicket => ({
       ...ticket,
       blocks: ticket.blocks.map((block) => ({ ...block, index })),
     });
@@ -367,7 +369,7 @@ describe('damage', () => {
     expect(faultOf(world, ticket, ids.with(50, 999))).toMatch(refused);
     expect(faultOf(world, ticket, ids.slice(0, 99))).toMatch(refused);
     expect(faultOf(world, ticket, [...ids, 1])).toMatch(refused);
-    const broken: Ticket[] = [
+    const broken: ShmTicket[] = [
       { ...ticket, tokens: 99 },
       { ...ticket, blocks: [first] },
       { ...ticket, blocks: [] },

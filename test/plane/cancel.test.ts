@@ -62,7 +62,7 @@ describe('cancel', () => {
       c.engine.answer = [7, 8];
       await settle();
       const generation = await asked;
-      g.engine.emit({ type: 'imported', requestId: 'req-1', refusal: null });
+      g.engine.emit({ type: 'imported', requestId: 'req-1', path: 'shm', refusal: null });
       g.engine.tokens('req-1', 1, [8]);
       await settle();
       for await (const delta of generation.deltas) {
@@ -112,7 +112,7 @@ describe('hand-over', () => {
       code: 'mismatch',
       message: 'c has int8, g float32',
     } as const;
-    g.engine.emit({ type: 'imported', requestId: 'req-1', refusal });
+    g.engine.emit({ type: 'imported', requestId: 'req-1', path: 'shm', refusal });
     await settle();
     expect(c.engine.types).toEqual(['prefill', 'release']);
     expect(cluster.lines.join('\n')).toContain('c has int8, g float32');

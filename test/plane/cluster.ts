@@ -15,7 +15,7 @@ import { Fault } from '../../src/std/fault.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { FakeEngine } from './fake-engine.ts';
-import { card, settle, tokenizer, tokenizerConfig } from './make.ts';
+import { card, settle, ticketsOnly, tokenizer, tokenizerConfig } from './make.ts';
 
 export type TestWorker = {
   readonly id: string;
@@ -75,6 +75,9 @@ export class Cluster {
       pid: 1,
       build: '0.1.0',
       engine,
+      kv: ticketsOnly,
+      kvPath: 'auto',
+      objects: () => false,
       assets: { tokenizer, tokenizerConfig },
       ...change,
     });

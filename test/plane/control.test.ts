@@ -41,7 +41,8 @@ describe('drain', () => {
     const { cluster, g, isSafe } = await pair();
     g.engine.answer = null;
     g.engine.script = ({ type, requestId }) => {
-      if (type === 'import') g.engine.emit({ type: 'imported', requestId, refusal: null });
+      if (type === 'import')
+        g.engine.emit({ type: 'imported', requestId, path: 'shm', refusal: null });
       return true;
     };
     const asked = cluster.ask();
@@ -64,7 +65,7 @@ describe('drain', () => {
     await cluster.client.control('c', 'drain');
     expect(c.node.jobCount()).toBe(1);
     expect(isSafe('c')).toBeFalse();
-    g.engine.emit({ type: 'imported', requestId: 'req-1', refusal: null });
+    g.engine.emit({ type: 'imported', requestId: 'req-1', path: 'shm', refusal: null });
     g.engine.tokens('req-1', 1, [8], true);
     expect(await read(await asked)).toBe('7 8 stop');
     await settle();

@@ -8,11 +8,11 @@ import type {
   Load,
   StepTiming,
 } from '../../src/protocol/engine.ts';
-import type { Ticket } from '../../src/protocol/ticket.ts';
+import type { ShmTicket } from '../../src/protocol/ticket.ts';
 import { digest } from '../../src/std/hash.ts';
 import { card, load } from './make.ts';
 
-export const ticket: Ticket = {
+export const ticket: ShmTicket = {
   kind: 'shm',
   arena: 'tdist-test',
   owner: 'c',
@@ -87,7 +87,7 @@ export class FakeEngine implements EnginePort {
       if (answer.length === 1) return;
       this.emit({ type: 'prefilled', requestId, firstToken: answer[0] ?? 0, ticket });
     } else if (type === 'import') {
-      this.emit({ type: 'imported', requestId, refusal: null });
+      this.emit({ type: 'imported', requestId, path: 'shm', refusal: null });
       this.#timed(requestId, 1, { transferMs: 4, kvPath: 'shm', kvBytes: 4096 });
       this.#rest(requestId, answer, 2);
     }

@@ -1,5 +1,7 @@
 // Values that these tests build again and again.
 
+import { shmReceive, shmSend } from '../../src/kv/shm-path.ts';
+import type { KvPaths } from '../../src/kv/transfer.ts';
 import { idle } from '../../src/plane/in-flight.ts';
 import { PromptKeys } from '../../src/plane/prompt-keys.ts';
 import type { RateView } from '../../src/plane/rates.ts';
@@ -25,6 +27,12 @@ export function card(change: Partial<Card> = {}): Card {
     ...change,
   };
 }
+
+/** KV by tickets alone: what a fake engine needs. */
+export const ticketsOnly: KvPaths = {
+  send: { shm: shmSend, object: shmSend },
+  receive: { shm: shmReceive, object: shmReceive },
+};
 
 export function heartbeat(
   worker: string,

@@ -125,20 +125,27 @@ describe('rates', () => {
   test('transfer by bytes; nonsense is not learnt', () => {
     const rates = new Rates(new ManualClock());
     const mib = 2 ** 20;
-    expect(rates.transferMs(context, generate, 4 * mib)).toBe(
+    expect(rates.transferMs(context, generate, 'shm', 4 * mib)).toBe(
       limit.transferMsDefault + 4 * limit.transferMsPerMiBDefault,
     );
     for (const [bytes, ms] of [
       [0, 5],
       [5, 0],
     ] as const) {
-      rates.noteTransfer(context, generate, bytes, ms);
+      rates.noteTransfer(context, generate, 'shm', { bytes, ms });
       rates.notePrefill(context, bytes, ms);
     }
     expect(rates.prefill(context).slope).toBe(1);
-    for (const size of [1, 10, 100])
-      rates.noteTransfer(context, generate, size * mib, 3 + size / 2);
-    expect(rates.transferMs(context, generate, 40 * mib)).toBeCloseTo(23);
+    for (const size of [1, 10, 100]) {
+      const [bytes, ms] = [size * mib, 3 + size / 2];
+      rates.noteTransfer(context, generate, 'shm', { bytes, ms });
+    }
+    expect(rates.transferMs(context, generate, 'shm', 40 * mib)).toBeCloseTo(23);
+    const far = heartbeat('g2', 'generate');
+    expect(rates.transferMs(context, far, 'shm', 40 * mib)).toBeCloseTo(23);
+    expect(rates.transferMs(context, far, 'object', mib)).toBe(
+      limit.objectMsDefault + limit.objectMsPerMiBDefault,
+    );
   });
 
   test('hops are a low mark: a busy moment hardly counts', () => {

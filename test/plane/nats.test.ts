@@ -12,7 +12,7 @@ import { seededChance } from '../../src/std/prng.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
 import { read, request } from './cluster.ts';
 import { FakeEngine } from './fake-engine.ts';
-import { card, tokenizer, tokenizerConfig } from './make.ts';
+import { card, ticketsOnly, tokenizer, tokenizerConfig } from './make.ts';
 import { connected, startTestNats, temporaryFolder } from './nats-world.ts';
 
 const folder = temporaryFolder();
@@ -40,6 +40,9 @@ function worker(bus: Bus, workerId: string, role: WorkerRole, answer: readonly n
     pid: 42,
     build: '0.1.0',
     engine: new FakeEngine(answer),
+    kv: ticketsOnly,
+    kvPath: 'auto',
+    objects: () => false,
     assets: { tokenizer, tokenizerConfig },
   });
 }
@@ -88,7 +91,7 @@ describe('NATS', () => {
       version: '0.1.0',
       description: 'tdist generate worker of model llama',
       metadata: { worker: 'g', role: 'generate', model: 'llama', host: 'host-1', pid: '42' },
-      endpoints: ['generate', 'handover', 'abort', 'asset', 'control'].map((name) => ({
+      endpoints: ['generate', 'announce', 'handover', 'abort', 'asset', 'control'].map((name) => ({
         name,
         subject: `tdist.worker.g.${name}`,
       })),
@@ -96,7 +99,7 @@ describe('NATS', () => {
     const abort = new TextEncoder().encode('{"v":1,"type":"abort","requestId":"r"}');
     await two.request('tdist.worker.g.abort', abort, { timeoutMs: 5000 });
     const stats = await ask('$SRV.STATS.tdist-generate');
-    expect(stats.endpoints[2]).toMatchObject({ name: 'abort', num_requests: 1 });
+    expect(stats.endpoints[3]).toMatchObject({ name: 'abort', num_requests: 1 });
     await node.close();
     await one.close();
     await two.close();

@@ -61,7 +61,7 @@ export function pace({ engine }: TestWorker, { clock, tokenMs, decodeMs, cachedT
         });
       }
     } else if (command.type === 'import') {
-      engine.emit({ type: 'imported', requestId, refusal: null });
+      engine.emit({ type: 'imported', requestId, path: 'shm', refusal: null });
       stream(requestId);
     }
     tell();

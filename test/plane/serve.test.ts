@@ -33,6 +33,7 @@ describe('a request that goes well', () => {
       contextWorker: 'c',
       generateWorker: 'g',
       kvPath: 'shm',
+      kvPathReason: 'same_host',
       kvBytes: 4096,
       cachedTokens: 2,
       queueMs: 1,
@@ -276,6 +277,7 @@ describe('a worker refuses', () => {
       v: 1,
       ok: true,
       waitedMs: 0,
+      heldTokens: 0,
     });
     expect(await send(cluster, 'generate', good)).toMatchObject({
       ok: false,

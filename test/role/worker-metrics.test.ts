@@ -47,7 +47,7 @@ describe('meteredEngine', () => {
     const fail = (code: string) => {
       engine.submit({ type: 'import', requestId: code, firstToken: 1, ticket });
       const refusal = { v: 1, ok: false, code, message: '' } as const;
-      inner.emit({ type: 'imported', requestId: code, refusal });
+      inner.emit({ type: 'imported', requestId: code, path: 'shm', refusal });
     };
     fail('transfer');
     fail('mismatch');

@@ -94,7 +94,7 @@ function disaggregated(
       }
       const request = 'requestId' in event ? byName.get(event.requestId) : undefined;
       if (event.type === 'admitted' && request !== undefined) {
-        context.engine.submit({ type: 'prefill', ...request });
+        context.engine.submit({ type: 'prefill', kvPath: 'shm', ...request });
       }
     }
   };

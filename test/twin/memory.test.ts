@@ -226,7 +226,7 @@ class Cluster {
         const { requestId } = event;
         if (event.type === 'tokens') this.#count(event.timing);
         if (event.type === 'admitted' && worker === place.generate) {
-          place.context.engine.submit({ type: 'prefill', ...place.request });
+          place.context.engine.submit({ type: 'prefill', kvPath: 'shm', ...place.request });
         } else if (event.type === 'tokens' && event.finish !== null && worker === place.context) {
           place.generate.engine.submit({ type: 'abort', requestId });
         } else if (event.type === 'prefilled') {

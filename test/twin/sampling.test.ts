@@ -125,7 +125,8 @@ function disaggregate(requests: readonly Request[], context: Side, generate: Sid
     for (; seenGenerate < generate.events.length; seenGenerate++) {
       const event = generate.events[seenGenerate];
       const request = event?.type === 'admitted' ? byId.get(event.requestId) : undefined;
-      if (request !== undefined) context.worker.engine.submit({ type: 'prefill', ...request });
+      if (request !== undefined)
+        context.worker.engine.submit({ type: 'prefill', kvPath: 'shm', ...request });
     }
     for (; seenContext < context.events.length; seenContext++) {
       const event = context.events[seenContext];

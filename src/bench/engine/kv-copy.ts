@@ -3,6 +3,7 @@
 
 import { blockCount, tokenBytes } from '../../kv/geometry.ts';
 import { KvPool } from '../../kv/pool.ts';
+import { limit } from '../../protocol/limit.ts';
 import type { Geometry } from '../../protocol/ticket.ts';
 import { viewFloats } from '../../std/memory.ts';
 import { openKvDesk } from '../kv-desk.ts';
@@ -36,10 +37,10 @@ export function measureKvCopy({ quick }: Effort): Section {
       const ids = Array.from({ length: tokens }, (_, k) => (k * 31 + i) % 3000);
       const beganMs = performance.now();
       kvExport.append({ requestId, ids, slot, computed: tokens });
-      const ticket = kvExport.offer(requestId);
+      const ticket = kvExport.offer(requestId, limit.leaseMs);
       const offeredMs = performance.now();
       if (ticket === null) throw new Error('the arena is too small for the benchmark');
-      kvImport.fetch({ ticket, ids, slot });
+      kvImport.fetch({ ticket, ids, slot, from: 0 });
       const doneMs = performance.now();
       if (i >= heldCount) kvExport.release(`r${i - heldCount}`);
       if (i < slots) continue; // pages taken from the system for the first time

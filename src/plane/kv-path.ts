@@ -1,0 +1,31 @@
+// How KV gets from a context to a generate worker: through shared memory where both see the same, else
+// through the object store where both can use it. `--kv-path` on either side decides instead.
+//
+//   same_host    both map the same /dev/shm (role/host.ts says how that is known)
+//   other_host   they do not
+//   flag         --kv-path of one of them says so
+
+import type { Heartbeat } from '../protocol/message.ts';
+import type { KvPathReason } from '../protocol/request.ts';
+
+export type PairPath = { readonly path: 'shm' | 'object'; readonly reason: KvPathReason };
+
+/** Two workers can make sense of each other's KV exactly if these are equal; dtypes may differ. */
+export function layoutKey({ card }: Heartbeat): string {
+  const { layers, kvHeads, headDim, blockTokens } = card.geometry;
+  return `${layers} ${kvHeads} ${headDim} ${blockTokens} ${card.modelDigest}`;
+}
+
+/** Null: KV cannot get from the one to the other. */
+export function pairPath(context: Heartbeat, generate: Heartbeat): PairPath | null {
+  if (layoutKey(context) !== layoutKey(generate)) return null;
+  const flags = [context.kvPath ?? 'auto', generate.kvPath ?? 'auto'];
+  const isSameHost = context.host === generate.host;
+  const objects = context.objects === true && generate.objects === true;
+  if (flags.includes('shm')) {
+    return isSameHost && !flags.includes('object') ? { path: 'shm', reason: 'flag' } : null;
+  }
+  if (flags.includes('object')) return objects ? { path: 'object', reason: 'flag' } : null;
+  if (isSameHost) return { path: 'shm', reason: 'same_host' };
+  return objects ? { path: 'object', reason: 'other_host' } : null;
+}
