@@ -6,7 +6,7 @@ import { KvPool } from '../../src/kv/pool.ts';
 import { PrefixCache } from '../../src/kv/prefix-cache.ts';
 import { realChance } from '../../src/std/prng.ts';
 import { CacheWorld } from './cache-world.ts';
-import { capacity, geometry, modelDigest, promptOf, readRows } from './pool-rows.ts';
+import { capacity, geometry, kv, promptOf, readRows } from './pool-rows.ts';
 
 const worlds: CacheWorld[] = [];
 afterEach(() => {
@@ -100,7 +100,7 @@ describe('restore', () => {
     const other = promptOf(100, 9);
     const pool = new InterruptedPool(geometry, { slots: 2, capacity });
     const { own, peers } = b;
-    const cache = new PrefixCache({ own, peers, pool, modelDigest, dtype: 'float32' });
+    const cache = new PrefixCache({ own, peers, pool, kv });
     a.keep(ids);
     expect(cache.restore({ ids, slot: 1 })).toBe(64);
     pool.afterCopy = () => a.keep(other);
