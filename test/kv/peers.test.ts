@@ -191,6 +191,30 @@ describe('who shares', () => {
   });
 });
 
+describe('the index', () => {
+  test('follows every change of a table, also of a key that moves to another block', () => {
+    const kind = realChance.id();
+    const [owner, reader] = [make({ kind }), make({ kind })];
+    reader.peers.sweep();
+    const { table, version } = owner.own.arena.view;
+    const chance = seededChance(5);
+    const keys = Array.from({ length: 5 }, (_, i) => (BigInt(chance.u32()) << 32n) + BigInt(i));
+    for (let round = 0; round < 500; round++) {
+      for (let n = chance.u32() % 3; n >= 0; n--) {
+        const key = chance.u32() % 3 === 0 ? 0n : (keys[chance.u32() % 5] ?? 0n);
+        const at = table.indexOf(key); // an owner has each name once
+        if (at >= 0) table[at] = 0n;
+        table[chance.u32() % 8] = key;
+      }
+      version[0] = (version[0] ?? 0) + 1;
+      for (const key of keys) {
+        const at = table.indexOf(key);
+        expect(found(reader.peers, key)).toEqual(at < 0 ? [] : [at]);
+      }
+    }
+  });
+});
+
 describe('half-made arenas', () => {
   function inFolder(): { folder: string; peers: PeerArenas; put: (bytes: Uint8Array) => string } {
     const folder = mkdtempSync(join(tmpdir(), 'tdist-peers-'));

@@ -60,6 +60,24 @@ function slotValues(pool: KvPool, layer: number, part: 0 | 1, slot: number): Flo
   return viewFloats(pool.slotAddress(layer, part, slot), pool.slotBytes / 4);
 }
 
+/** What a codec may change, as a share of the largest value; kv/codec/ has exact bounds, tested there. */
+export const errorShare: Readonly<Record<KvDtype, number>> = {
+  float32: 0,
+  float16: 2 ** -11,
+  bfloat16: 2 ** -8,
+  int8: 0.501 / 127,
+  fp8: 2 ** -4,
+};
+
+export function largest(values: Float32Array): number {
+  return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+}
+
+export function largestDifference(a: Float32Array, b: Float32Array): number {
+  if (a.length !== b.length) return Number.NaN;
+  return largest(a.map((value, i) => value - (b[i] ?? Number.NaN)));
+}
+
 export function promptOf(length: number, salt = 0): number[] {
   return Array.from({ length }, (_, i) => (i * 31 + salt * 17 + 5) % 1000);
 }

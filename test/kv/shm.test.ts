@@ -23,7 +23,7 @@ import { KvPool } from '../../src/kv/pool.ts';
 import type { OwnArena } from '../../src/kv/prefix-cache.ts';
 import { ShmExport } from '../../src/kv/shm-export.ts';
 import { ShmImport } from '../../src/kv/shm-import.ts';
-import type { KvDtype } from '../../src/protocol/kv-size.ts';
+import { type KvDtype, kvBytes, kvDtypes, kvPayloadBytes } from '../../src/protocol/kv-size.ts';
 import { limit } from '../../src/protocol/limit.ts';
 import type { Geometry, Ticket } from '../../src/protocol/ticket.ts';
 import { ManualClock } from '../../src/std/clock.ts';
@@ -33,10 +33,13 @@ import { realChance } from '../../src/std/prng.ts';
 import {
   arenaBytes,
   capacity,
+  errorShare,
   fillRows,
   geometry,
   identity,
   kv,
+  largest,
+  largestDifference,
   modelDigest,
   promptOf,
   readRows,
@@ -231,6 +234,78 @@ async function importElsewhere(ticket: Ticket, ids: readonly number[]): Promise<
   expect(await reader.exited).toBe(0);
   return JSON.parse(output);
 }
+
+describe('every dtype', () => {
+  for (const dtype of kvDtypes) {
+    for (const ownDtype of new Set([dtype, 'float32', 'float16'] as const)) {
+      test(`${dtype}, read by a worker of ${ownDtype}`, () => {
+        for (const length of [1, 64, 65, 200]) {
+          const world = new World({ dtype, ownDtype });
+          const ids = promptOf(length);
+          const ticket = world.offer('a', ids);
+          expect(ticket.dtype).toBe(dtype);
+          const bytes = kvBytes(dtype, geometry, length);
+          expect(world.into.fetch({ ticket, ids, slot: 1 })).toBe(bytes);
+          const sent = readRows(world.context, 0, length);
+          const found = readRows(world.generate, 1, length);
+          expect(largestDifference(sent, found)).toBeLessThanOrEqual(
+            errorShare[dtype] * largest(sent),
+          );
+        }
+      });
+    }
+
+    test(`${dtype}: a flipped byte anywhere in the payload is noticed, none behind it matters`, () => {
+      const world = new World({ dtype });
+      const ids = promptOf(36);
+      const ticket = world.offer('a', ids);
+      const { view } = world.arena;
+      const payload = blockBegin(view, ticket.blocks[0]?.index ?? 0) + blockHeaderBytes;
+      const end = payload + kvBytes(dtype, geometry, 36);
+      const flip = (at: number): void => {
+        view.bytes[at] = (view.bytes[at] ?? 0) ^ 0x10;
+      };
+      for (const at of [payload, payload + 50, end - 1]) {
+        flip(at);
+        expect(faultOf(world, ticket, ids)).toMatch(/^transfer: KV block .*: checksum/);
+        flip(at);
+      }
+      flip(end);
+      expect(faultOf(world, ticket, ids)).toBe('none');
+    });
+  }
+
+  test('takes the bytes it should: float16 and bfloat16 half, int8 and fp8 a quarter and scales', () => {
+    const bytesOf = (dtype: KvDtype): number => kvPayloadBytes(dtype, geometry, 64);
+    const full = 64 * tokenBytes(geometry);
+    expect(bytesOf('float32')).toBe(full);
+    expect([bytesOf('float16'), bytesOf('bfloat16')]).toEqual([full / 2, full / 2]);
+    const scales = 4 * geometry.layers * 2 * geometry.kvHeads;
+    expect([bytesOf('int8'), bytesOf('fp8')]).toEqual([full / 4 + scales, full / 4 + scales]);
+    const sizeBytes = arenaBytes(8);
+    const counts = kvDtypes.map((dtype) => {
+      const arena = new Arena({
+        id: `test-${realChance.id()}`,
+        geometry,
+        dtype,
+        sizeBytes,
+        identity,
+      });
+      arena.close();
+      return arena.blockCount;
+    });
+    expect(counts).toEqual([8, 14, 14, 25, 25]); // strides of 13, 7 and 4 pages
+  });
+
+  test('what a block of one dtype holds is refused where a header names another', () => {
+    const world = new World({ dtype: 'float16' });
+    const ids = promptOf(64);
+    const ticket = world.offer('a', ids);
+    const { view } = world.arena;
+    view.bytes[blockBegin(view, ticket.blocks[0]?.index ?? 0) + 6] = 3; // bfloat16, as large
+    expect(faultOf(world, ticket, ids)).toMatch(/^transfer: .*does not agree with the ticket/);
+  });
+});
 
 describe('room and leases', () => {
   test('a full arena offers nothing and keeps nothing of the one who did not fit', () => {

@@ -17,10 +17,9 @@ export const fp8 = scaledCodec({
   code: 5,
   scaleOf(largest) {
     if (largest <= leastScale * largestCode) return leastScale;
-    const scale = 2 ** Math.ceil(Math.log2(largest / largestCode));
-    // The logarithm rounds; the least power of two that `largest` fits in is wanted.
-    if (largest > scale * largestCode) return scale * 2;
-    return largest <= (scale / 2) * largestCode ? scale / 2 : scale;
+    // The least in which it fits: log2 is exact at powers of two, and no float32 lies nearer to one
+    // than the logarithm's rounding can bridge.
+    return 2 ** Math.ceil(Math.log2(largest / largestCode));
   },
   encodeGroup({ floats, bits }, { begin, end }, scale, bytes) {
     narrow(floats, bits, begin, end, scale, bytes);
