@@ -306,6 +306,25 @@ describe('half-made arenas', () => {
 });
 
 describe('readArena', () => {
+  test('blocks that no word can begin at are no blocks', () => {
+    const id = `test-${realChance.id()}`;
+    const arena = new Arena({ id, geometry, dtype, sizeBytes: arenaBytes(3), identity });
+    closers.push(() => arena.close());
+    const header = new DataView(arena.view.bytes.buffer, 0, 4096);
+    for (const at of [12, 16]) {
+      const value = header.getUint32(at, true);
+      for (const change of [-1, -2, -3]) {
+        header.setUint32(at, value + change, true);
+        const flaw = { flaw: 'its parts do not fit its size' };
+        expect(readArena('odd', arena.view.mapping)).toEqual(flaw);
+      }
+      header.setUint32(at, value - 4, true);
+      const found = readArena('even', arena.view.mapping);
+      expect('flaw' in found).toBeFalse();
+      header.setUint32(at, value, true);
+    }
+  });
+
   test('whatever the first pages say, nothing leads outside the mapping', () => {
     const chance = seededChance(7);
     const below = (count: number): number => chance.u32() % count;
