@@ -3,11 +3,13 @@
 
 import { Arena } from '../kv/arena.ts';
 import { BlockStore } from '../kv/block-store.ts';
+import { KvIdentity } from '../kv/identity.ts';
 import { PeerArenas } from '../kv/peers.ts';
 import type { KvPool } from '../kv/pool.ts';
 import { PrefixCache } from '../kv/prefix-cache.ts';
 import { ShmExport } from '../kv/shm-export.ts';
 import { ShmImport } from '../kv/shm-import.ts';
+import type { KvDtype } from '../protocol/kv-size.ts';
 import { realClock } from '../std/clock.ts';
 import { digest } from '../std/hash.ts';
 import { realChance } from '../std/prng.ts';
@@ -24,14 +26,18 @@ export function openKvDesk(options: {
   readonly target: KvPool;
   readonly sizeBytes: number;
   readonly keeps: boolean;
+  /** As the blocks store it; float32 where none is given. */
+  readonly dtype?: KvDtype;
 }): KvDesk {
-  const { source, target, sizeBytes, keeps } = options;
+  const { source, target, sizeBytes, keeps, dtype = 'float32' } = options;
+  const { geometry } = source;
   const identity = digest('bench identity');
   const id = `bench-${realChance.id()}`;
-  const arena = new Arena({ id, geometry: source.geometry, sizeBytes, identity });
+  const arena = new Arena({ id, geometry, dtype, sizeBytes, identity });
   const own = { arena, store: new BlockStore(arena.blockCount, { keeps }) };
   const peers = new PeerArenas({ identity, ownName: null });
-  const common = { modelDigest: digest('bench'), dtype: 'float32', peers, own };
+  const kv = new KvIdentity({ modelDigest: digest('bench'), dtype, geometry });
+  const common = { kv, peers, own };
   return {
     kvExport: new ShmExport({ ...common, pool: source, clock: realClock, owner: 'bench' }),
     kvImport: new ShmImport({ ...common, pool: target, worker: 'bench' }),

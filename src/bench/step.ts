@@ -63,6 +63,7 @@ export async function openStepBench(bench: StepBenchOptions): Promise<StepBench>
     modelPath,
     modelDigest: model.modelDigest,
     geometry,
+    kvDtype: 'float32',
     vocabSize,
     eosIds: model.config.eosIds,
     ignoreEos: true,

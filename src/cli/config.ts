@@ -1,6 +1,7 @@
 // What a role needs to know, resolved and frozen: no role reads a flag or the environment itself.
 // Units are in the names; null means "decide from the model, the memory or the workers".
 
+import type { KvDtype } from '../protocol/kv-size.ts';
 import type { WorkerRole } from '../protocol/message.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 import { redactUri } from './plane-uri.ts';
@@ -48,7 +49,8 @@ export type WorkerSettings = {
   readonly threadCount: number | null;
   readonly weightDtype: 'float32';
   readonly quantization: 'none' | 'int8' | 'int4';
-  readonly kvDtype: 'float32';
+  /** How KV lies in blocks: arena, prefix cache, hand-over. */
+  readonly kvDtype: KvDtype;
   readonly kvPath: 'auto' | 'shm';
   /** Null: from the memory and the longest prompt. */
   readonly kvArenaBytes: number | null;

@@ -88,7 +88,7 @@ function workerSettings(values: Values): WorkerSettings {
     threadCount: values.threads,
     weightDtype: 'float32',
     quantization: values.quantization,
-    kvDtype: 'float32',
+    kvDtype: values['kv-cache-dtype'] === 'auto' ? 'float32' : values['kv-cache-dtype'],
     kvPath: values['kv-path'] === 'shm' ? 'shm' : 'auto',
     kvArenaBytes: values['kv-arena-bytes'],
     prefixCaching: values['enable-prefix-caching'],

@@ -138,7 +138,7 @@ const memory = {
       int8: [],
       fp8: ['fp8_e4m3'],
     },
-    'how KV is stored and moved',
+    'how KV is stored in blocks, moved and cached',
   ),
   'gpu-memory-utilization': number('share', workers, 0.9, 'share of memory for weights and KV', {
     min: 0,

@@ -26,12 +26,14 @@ export type Notice = { readonly flag: FlagName; readonly line: string };
 
 /** One for each flag that was given and does not do what its name promises. */
 export function noticesOf({ values, given }: Parsed, role: Role): readonly Notice[] {
-  const kv = values['kv-cache-dtype'];
   const dtype = values.dtype;
   const notes: readonly (readonly [FlagName, boolean, string])[] = [
     ['nats-url', true, 'is an old name; use --request-plane-uri'],
-    ['kv-cache-dtype', !isFloat32(kv), `${kv}: KV is stored as float32 in this version`],
-    ['dtype', !isFloat32(dtype), `${dtype}: weights are float32 in this version`],
+    [
+      'dtype',
+      dtype !== 'auto' && dtype !== 'float32',
+      `${dtype}: weights are float32 in this version`,
+    ],
     ['enable-chunked-prefill', !values['enable-chunked-prefill'], 'off: prefill is always chunked'],
     ['enforce-eager', values['enforce-eager'], 'has no meaning here'],
     ['disable-async-output-proc', values['disable-async-output-proc'], 'has no meaning here'],
@@ -40,10 +42,6 @@ export function noticesOf({ values, given }: Parsed, role: Role): readonly Notic
   return notes
     .filter(([flag, applies]) => applies && given.has(flag) && belongs(flag, role))
     .map(([flag, , note]) => ({ flag, line: `--${flag} ${note}` }));
-}
-
-function isFloat32(dtype: string): boolean {
-  return dtype === 'auto' || dtype === 'float32';
 }
 
 export function belongs(name: FlagName, role: Role): boolean {

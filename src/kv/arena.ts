@@ -12,6 +12,7 @@
 // block's header, and the generation again after copying.
 
 import { closeSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import { type KvDtype, kvPayloadBytes } from '../protocol/kv-size.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
 import {
@@ -24,7 +25,6 @@ import {
   viewBytes,
 } from '../std/memory.ts';
 import { blockHeaderBytes } from './block.ts';
-import { tokenBytes } from './geometry.ts';
 
 export const shmFolder = '/dev/shm';
 export const arenaPrefix = 'tdist-';
@@ -34,8 +34,8 @@ const format = 1;
 const tableBegin = pageBytes;
 
 /** Distance between two blocks of an arena. */
-export function blockStride(geometry: Geometry): number {
-  return pages(blockHeaderBytes + geometry.blockTokens * tokenBytes(geometry));
+export function blockStride(geometry: Geometry, dtype: KvDtype): number {
+  return pages(blockHeaderBytes + kvPayloadBytes(dtype, geometry, geometry.blockTokens));
 }
 
 function pages(bytes: number): number {
@@ -76,11 +76,12 @@ export class Arena {
   constructor(options: {
     id: string;
     geometry: Geometry;
+    dtype: KvDtype;
     sizeBytes: number;
     /** 64 hex digits; equal where blocks may be shared. */
     identity: string;
   }) {
-    const stride = blockStride(options.geometry);
+    const stride = blockStride(options.geometry, options.dtype);
     // Each block also takes 8 bytes of the table, which is rounded up to pages.
     const blockCount = Math.floor((options.sizeBytes - 2 * pageBytes) / (stride + 8));
     if (blockCount < 1) {
@@ -138,6 +139,8 @@ export function readArena(name: string, mapping: Mapping): ArenaView | { readonl
   if (foundMagic !== magic) return { flaw: 'it does not begin with "TDKA"' };
   if (foundFormat !== format) return { flaw: `it has format ${foundFormat}, wanted ${format}` };
   const fits =
+    stride % 4 === 0 &&
+    blocksBegin % 4 === 0 &&
     tableBegin + blockCount * 8 <= blocksBegin &&
     blocksBegin + blockCount * stride <= mapping.bytes;
   if (!fits) return { flaw: 'its parts do not fit its size' };

@@ -1,46 +1,64 @@
-// A block's way between a slot and an arena, in both directions: one strided copy, a checksum, and a
-// header that is written before the payload and again after it, so that a late reader of the block's
-// earlier content sees the generation change.
+// A block's way between a slot and an arena, in both directions: rows through a codec (float32: one
+// strided copy), a checksum, and a header that is written before the payload and again after it, so
+// that a late reader of the block's earlier content sees the generation change.
 
+import { kvGroupCount } from '../protocol/kv-size.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
 import { checksum } from '../std/hash.ts';
 import { type ArenaView, blockBegin } from './arena.ts';
-import { blockHeaderBytes, readGeneration, readHeader, writeHeader } from './block.ts';
+import {
+  type BlockHeader,
+  blockHeaderBytes,
+  readGeneration,
+  readHeader,
+  writeHeader,
+} from './block.ts';
+import type { Codec } from './codec/codec.ts';
+import { codecs } from './codec/table.ts';
 import { sameGeometry, tokenBytes } from './geometry.ts';
+import type { KvIdentity } from './identity.ts';
 import type { KvPool } from './pool.ts';
 
 /** Rows of a slot: `count` positions from `first` on. */
 export type Rows = { readonly slot: number; readonly first: number; readonly count: number };
 
-export type BlockIdentity = {
-  readonly modelDigest: string;
-  readonly dtype: string;
+/** Rows and what the block that holds them must be called. */
+export type NamedRows = {
+  readonly kv: KvIdentity;
   readonly hash: string;
+  readonly rows: Rows;
 };
 
-/** Copies rows into an arena's block. Returns the payload's checksum. */
+/** Memory that holds a payload. */
+export type Payload = { readonly address: number; readonly bytes: Uint8Array };
+
+/** Writes rows into an arena's block, in the identity's dtype. Returns the payload's checksum. */
 export function writeBlock(
   target: { readonly arena: ArenaView; readonly index: number; readonly generation: number },
-  identity: BlockIdentity,
-  rows: Rows,
+  block: NamedRows,
   pool: KvPool,
 ): string {
   const { arena, index, generation } = target;
+  const { kv, hash, rows } = block;
+  const { modelDigest, dtype } = kv;
   const begin = blockBegin(arena, index);
   const header = arena.bytes.subarray(begin, begin + blockHeaderBytes);
   const fields = {
-    ...identity,
+    modelDigest,
+    dtype,
+    hash,
     geometry: pool.geometry,
     generation,
     firstPosition: rows.first,
     count: rows.count,
   };
   writeHeader(header, { ...fields, checksum: '0'.repeat(16) });
-  const payload = begin + blockHeaderBytes;
-  pool.copyRows('out', rows, arena.mapping.address + payload);
-  const bytes = rows.count * tokenBytes(pool.geometry);
-  const sum = checksum(arena.bytes.subarray(payload, payload + bytes));
+  const codec = codecs[dtype];
+  const bytes = codec.payloadBytes(pool.geometry, rows.count);
+  const payload = payloadOf(arena, begin + blockHeaderBytes, bytes);
+  encodeRows(codec, rows, pool, payload);
+  const sum = checksum(payload.bytes);
   writeHeader(header, { ...fields, checksum: sum });
   return sum;
 }
@@ -49,51 +67,87 @@ export function writeBlock(
 export type WantedBlock = {
   readonly index: number;
   readonly hash: string;
-  readonly modelDigest: string;
-  readonly dtype: string;
   readonly generation: number | null;
   readonly checksum: string | null;
 };
 
 /**
- * Copies an arena's block into a slot. Throws a Fault `transfer` when it is not the block wanted, is
+ * Reads an arena's block into a slot. Throws a Fault `transfer` when it is not the block wanted, is
  * damaged, or was used again meanwhile; the rows then hold anything.
  */
-export function readBlock(arena: ArenaView, wanted: WantedBlock, rows: Rows, pool: KvPool): void {
-  const { geometry } = pool;
+export function readBlock(
+  arena: ArenaView,
+  block: { readonly kv: KvIdentity; readonly wanted: WantedBlock; readonly rows: Rows },
+  pool: KvPool,
+): void {
+  const { kv, wanted, rows } = block;
   const fail = (flaw: string): never => {
     throw new Fault('transfer', `KV block ${wanted.index} of arena ${arena.name}: ${flaw}`);
   };
+  const codec = codecs[kv.dtype];
   const begin = blockBegin(arena, wanted.index);
-  const payload = begin + blockHeaderBytes;
-  const end = payload + rows.count * tokenBytes(geometry);
-  if (wanted.index >= arena.blockCount || end > begin + arena.stride)
-    fail('it lies outside the arena');
-  const headerBytes = arena.bytes.subarray(begin, payload);
+  const bytes = codec.payloadBytes(pool.geometry, rows.count);
+  const outside = wanted.index >= arena.blockCount || blockHeaderBytes + bytes > arena.stride;
+  if (outside) fail('it lies outside the arena');
+  const headerBytes = arena.bytes.subarray(begin, begin + blockHeaderBytes);
   const header = readHeader(headerBytes);
   if ('flaw' in header) return fail(header.flaw);
   if (wanted.generation !== null && header.generation !== wanted.generation) {
     fail('its lease had expired and it was used again');
   }
-  if (!describes(header, wanted, rows, geometry)) fail('its header does not agree with the ticket');
-  pool.copyRows('in', rows, arena.mapping.address + payload);
-  const sum = checksum(arena.bytes.subarray(payload, end));
+  if (!describes(header, { kv, hash: wanted.hash, rows }, pool.geometry)) {
+    fail('its header does not agree with the ticket');
+  }
+  const payload = payloadOf(arena, begin + blockHeaderBytes, bytes);
+  decodeRows(codec, rows, pool, payload);
+  const sum = checksum(payload.bytes);
   if (sum !== header.checksum || (wanted.checksum !== null && sum !== wanted.checksum)) {
     fail(`checksum ${sum}, wanted ${wanted.checksum ?? header.checksum}`);
   }
   if (readGeneration(headerBytes) !== header.generation) fail('it was used again while being read');
 }
 
-function describes(
-  header: Exclude<ReturnType<typeof readHeader>, { readonly flaw: string }>,
-  wanted: WantedBlock,
-  rows: Rows,
+function payloadOf(arena: ArenaView, begin: number, bytes: number): Payload {
+  const address = arena.mapping.address + begin;
+  return { address, bytes: arena.bytes.subarray(begin, begin + bytes) };
+}
+
+function encodeRows(codec: Codec, rows: Rows, pool: KvPool, payload: Payload): void {
+  if (codec.dtype === 'float32') return pool.copyRows('out', rows, payload.address);
+  const { address, floats } = pool.staging;
+  pool.copyRows('out', rows, address);
+  codec.encode(
+    floats.subarray(0, valueCount(rows, pool)),
+    payload.bytes,
+    kvGroupCount(pool.geometry),
+  );
+}
+
+export function decodeRows(codec: Codec, rows: Rows, pool: KvPool, payload: Payload): void {
+  if (codec.dtype === 'float32') return pool.copyRows('in', rows, payload.address);
+  const { address, floats } = pool.staging;
+  codec.decode(
+    payload.bytes,
+    floats.subarray(0, valueCount(rows, pool)),
+    kvGroupCount(pool.geometry),
+  );
+  pool.copyRows('in', rows, address);
+}
+
+function valueCount({ count }: Rows, { geometry }: KvPool): number {
+  return (count * tokenBytes(geometry)) / Float32Array.BYTES_PER_ELEMENT;
+}
+
+/** Whether a header is of that block. */
+export function describes(
+  header: BlockHeader,
+  { kv, hash, rows }: NamedRows,
   geometry: Geometry,
 ): boolean {
   return (
-    header.hash === wanted.hash &&
-    header.modelDigest === wanted.modelDigest &&
-    header.dtype === wanted.dtype &&
+    header.hash === hash &&
+    header.modelDigest === kv.modelDigest &&
+    header.dtype === kv.dtype &&
     header.count === rows.count &&
     header.firstPosition === rows.first &&
     sameGeometry(header.geometry, geometry)

@@ -1,24 +1,25 @@
 // A block's header, byte for byte the same in every arena. All integers little-endian.
 //
-//     0  u32 magic "TDKV"        4  u16 version       6  u16 dtype (1 = float32)
+//     0  u32 magic "TDKV"        4  u16 version       6  u16 dtype (a codec's code)
 //     8  u32 generation         12  u32 first position
 //    16  u32 count              20  u16 layers       22  u16 kvHeads
 //    24  u16 headDim            26  u16 blockTokens  28  u32 0
 //    32  u64 xxHash3 of the payload                  40  24 bytes 0
 //    64  32 bytes model digest (SHA-256)
 //    96  32 bytes prefix hash (kv/prefix.ts)
-//   128  payload [layer][K|V][kvHead][count][headDim]
+//   128  payload [layer][K|V][kvHead][count][headDim] as the dtype's codec writes it (kv/codec/)
 
+import type { KvDtype } from '../protocol/kv-size.ts';
 import type { Geometry } from '../protocol/ticket.ts';
+import { codecOfCode, codecs } from './codec/table.ts';
 
 export const blockHeaderBytes = 128;
 const magic = 0x564b_4454; // "TDKV"
 const version = 1;
-const dtypeCodes = { float32: 1 } as const;
 
 export type BlockHeader = {
   readonly modelDigest: string;
-  readonly dtype: string;
+  readonly dtype: KvDtype;
   readonly geometry: Geometry;
   readonly generation: number;
   readonly firstPosition: number;
@@ -31,7 +32,7 @@ export function writeHeader(target: Uint8Array, header: BlockHeader): void {
   const view = new DataView(target.buffer, target.byteOffset, blockHeaderBytes);
   view.setUint32(0, magic, true);
   view.setUint16(4, version, true);
-  view.setUint16(6, header.dtype === 'float32' ? dtypeCodes.float32 : 0, true);
+  view.setUint16(6, codecs[header.dtype].code, true);
   view.setUint32(8, header.generation, true);
   view.setUint32(12, header.firstPosition, true);
   view.setUint32(16, header.count, true);
@@ -52,8 +53,11 @@ export function readHeader(source: Uint8Array): BlockHeader | { readonly flaw: s
   if (view.getUint32(0, true) !== magic) return { flaw: 'it does not begin with "TDKV"' };
   const found = view.getUint16(4, true);
   if (found !== version) return { flaw: `it has version ${found}, this build reads ${version}` };
+  const code = view.getUint16(6, true);
+  const codec = codecOfCode(code);
+  if (codec === undefined) return { flaw: `its dtype ${code} is none that this build reads` };
   return {
-    dtype: view.getUint16(6, true) === dtypeCodes.float32 ? 'float32' : 'unknown',
+    dtype: codec.dtype,
     generation: view.getUint32(8, true),
     firstPosition: view.getUint32(12, true),
     count: view.getUint32(16, true),

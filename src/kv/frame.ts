@@ -2,19 +2,20 @@
 // a buffer of their own. The generation means nothing outside the arena and is 0, so that one name
 // stands for the same bytes wherever they were computed.
 
+import { isKvDtype, type KvDtype, kvPayloadBytes } from '../protocol/kv-size.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
 import { checksum } from '../std/hash.ts';
 import { addressOf } from '../std/memory.ts';
 import { type ArenaView, blockBegin } from './arena.ts';
 import { blockHeaderBytes, readGeneration, readHeader, writeGeneration } from './block.ts';
-import type { BlockIdentity, Rows } from './block-io.ts';
-import { sameGeometry, tokenBytes } from './geometry.ts';
+import { decodeRows, describes, type NamedRows } from './block-io.ts';
+import { codecs } from './codec/table.ts';
 import type { KvPool } from './pool.ts';
 
 /** Bytes of a block of `count` tokens. */
-export function frameBytes(geometry: Geometry, count: number): number {
-  return blockHeaderBytes + count * tokenBytes(geometry);
+export function frameBytes(dtype: KvDtype, geometry: Geometry, count: number): number {
+  return blockHeaderBytes + kvPayloadBytes(dtype, geometry, count);
 }
 
 /**
@@ -36,32 +37,33 @@ export function copyFrame(
   return frame;
 }
 
-/** Copies a frame into a slot. Throws a Fault `transfer` when it is not the block wanted or damaged. */
-export function readFrame(
-  frame: Uint8Array<ArrayBuffer>,
-  wanted: BlockIdentity,
-  rows: Rows,
-  pool: KvPool,
-): void {
-  const { geometry } = pool;
-  const fail = (reason: string, flaw: string): never => {
-    throw new Fault('transfer', `KV block at position ${rows.first}: ${flaw}`, { reason });
-  };
-  const bytes = frameBytes(geometry, rows.count);
-  if (frame.byteLength < blockHeaderBytes) fail('truncated', `${frame.byteLength} bytes`);
+/** How a frame's payload is coded. Throws a Fault as `readFrame`. */
+export function frameDtype(frame: Uint8Array<ArrayBuffer>): KvDtype {
+  if (frame.byteLength < blockHeaderBytes) throw flaw('truncated', `${frame.byteLength} bytes`);
   const header = readHeader(frame);
-  if ('flaw' in header) return fail('corrupt', header.flaw);
-  const fits =
-    header.hash === wanted.hash &&
-    header.modelDigest === wanted.modelDigest &&
-    header.dtype === wanted.dtype &&
-    header.count === rows.count &&
-    header.firstPosition === rows.first &&
-    sameGeometry(header.geometry, geometry);
-  if (!fits) fail('digest', 'its header is of another block');
-  if (frame.byteLength !== bytes) fail('truncated', `${frame.byteLength} bytes, wanted ${bytes}`);
+  if ('flaw' in header) throw flaw('corrupt', header.flaw);
+  if (isKvDtype(header.dtype)) return header.dtype;
+  throw flaw('dtype', 'its KV dtype is not known here; start both workers in the same version');
+}
+
+/** Reads a frame into a slot. Throws a Fault `transfer` when it is not the block wanted or damaged. */
+export function readFrame(frame: Uint8Array<ArrayBuffer>, block: NamedRows, pool: KvPool): void {
+  const { kv, rows } = block;
+  const header = readHeader(frame);
+  if ('flaw' in header) throw flaw('corrupt', header.flaw);
+  if (!describes(header, block, pool.geometry)) {
+    throw flaw('digest', `at position ${rows.first} its header is of another block`);
+  }
+  const bytes = frameBytes(kv.dtype, pool.geometry, rows.count);
+  if (frame.byteLength !== bytes) {
+    throw flaw('truncated', `${frame.byteLength} bytes, wanted ${bytes}`);
+  }
   const payload = frame.subarray(blockHeaderBytes);
   const sum = checksum(payload);
-  if (sum !== header.checksum) fail('corrupt', `checksum ${sum}, wanted ${header.checksum}`);
-  pool.copyRows('in', rows, addressOf(payload));
+  if (sum !== header.checksum) throw flaw('corrupt', `checksum ${sum}, wanted ${header.checksum}`);
+  decodeRows(codecs[kv.dtype], rows, pool, { address: addressOf(payload), bytes: payload });
+}
+
+function flaw(reason: string, text: string): Fault {
+  return new Fault('transfer', `KV block from another host: ${text}`, { reason });
 }

@@ -1,4 +1,5 @@
-// Sizes that follow from how a model's KV is laid out. Everything is float32 today.
+// Sizes that follow from how a model's KV is laid out in slots, where it is float32 always. What it
+// takes in blocks is in protocol/kv-size.ts.
 
 import type { Geometry } from '../protocol/ticket.ts';
 
@@ -9,7 +10,7 @@ export function rowBytes(geometry: Geometry): number {
   return geometry.headDim * valueBytes;
 }
 
-/** Bytes of one position: all layers, K and V, all heads. */
+/** Bytes of one position in a slot: all layers, K and V, all heads. */
 export function tokenBytes(geometry: Geometry): number {
   return geometry.layers * 2 * geometry.kvHeads * rowBytes(geometry);
 }

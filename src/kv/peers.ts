@@ -10,8 +10,10 @@ export type FoundBlock = { readonly arena: ArenaView; readonly index: number };
 
 type Peer = {
   readonly arena: ArenaView;
-  /** Key → block, as the table stood at `version`. */
-  index: Map<bigint, number>;
+  /** Key → block, as the table stood at `version`; a hint, as the table is one. */
+  readonly index: Map<bigint, number>;
+  /** The table as it stood then, two words a block: bigints are made for what has changed only. */
+  readonly seen: Int32Array;
   version: number;
 };
 
@@ -32,19 +34,23 @@ export class PeerArenas {
     const known = this.#peers.get(name);
     if (known !== undefined) return known.arena;
     const arena = this.#map(name);
-    this.#peers.set(name, { arena, index: new Map(), version: -1 });
+    const seen = new Int32Array(arena.blockCount * 2);
+    this.#peers.set(name, { arena, index: new Map(), seen, version: -1 });
     return arena;
   }
 
-  /** A block of that key in any arena of our kind; null when nobody has one. */
-  find(key: bigint): FoundBlock | null {
+  /** Blocks of that key in arenas of our kind, one of each that has any. */
+  *find(key: bigint): Generator<FoundBlock, void> {
     for (const peer of this.#peers.values()) {
       if (peer.arena.identity !== this.#identity) continue;
       refresh(peer);
       const index = peer.index.get(key);
-      if (index !== undefined) return { arena: peer.arena, index };
+      if (index !== undefined) yield { arena: peer.arena, index };
     }
-    return null;
+  }
+
+  has(key: bigint): boolean {
+    return this.find(key).next().done === false;
   }
 
   /** Looks who has come and who has gone. */
@@ -100,12 +106,30 @@ export class PeerArenas {
   }
 }
 
+/**
+ * Takes over what has changed since the last look. The version is read first: what the owner changes
+ * while we look, even half a key, is looked at again next time.
+ */
 function refresh(peer: Peer): void {
-  const version = peer.arena.version[0] ?? 0;
+  const { arena, index, seen } = peer;
+  const version = arena.version[0] ?? 0;
   if (version === peer.version) return;
   peer.version = version;
-  peer.index = new Map();
-  for (const [index, key] of peer.arena.table.entries()) {
-    if (key !== 0n) peer.index.set(key, index);
+  const { buffer, byteOffset } = arena.table;
+  const words = new Int32Array(buffer, byteOffset, seen.length);
+  for (let block = 0; block < arena.blockCount; block++) {
+    const [low, high] = [words[block * 2] ?? 0, words[block * 2 + 1] ?? 0];
+    const [oldLow, oldHigh] = [seen[block * 2] ?? 0, seen[block * 2 + 1] ?? 0];
+    if (low === oldLow && high === oldHigh) continue;
+    const old = keyOf(oldLow, oldHigh);
+    if (index.get(old) === block) index.delete(old);
+    const key = keyOf(low, high);
+    if (key !== 0n) index.set(key, block);
+    seen[block * 2] = low;
+    seen[block * 2 + 1] = high;
   }
+}
+
+function keyOf(low: number, high: number): bigint {
+  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }

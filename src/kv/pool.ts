@@ -8,8 +8,18 @@
 
 import type { Geometry } from '../protocol/ticket.ts';
 import { assert } from '../std/fault.ts';
-import { copyMemory, discard, type Mapping, mapAnonymousMemory, unmap } from '../std/memory.ts';
-import { rowBytes } from './geometry.ts';
+import {
+  copyMemory,
+  discard,
+  type Mapping,
+  mapAnonymousMemory,
+  unmap,
+  viewFloats,
+} from '../std/memory.ts';
+import { rowBytes, tokenBytes } from './geometry.ts';
+
+/** Room for one block's packed rows, on their way from or to another dtype. */
+export type Staging = { readonly address: number; readonly floats: Float32Array };
 
 export class KvPool {
   readonly geometry: Geometry;
@@ -22,6 +32,7 @@ export class KvPool {
   readonly #mapping: Mapping;
   /** Positions of each slot that may have pages behind them. */
   readonly #touched: number[];
+  #staging: (Staging & { readonly mapping: Mapping }) | null = null;
 
   constructor(geometry: Geometry, options: { slots: number; capacity: number }) {
     this.geometry = geometry;
@@ -102,7 +113,19 @@ export class KvPool {
     return this.#touched.reduce((a, b) => a + b, 0);
   }
 
+  /** One for all, overwritten by whoever comes next; pages are taken when it is first used. */
+  get staging(): Staging {
+    if (this.#staging === null) {
+      const mapping = mapAnonymousMemory(this.geometry.blockTokens * tokenBytes(this.geometry));
+      const { address, bytes } = mapping;
+      this.#staging = { mapping, address, floats: viewFloats(address, bytes / 4) };
+    }
+    return this.#staging;
+  }
+
   close(): void {
+    if (this.#staging !== null) unmap(this.#staging.mapping);
+    this.#staging = null;
     unmap(this.#mapping);
   }
 }

@@ -7,8 +7,8 @@ import type { Clock } from '../std/clock.ts';
 import { blockBegin } from './arena.ts';
 import { readHeader } from './block.ts';
 import { writeBlock } from './block-io.ts';
+import type { KvIdentity } from './identity.ts';
 import type { KvPool } from './pool.ts';
-import { prefixHashes } from './prefix.ts';
 import { type OwnArena, publish } from './prefix-cache.ts';
 import type { KvExport } from './transfer.ts';
 
@@ -30,24 +30,21 @@ export class ShmExport implements KvExport {
   readonly #own: OwnArena;
   readonly #pool: KvPool;
   readonly #clock: Clock;
-  readonly #modelDigest: string;
+  readonly #kv: KvIdentity;
   readonly #owner: string;
-  readonly #dtype: string;
   readonly #stagings = new Map<string, Staging>();
 
   constructor(options: {
     own: OwnArena;
     pool: KvPool;
     clock: Clock;
-    modelDigest: string;
-    dtype: string;
+    kv: KvIdentity;
     owner: string;
   }) {
     this.#own = options.own;
     this.#pool = options.pool;
     this.#clock = options.clock;
-    this.#modelDigest = options.modelDigest;
-    this.#dtype = options.dtype;
+    this.#kv = options.kv;
     this.#owner = options.owner;
   }
 
@@ -77,9 +74,9 @@ export class ShmExport implements KvExport {
       kind: 'shm',
       arena: this.#own.arena.name,
       owner: this.#owner,
-      modelDigest: this.#modelDigest,
-      dtype: this.#dtype,
-      geometry: this.#pool.geometry,
+      modelDigest: this.#kv.modelDigest,
+      dtype: this.#kv.dtype,
+      geometry: this.#kv.geometry,
       tokens: staging.blocks.reduce((sum, block) => sum + block.count, 0),
       blocks: staging.blocks,
       exportMs: staging.exportMs,
@@ -98,12 +95,7 @@ export class ShmExport implements KvExport {
   }
 
   #begin({ requestId, ids }: Prompt): Staging {
-    const hashes = prefixHashes(ids, {
-      modelDigest: this.#modelDigest,
-      dtype: this.#dtype,
-      blockTokens: this.#pool.geometry.blockTokens,
-    });
-    const staging: Staging = { hashes, blocks: [], full: false, exportMs: 0 };
+    const staging: Staging = { hashes: this.#kv.hashes(ids), blocks: [], full: false, exportMs: 0 };
     this.#stagings.set(requestId, staging);
     return staging;
   }
@@ -129,8 +121,8 @@ export class ShmExport implements KvExport {
       store.release(requestId);
       return;
     }
-    const identity = { modelDigest: this.#modelDigest, dtype: this.#dtype, hash };
-    const checksum = writeBlock({ arena: arena.view, ...taken }, identity, rows, this.#pool);
+    const block = { kv: this.#kv, hash, rows };
+    const checksum = writeBlock({ arena: arena.view, ...taken }, block, this.#pool);
     if (rows.count === this.#pool.geometry.blockTokens) publish(this.#own, taken.index, hash);
     staging.blocks.push({ ...place, ...taken, checksum });
   }

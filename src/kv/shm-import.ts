@@ -1,37 +1,35 @@
 // Import from another process's arena. Nothing in the arena is believed: the ticket is checked against
 // our model, each header against the ticket, each payload against its checksum, and after the copy the
-// generation is read again, so a block that was reused under our hands is noticed.
+// generation is read again, so a block that was reused under our hands is noticed. Of the dtype only
+// must be known how it is read: the other worker may store KV in another one than we do.
 
+import { isKvDtype, type KvDtype, kvBytes, kvDtypes, kvPayloadBytes } from '../protocol/kv-size.ts';
 import type { ShmTicket } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
 import { readBlock } from './block-io.ts';
-import { readFrame } from './frame.ts';
-import { describeGeometry, sameGeometry, tokenBytes } from './geometry.ts';
+import { frameDtype, readFrame } from './frame.ts';
+import { describeGeometry, sameGeometry } from './geometry.ts';
+import type { KvIdentity } from './identity.ts';
 import type { PeerArenas } from './peers.ts';
 import type { KvPool } from './pool.ts';
-import { prefixHashes } from './prefix.ts';
 import type { KvImport } from './transfer.ts';
 
 export class ShmImport implements KvImport {
   readonly #peers: PeerArenas;
   readonly #pool: KvPool;
-  readonly #modelDigest: string;
-  readonly #dtype: string;
+  readonly #kv: KvIdentity;
   readonly #worker: string;
   /** Of the prompt whose blocks arrive: they come one by one. */
-  #hashed: { readonly ids: readonly number[]; readonly hashes: readonly string[] } | null = null;
+  #hashed: {
+    readonly ids: readonly number[];
+    readonly dtype: KvDtype;
+    readonly hashes: readonly string[];
+  } | null = null;
 
-  constructor(options: {
-    peers: PeerArenas;
-    pool: KvPool;
-    modelDigest: string;
-    dtype: string;
-    worker: string;
-  }) {
+  constructor(options: { peers: PeerArenas; pool: KvPool; kv: KvIdentity; worker: string }) {
     this.#peers = options.peers;
     this.#pool = options.pool;
-    this.#modelDigest = options.modelDigest;
-    this.#dtype = options.dtype;
+    this.#kv = options.kv;
     this.#worker = options.worker;
   }
 
@@ -42,18 +40,17 @@ export class ShmImport implements KvImport {
     from: number;
   }): number {
     const { ticket, ids, slot, from } = request;
-    this.#refuseMismatch(ticket);
-    this.#refuseOtherTokens(ticket, ids);
+    const kv = this.#understood(ticket);
+    refuseOtherTokens(ticket, kv.hashes(ids), ids.length);
     const arena = this.#peers.open(ticket.arena);
-    let tokens = 0;
-    for (const block of ticket.blocks) {
-      if (block.firstPosition < from) continue;
-      tokens += block.count;
-      const rows = { slot, first: block.firstPosition, count: block.count };
-      const { modelDigest, dtype } = ticket;
-      readBlock(arena, { ...block, modelDigest, dtype }, rows, this.#pool);
+    let bytes = 0;
+    for (const wanted of ticket.blocks) {
+      if (wanted.firstPosition < from) continue;
+      const rows = { slot, first: wanted.firstPosition, count: wanted.count };
+      readBlock(arena, { kv, wanted, rows }, this.#pool);
+      bytes += kvPayloadBytes(kv.dtype, kv.geometry, rows.count);
     }
-    return this.bytesOf(tokens);
+    return bytes;
   }
 
   put(request: {
@@ -63,33 +60,31 @@ export class ShmImport implements KvImport {
     from: number;
   }): number {
     const { frame, ids, slot, from } = request;
+    const dtype = frameDtype(frame);
     const { blockTokens } = this.#pool.geometry;
-    const count = Math.min(blockTokens, ids.length - from);
-    const hash = this.#hashAt(ids, from / blockTokens);
+    const hash = this.#hashesOf(ids, dtype)[from / blockTokens];
     if (hash === undefined) {
-      throw new Fault('transfer', `KV block at ${from}: the prompt has ${ids.length} tokens`, {
-        reason: 'order',
-      });
+      const text = `KV block at position ${from}: the prompt has ${ids.length} tokens`;
+      throw new Fault('transfer', text, { reason: 'order' });
     }
-    const wanted = { hash, modelDigest: this.#modelDigest, dtype: this.#dtype };
-    readFrame(frame, wanted, { slot, first: from, count }, this.#pool);
-    return count;
+    const rows = { slot, first: from, count: Math.min(blockTokens, ids.length - from) };
+    readFrame(frame, { kv: this.#kv.as(dtype), hash, rows }, this.#pool);
+    return rows.count;
   }
 
   bytesOf(tokens: number): number {
-    return tokens * tokenBytes(this.#pool.geometry);
+    return kvBytes(this.#kv.dtype, this.#kv.geometry, tokens);
   }
 
-  #hashAt(ids: readonly number[], index: number): string | undefined {
-    if (this.#hashed?.ids !== ids) {
-      const { blockTokens } = this.#pool.geometry;
-      const options = { modelDigest: this.#modelDigest, dtype: this.#dtype, blockTokens };
-      this.#hashed = { ids, hashes: prefixHashes(ids, options) };
+  #hashesOf(ids: readonly number[], dtype: KvDtype): readonly string[] {
+    if (this.#hashed?.ids !== ids || this.#hashed.dtype !== dtype) {
+      this.#hashed = { ids, dtype, hashes: this.#kv.as(dtype).hashes(ids) };
     }
-    return this.#hashed.hashes[index];
+    return this.#hashed.hashes;
   }
 
-  #refuseMismatch(ticket: ShmTicket): void {
+  /** Our KV as the ticket's dtype stores it. Throws a Fault `mismatch` that names both sides. */
+  #understood(ticket: ShmTicket): KvIdentity {
     const compare = (what: string, theirs: string, ours: string): void => {
       if (theirs === ours) return;
       throw new Fault(
@@ -98,32 +93,32 @@ export class ShmImport implements KvImport {
           `of generate worker ${this.#worker} ${ours}; start both with the same model and flags`,
       );
     };
-    compare('model digest', ticket.modelDigest, this.#modelDigest);
-    compare('KV dtype', ticket.dtype, this.#dtype);
-    const own = this.#pool.geometry;
+    compare('model digest', ticket.modelDigest, this.#kv.modelDigest);
+    const own = this.#kv.geometry;
     if (!sameGeometry(ticket.geometry, own)) {
       compare('KV geometry', describeGeometry(ticket.geometry), describeGeometry(own));
     }
+    if (isKvDtype(ticket.dtype)) return this.#kv.as(ticket.dtype);
+    throw new Fault(
+      'mismatch',
+      `KV hand-over refused: KV dtype of context worker ${ticket.owner} is ${ticket.dtype}, ` +
+        `generate worker ${this.#worker} has ${this.#kv.dtype} and reads ${kvDtypes.join(', ')}; ` +
+        'start both in the same version',
+    );
   }
+}
 
-  /** The blocks must cover exactly the prompt's tokens, in order, under the names they ought to have. */
-  #refuseOtherTokens(ticket: ShmTicket, ids: readonly number[]): void {
-    const { blockTokens } = this.#pool.geometry;
-    const wanted = prefixHashes(ids, {
-      modelDigest: this.#modelDigest,
-      dtype: this.#dtype,
-      blockTokens,
-    });
-    const fits =
-      ticket.tokens === ids.length &&
-      ticket.blocks.length === wanted.length &&
-      ticket.blocks.every(
-        (block, i) =>
-          block.hash === wanted[i] &&
-          block.firstPosition === i * blockTokens &&
-          block.count === Math.min(blockTokens, ids.length - i * blockTokens),
-      );
-    if (!fits)
-      throw new Fault('transfer', 'KV hand-over refused: its blocks are not of this prompt');
-  }
+/** The blocks must cover exactly the prompt's tokens, in order, under the names they ought to have. */
+function refuseOtherTokens(ticket: ShmTicket, hashes: readonly string[], tokens: number): void {
+  const { blockTokens } = ticket.geometry;
+  const fits =
+    ticket.tokens === tokens &&
+    ticket.blocks.length === hashes.length &&
+    ticket.blocks.every(
+      (block, i) =>
+        block.hash === hashes[i] &&
+        block.firstPosition === i * blockTokens &&
+        block.count === Math.min(blockTokens, tokens - i * blockTokens),
+    );
+  if (!fits) throw new Fault('transfer', 'KV hand-over refused: its blocks are not of this prompt');
 }

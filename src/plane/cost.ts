@@ -2,6 +2,7 @@
 // to first token, and what others lose by it. Estimates from the last heartbeat, from what this gateway
 // has sent since, and from measured rates; all constants are in protocol/limit.ts with their reasons.
 
+import { isKvDtype, kvBytes } from '../protocol/kv-size.ts';
 import { limit } from '../protocol/limit.ts';
 import type { Heartbeat } from '../protocol/message.ts';
 import type { Own } from './in-flight.ts';
@@ -77,8 +78,8 @@ export function uncached(candidate: Candidate): Candidate {
   return { ...candidate, cachedTokens: 0, ownCachedTokens: 0 };
 }
 
-/** Bytes of KV of so many tokens. KV is float32 in this version. */
+/** Bytes of KV of so many tokens as this worker's blocks hold it; an unknown dtype is taken for float32. */
 export function kvBytesOf({ card }: Heartbeat, tokens: number): number {
-  const { layers, kvHeads, headDim } = card.geometry;
-  return tokens * layers * 2 * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
+  const dtype = isKvDtype(card.kvDtype) ? card.kvDtype : 'float32';
+  return kvBytes(dtype, card.geometry, tokens);
 }

@@ -7,6 +7,7 @@ import { Loop, Outbox } from '../engine/loop.ts';
 import type { EngineParts } from '../engine/parts.ts';
 import { Arena } from '../kv/arena.ts';
 import { BlockStore } from '../kv/block-store.ts';
+import { KvIdentity } from '../kv/identity.ts';
 import { PeerArenas } from '../kv/peers.ts';
 import { KvPool } from '../kv/pool.ts';
 import { type OwnArena, PrefixCache } from '../kv/prefix-cache.ts';
@@ -15,12 +16,12 @@ import { ShmImport } from '../kv/shm-import.ts';
 import { Ort } from '../model/ort.ts';
 import { OrtSession } from '../model/session.ts';
 import type { EngineCommand, EngineEvent, Load } from '../protocol/engine.ts';
+import type { KvDtype } from '../protocol/kv-size.ts';
 import { limit } from '../protocol/limit.ts';
 import type { Counters, WorkerRole } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { realClock } from '../std/clock.ts';
 import { toFault } from '../std/fault.ts';
-import { digest } from '../std/hash.ts';
 
 export type EngineOptions = {
   /** Deployments with different ones share no KV. */
@@ -31,6 +32,8 @@ export type EngineOptions = {
   readonly modelPath: string;
   readonly modelDigest: string;
   readonly geometry: Geometry;
+  /** How blocks store KV. */
+  readonly kvDtype: KvDtype;
   readonly vocabSize: number;
   readonly eosIds: readonly number[];
   readonly ignoreEos: boolean;
@@ -174,17 +177,17 @@ type Kv = {
 
 /** What of KV leaves and enters this worker: an arena where it hands over or remembers. */
 function openKv(options: EngineOptions, pool: KvPool): Kv {
-  const { geometry, modelDigest, workerId, role, prefixCaching } = options;
-  const dtype = 'float32';
-  const identity = digest(options.namespace, '\n', modelDigest, dtype, JSON.stringify(geometry));
+  const { geometry, modelDigest, kvDtype: dtype, workerId, role, prefixCaching } = options;
+  const kv = new KvIdentity({ modelDigest, dtype, geometry });
+  const identity = kv.arenaIdentity(options.namespace);
   const { arenaBytes: sizeBytes } = options;
   const own =
     role === 'context' || prefixCaching
-      ? openArena({ id: workerId, geometry, sizeBytes, identity }, prefixCaching)
+      ? openArena({ id: workerId, geometry, dtype, sizeBytes, identity }, prefixCaching)
       : null;
   const peers = new PeerArenas({ identity, ownName: own?.arena.name ?? null });
   if (prefixCaching) peers.sweep();
-  const common = { pool, modelDigest, dtype };
+  const common = { pool, kv };
   const ports = {
     kvExport:
       role === 'context' && own !== null

@@ -2,6 +2,7 @@
 
 import { blockStride } from '../kv/arena.ts';
 import { blockCount, tokenBytes } from '../kv/geometry.ts';
+import type { KvDtype } from '../protocol/kv-size.ts';
 import { limit } from '../protocol/limit.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
@@ -23,6 +24,8 @@ export type Sizing = {
 
 export type SizingOptions = {
   readonly geometry: Geometry;
+  /** Of blocks; slots are float32. */
+  readonly kvDtype: KvDtype;
   /** Longest sequence the model knows. */
   readonly positions: number;
   readonly isContext: boolean;
@@ -58,7 +61,7 @@ export function sizeWorker(options: SizingOptions): Sizing {
   const tokens = Math.floor((freeBytes - weightBytes - arenaBytes) / perToken);
   // An arena of our own choice bounds prompts that we choose the length of; the user's numbers stand.
   const isOurs = options.isContext && options.arenaBytes === null;
-  const longest = isOurs ? Math.min(tokens, arenaTokens(geometry, arenaBytes)) : tokens;
+  const longest = isOurs ? Math.min(tokens, arenaTokens(options, arenaBytes)) : tokens;
   // Where not even one token fits, what is missing is said for the whole of the model's length.
   const chosen = longest < 1 ? positions : Math.min(positions, longest);
   const maxModelLen = options.maxModelLen ?? chosen;
@@ -75,17 +78,10 @@ export function sizeWorker(options: SizingOptions): Sizing {
   return { maxModelLen, slots, tokensMax: Math.min(tokens, slots * maxModelLen), arenaBytes };
 }
 
-function sizeArena({
-  geometry,
-  positions,
-  maxModelLen,
-  arenaBytes,
-  freeBytes,
-  shmBytes,
-  weightBytes,
-}: SizingOptions): number {
+function sizeArena(options: SizingOptions): number {
+  const { positions, maxModelLen, arenaBytes, freeBytes, shmBytes, weightBytes } = options;
   if (arenaBytes !== null) return arenaBytes;
-  const wanted = arenaPrompts * arenaBytesFor(geometry, maxModelLen ?? positions);
+  const wanted = arenaPrompts * arenaBytesFor(options, maxModelLen ?? positions);
   const ofMemory = Math.floor((freeBytes - weightBytes) * arenaShareMax);
   const most = Math.max(0, Math.min(ofMemory, shmBytes));
   return Math.min(Math.max(limit.arenaBytesDefault, wanted), most);
@@ -93,7 +89,7 @@ function sizeArena({
 
 /** A prompt that the arena cannot hold would never be handed over: better said than found out. */
 function refuseSmallArena(options: SizingOptions, maxModelLen: number, arenaBytes: number): void {
-  const needed = arenaBytesFor(options.geometry, maxModelLen);
+  const needed = arenaBytesFor(options, maxModelLen);
   if (!options.isContext || arenaBytes >= needed) return;
   throw new Fault(
     'config',
@@ -101,14 +97,16 @@ function refuseSmallArena(options: SizingOptions, maxModelLen: number, arenaByte
   );
 }
 
+type Blocks = Pick<SizingOptions, 'geometry' | 'kvDtype'>;
+
 /** Bytes of an arena that holds `tokens` positions. */
-function arenaBytesFor(geometry: Geometry, tokens: number): number {
-  return (blockCount(geometry, tokens) + 1) * (blockStride(geometry) + 8) + 2 * 4096;
+function arenaBytesFor({ geometry, kvDtype }: Blocks, tokens: number): number {
+  return (blockCount(geometry, tokens) + 1) * (blockStride(geometry, kvDtype) + 8) + 2 * 4096;
 }
 
 /** Positions that an arena of `bytes` holds. */
-function arenaTokens(geometry: Geometry, bytes: number): number {
-  const blocks = Math.floor((bytes - 2 * 4096) / (blockStride(geometry) + 8)) - 1;
+function arenaTokens({ geometry, kvDtype }: Blocks, bytes: number): number {
+  const blocks = Math.floor((bytes - 2 * 4096) / (blockStride(geometry, kvDtype) + 8)) - 1;
   return Math.max(0, blocks) * geometry.blockTokens;
 }
 

@@ -154,6 +154,7 @@ async function engineOptions(
   });
   const sizing = sizeWorker({
     geometry,
+    kvDtype: config.kvDtype,
     positions: model.config.positions,
     isContext: config.kind === 'context',
     hasArena: config.kind === 'context' || config.prefixCaching,
@@ -174,6 +175,7 @@ async function engineOptions(
     modelPath,
     modelDigest: model.modelDigest,
     geometry,
+    kvDtype: config.kvDtype,
     vocabSize: model.config.vocabSize,
     eosIds: model.config.eosIds,
     ignoreEos: config.ignoreEos,

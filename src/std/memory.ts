@@ -2,9 +2,12 @@
 // writes. An address is a plain number, so a thread can be told of it; the owner unmaps it.
 // Linux and macOS; the constants below differ between them where noted.
 
-import { dlopen, type Pointer, ptr, toArrayBuffer } from 'bun:ffi';
+import { dlopen, type Pointer, ptr, read, toArrayBuffer } from 'bun:ffi';
 import { closeSync, fstatSync, openSync, statSync, unlinkSync } from 'node:fs';
 import { Fault } from './fault.ts';
+
+/** What C's `errno` stands for: its address, of this thread. */
+const errnoAddress = process.platform === 'darwin' ? '__error' : '__errno_location';
 
 const libc = dlopen(process.platform === 'darwin' ? 'libSystem.dylib' : 'libc.so.6', {
   mmap: { args: ['ptr', 'usize', 'i32', 'i32', 'i32', 'i64'], returns: 'i64' },
@@ -12,6 +15,7 @@ const libc = dlopen(process.platform === 'darwin' ? 'libSystem.dylib' : 'libc.so
   madvise: { args: ['ptr', 'usize', 'i32'], returns: 'i32' },
   memcpy: { args: ['ptr', 'ptr', 'usize'], returns: 'ptr' },
   flock: { args: ['i32', 'i32'], returns: 'i32' },
+  [errnoAddress]: { args: [], returns: 'ptr' },
   posix_fallocate: { args: ['i32', 'i64', 'i64'], returns: 'i32' },
 }).symbols;
 
@@ -107,7 +111,18 @@ export function allocateFile(fd: number, bytes: number): boolean {
  * holds it: waits, or with `try` returns false.
  */
 export function lockFile(fd: number, how: 'wait' | 'try'): boolean {
-  return libc.flock(fd, how === 'wait' ? lockExclusive : lockExclusive | lockNonBlocking) === 0;
+  const operation = how === 'wait' ? lockExclusive : lockExclusive | lockNonBlocking;
+  for (;;) {
+    if (libc.flock(fd, operation) === 0) return true;
+    // A signal ends the wait, and with it this call only: the lock is still wanted.
+    if (errno() !== interrupted) return false;
+  }
+}
+
+/** Of the last call that failed; to be asked right after it. */
+function errno(): number {
+  const address = libc[errnoAddress]?.() ?? null;
+  return address === null ? 0 : read.i32(address);
 }
 
 /**

@@ -17,6 +17,7 @@ const words = [
   '--context-worker-count=4',
   '--model-name=./my model',
   '--kv-cache-dtype=fp8',
+  '--dtype=half',
   '--no-ignore-eos',
   '--cors-origin=a',
   '--cors-origin=b',
@@ -28,12 +29,13 @@ test('a worker gets its flags, from both sources', () => {
   const handed = childFlags(parsed, 'context');
   expect([...handed].sort()).toEqual([
     '--kv-arena-bytes=2097152',
+    '--kv-cache-dtype=fp8',
     '--model-name=./my model',
     '--no-ignore-eos',
     '--threads=3',
   ]);
   const { config, warnings } = configure(parseFlags(handed, childEnv(env)), 'context', {});
-  expect(config).toMatchObject({ modelName: './my model', threadCount: 3, kvArenaBytes: 2 ** 21 });
+  expect(config).toMatchObject({ modelName: './my model', threadCount: 3, kvDtype: 'fp8' });
   expect(warnings).toEqual([]);
 });
 

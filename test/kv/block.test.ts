@@ -6,6 +6,7 @@ import {
   readHeader,
   writeHeader,
 } from '../../src/kv/block.ts';
+import { kvDtypes } from '../../src/protocol/kv-size.ts';
 import { geometry, modelDigest } from './pool-rows.ts';
 
 const header: BlockHeader = {
@@ -57,9 +58,15 @@ describe('a block’s header', () => {
     expect(readHeader(new Uint8Array(blockHeaderBytes))).toHaveProperty('flaw');
   });
 
-  test('an unknown dtype is read as unknown', () => {
+  test('names every dtype, each by its own code, and refuses the code of none', () => {
     const bytes = written().subarray(32);
+    const codes = kvDtypes.map((dtype) => {
+      writeHeader(bytes, { ...header, dtype });
+      expect(readHeader(bytes)).toEqual({ ...header, dtype });
+      return bytes[6];
+    });
+    expect(codes).toEqual([1, 2, 3, 4, 5]); // other builds read them: never to change
     bytes[6] = 9;
-    expect(readHeader(bytes)).toMatchObject({ dtype: 'unknown' });
+    expect(readHeader(bytes)).toEqual({ flaw: 'its dtype 9 is none that this build reads' });
   });
 });

@@ -3,9 +3,11 @@
 
 import { Arena } from '../../src/kv/arena.ts';
 import { BlockStore } from '../../src/kv/block-store.ts';
+import { KvIdentity } from '../../src/kv/identity.ts';
 import { PeerArenas } from '../../src/kv/peers.ts';
 import { KvPool } from '../../src/kv/pool.ts';
 import { type OwnArena, PrefixCache } from '../../src/kv/prefix-cache.ts';
+import type { KvDtype } from '../../src/protocol/kv-size.ts';
 import { digest } from '../../src/std/hash.ts';
 import { realChance } from '../../src/std/prng.ts';
 import { arenaBytes, capacity, fillRows, geometry, modelDigest } from './pool-rows.ts';
@@ -17,10 +19,23 @@ export class CacheWorld {
   readonly cache: PrefixCache;
 
   /** @param options.kind workers of one kind share blocks. */
-  constructor(options: { kind: string; blocks?: number; modelDigest?: string; keeps?: boolean }) {
+  constructor(options: {
+    kind: string;
+    blocks?: number;
+    modelDigest?: string;
+    keeps?: boolean;
+    dtype?: KvDtype;
+  }) {
+    const dtype = options.dtype ?? 'float32';
     const identity = digest(options.kind);
-    const sizeBytes = arenaBytes(options.blocks ?? 8);
-    const arena = new Arena({ id: `test-${realChance.id()}`, geometry, sizeBytes, identity });
+    const sizeBytes = arenaBytes(options.blocks ?? 8, dtype);
+    const arena = new Arena({
+      id: `test-${realChance.id()}`,
+      geometry,
+      dtype,
+      sizeBytes,
+      identity,
+    });
     const onEvict = (index: number): void => arena.announce(index, null);
     const keeps = options.keeps ?? true;
     this.own = { arena, store: new BlockStore(arena.blockCount, { keeps, onEvict }) };
@@ -29,8 +44,7 @@ export class CacheWorld {
       own: this.own,
       peers: this.peers,
       pool: this.pool,
-      modelDigest: options.modelDigest ?? modelDigest,
-      dtype: 'float32',
+      kv: new KvIdentity({ modelDigest: options.modelDigest ?? modelDigest, dtype, geometry }),
     });
   }
 

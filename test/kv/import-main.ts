@@ -8,14 +8,14 @@ import { ShmImport } from '../../src/kv/shm-import.ts';
 import { shmTicketSchema } from '../../src/protocol/ticket.ts';
 import { toFault } from '../../src/std/fault.ts';
 import { checksum } from '../../src/std/hash.ts';
-import { capacity, geometry, identity, modelDigest, readRows } from './pool-rows.ts';
+import { capacity, geometry, identity, kv, readRows } from './pool-rows.ts';
 
 const requestSchema = v.object({ ticket: shmTicketSchema, ids: v.array(v.number()) });
 
 const { ticket, ids } = v.parse(requestSchema, await Bun.stdin.json());
 const pool = new KvPool(geometry, { slots: 2, capacity });
 const peers = new PeerArenas({ identity, ownName: null });
-const reader = new ShmImport({ peers, pool, modelDigest, dtype: 'float32', worker: 'reader' });
+const reader = new ShmImport({ peers, pool, kv, worker: 'reader' });
 try {
   const bytes = reader.fetch({ ticket, ids, slot: 1, from: 0 });
   const rows = readRows(pool, 1, ids.length);

@@ -18,7 +18,7 @@ import { realChance } from '../../src/std/prng.ts';
 import { geometry, identity } from './pool-rows.ts';
 
 const makeArena = (id: string, sizeBytes: number): Arena =>
-  new Arena({ id, geometry, sizeBytes, identity });
+  new Arena({ id, geometry, dtype: 'float32', sizeBytes, identity });
 
 /** An arena in a process of its own, which has a child that outlives it. */
 async function startOwner() {

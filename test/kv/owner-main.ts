@@ -7,6 +7,7 @@ import { geometry, identity } from './pool-rows.ts';
 const arena = new Arena({
   id: process.argv[2] ?? '',
   geometry,
+  dtype: 'float32',
   sizeBytes: 1024 * 1024,
   identity,
 });

@@ -9,6 +9,7 @@ import { readBlock } from '../../src/kv/block-io.ts';
 import { sweepArenas } from '../../src/kv/janitor.ts';
 import { PeerArenas } from '../../src/kv/peers.ts';
 import { KvPool } from '../../src/kv/pool.ts';
+import { kvDtypes } from '../../src/protocol/kv-size.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { checksum } from '../../src/std/hash.ts';
 import { mapAnonymousMemory, unmap, viewBytes } from '../../src/std/memory.ts';
@@ -20,10 +21,17 @@ import {
   fillRows,
   geometry,
   identity,
-  modelDigest,
+  kv,
   promptOf,
   readRows,
 } from './pool-rows.ts';
+
+const dtype = 'float32';
+
+/** Indexes of the blocks of that key. */
+function found(peers: PeerArenas, key: bigint): number[] {
+  return [...peers.find(key)].map(({ index }) => index);
+}
 
 const closers: (() => void)[] = [];
 afterEach(() => {
@@ -174,12 +182,36 @@ describe('who shares', () => {
     const [key = 0n] = table;
     const before = version[0] ?? 0;
     expect(key).not.toBe(0n);
-    expect(reader.peers.find(key)?.index).toBe(0);
+    expect(found(reader.peers, key)).toEqual([0]);
     owner.own.store.take('somebody', 'ee'.repeat(32));
     expect(table[0]).toBe(0n);
     expect(version[0]).toBe(before + 1);
-    expect(reader.peers.find(key)).toBeNull();
+    expect(found(reader.peers, key)).toEqual([]);
     expect(reader.restore(ids)).toBe(0);
+  });
+});
+
+describe('the index', () => {
+  test('follows every change of a table, also of a key that moves to another block', () => {
+    const kind = realChance.id();
+    const [owner, reader] = [make({ kind }), make({ kind })];
+    reader.peers.sweep();
+    const { table, version } = owner.own.arena.view;
+    const chance = seededChance(5);
+    const keys = Array.from({ length: 5 }, (_, i) => (BigInt(chance.u32()) << 32n) + BigInt(i));
+    for (let round = 0; round < 500; round++) {
+      for (let n = chance.u32() % 3; n >= 0; n--) {
+        const key = chance.u32() % 3 === 0 ? 0n : (keys[chance.u32() % 5] ?? 0n);
+        const at = table.indexOf(key); // an owner has each name once
+        if (at >= 0) table[at] = 0n;
+        table[chance.u32() % 8] = key;
+      }
+      version[0] = (version[0] ?? 0) + 1;
+      for (const key of keys) {
+        const at = table.indexOf(key);
+        expect(found(reader.peers, key)).toEqual(at < 0 ? [] : [at]);
+      }
+    }
   });
 });
 
@@ -205,7 +237,7 @@ describe('half-made arenas', () => {
   /** The bytes of a real arena with one block to be found. */
   function wholeArena(): { bytes: Uint8Array; key: bigint } {
     const id = `test-${realChance.id()}`;
-    const arena = new Arena({ id, geometry, sizeBytes: arenaBytes(2), identity });
+    const arena = new Arena({ id, geometry, dtype, sizeBytes: arenaBytes(2), identity });
     arena.announce(1, 'ab'.repeat(32));
     const bytes = arena.view.bytes.slice();
     arena.close();
@@ -223,20 +255,20 @@ describe('half-made arenas', () => {
     ]) {
       const name = put(half);
       peers.sweep();
-      expect(peers.find(key)).toBeNull();
+      expect(found(peers, key)).toEqual([]);
       expect(() => peers.open(name)).toThrow(Fault);
       expect(mappingsOf(name)).toBe(0);
       rmSync(join(folder, name));
     }
     put(bytes);
     peers.sweep();
-    expect(peers.find(key)?.index).toBe(1);
+    expect(found(peers, key)).toEqual([1]);
   });
 
   test('a missing folder is nobody there', () => {
     const peers = new PeerArenas({ identity, ownName: null, folder: '/nonexistent/tdist' });
     peers.sweep();
-    expect(peers.find(1n)).toBeNull();
+    expect(peers.has(1n)).toBeFalse();
     expect(() => peers.open('tdist-x')).toThrow('is gone');
   });
 
@@ -254,6 +286,7 @@ describe('half-made arenas', () => {
     const arena = new Arena({
       id,
       geometry,
+      dtype,
       sizeBytes: arenaBytes(2),
       // Asked for in the middle of it: somebody looks just then.
       get identity() {
@@ -268,17 +301,36 @@ describe('half-made arenas', () => {
     expect(tries).toEqual([expect.stringContaining('does not begin with "TDKA"')]);
     expect(look()).toBe('2 blocks');
     arena.announce(1, 'ab'.repeat(32));
-    expect(peers.find(0xabab_abab_abab_ababn)?.index).toBe(1);
+    expect(found(peers, 0xabab_abab_abab_ababn)).toEqual([1]);
   });
 });
 
 describe('readArena', () => {
+  test('blocks that no word can begin at are no blocks', () => {
+    const id = `test-${realChance.id()}`;
+    const arena = new Arena({ id, geometry, dtype, sizeBytes: arenaBytes(3), identity });
+    closers.push(() => arena.close());
+    const header = new DataView(arena.view.bytes.buffer, 0, 4096);
+    for (const at of [12, 16]) {
+      const value = header.getUint32(at, true);
+      for (const change of [-1, -2, -3]) {
+        header.setUint32(at, value + change, true);
+        const flaw = { flaw: 'its parts do not fit its size' };
+        expect(readArena('odd', arena.view.mapping)).toEqual(flaw);
+      }
+      header.setUint32(at, value - 4, true);
+      const found = readArena('even', arena.view.mapping);
+      expect('flaw' in found).toBeFalse();
+      header.setUint32(at, value, true);
+    }
+  });
+
   test('whatever the first pages say, nothing leads outside the mapping', () => {
     const chance = seededChance(7);
     const below = (count: number): number => chance.u32() % count;
     const bytes = arenaBytes(3);
     const id = `test-${realChance.id()}`;
-    const arena = new Arena({ id, geometry, sizeBytes: bytes, identity });
+    const arena = new Arena({ id, geometry, dtype, sizeBytes: bytes, identity });
     const whole = arena.view.bytes.slice();
     arena.close();
     const mapping = mapAnonymousMemory(whole.length);
@@ -306,11 +358,12 @@ describe('readArena', () => {
       if (found.blockCount > 0) expect(last).toBeLessThanOrEqual(whole.length);
       // Reading any block there is or is not: a Fault, never a wild read.
       for (const index of [0, found.blockCount - 1, found.blockCount, 2 ** 32 - 1]) {
-        const wanted = { index, hash: '', modelDigest, dtype: 'float32' };
+        const wanted = { index, hash: '', generation: null, checksum: null };
         const rows = { slot: 0, first: 0, count: 64 };
-        const read = (): void =>
-          readBlock(found, { ...wanted, generation: null, checksum: null }, rows, pool);
-        expect(read).toThrow(Fault);
+        for (const dtype of kvDtypes) {
+          const read = (): void => readBlock(found, { kv: kv.as(dtype), wanted, rows }, pool);
+          expect(read).toThrow(Fault);
+        }
       }
     }
     expect(readable).toBeGreaterThan(200);

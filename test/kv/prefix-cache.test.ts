@@ -4,9 +4,19 @@ import { blockHeaderBytes } from '../../src/kv/block.ts';
 import { tokenBytes } from '../../src/kv/geometry.ts';
 import { KvPool } from '../../src/kv/pool.ts';
 import { PrefixCache } from '../../src/kv/prefix-cache.ts';
+import { kvDtypes } from '../../src/protocol/kv-size.ts';
 import { realChance } from '../../src/std/prng.ts';
 import { CacheWorld } from './cache-world.ts';
-import { capacity, geometry, modelDigest, promptOf, readRows } from './pool-rows.ts';
+import {
+  capacity,
+  errorShare,
+  geometry,
+  kv,
+  largest,
+  largestDifference,
+  promptOf,
+  readRows,
+} from './pool-rows.ts';
 
 const worlds: CacheWorld[] = [];
 afterEach(() => {
@@ -94,13 +104,67 @@ describe('restore', () => {
     for (const world of [a, b]) expect(world.restore(ids)).toBe(192);
   });
 
+  test('a block that is damaged at one is taken from the next who has it, own or not', () => {
+    const kind = anyKind();
+    const first = make({ kind });
+    const worlds = [first, make({ kind }), make({ kind })];
+    const ids = promptOf(130);
+    for (const world of worlds.slice(0, 2)) world.keep(ids); // nobody knows the others yet
+    for (const world of worlds) world.peers.sweep();
+    const flip = (world: CacheWorld | undefined): void => {
+      if (world === undefined) return;
+      const { view } = world.own.arena;
+      const at = blockBegin(view, 0) + blockHeaderBytes + 5;
+      view.bytes[at] = (view.bytes[at] ?? 0) ^ 1;
+    };
+    const known = (): number[] => worlds.map((world) => world.restore(ids));
+    const rows = readRows(first.pool, 0, 128);
+    for (const damaged of [0, 1]) {
+      flip(worlds[damaged]);
+      expect(known()).toEqual([128, 128, 128]);
+      for (const { pool } of worlds) expect(readRows(pool, 1, 128)).toEqual(rows);
+      flip(worlds[damaged]);
+    }
+    for (const damaged of [0, 1]) flip(worlds[damaged]);
+    expect(known()).toEqual([0, 0, 0]);
+  });
+
+  for (const dtype of kvDtypes) {
+    for (const from of ['own', 'peer'] as const) {
+      test(`${dtype}, out of ${from} arena: what the codec makes of it`, () => {
+        const kind = anyKind();
+        const [writer, other] = [make({ kind, dtype }), make({ kind, dtype })];
+        other.peers.sweep();
+        const reader = from === 'own' ? writer : other;
+        const ids = promptOf(200);
+        writer.keep(ids);
+        expect(reader.restore(ids)).toBe(192);
+        const [rows, found] = [readRows(writer.pool, 0, 192), readRows(reader.pool, 1, 192)];
+        expect(largestDifference(rows, found)).toBeLessThanOrEqual(
+          errorShare[dtype] * largest(rows),
+        );
+        if (dtype !== 'float32') expect(found).not.toEqual(rows);
+      });
+    }
+  }
+
+  test('blocks of another dtype are none, even in an arena that claims to be of our kind', () => {
+    const kind = anyKind();
+    const ids = promptOf(200);
+    const worlds = kvDtypes.map((dtype) => make({ kind, dtype }));
+    const [writer] = worlds;
+    writer?.keep(ids);
+    for (const world of worlds) world.peers.sweep();
+    expect(worlds.map((world) => world.restore(ids))).toEqual([192, 0, 0, 0, 0]);
+  });
+
   test('a block that its owner reuses between the look and the read, and during the copy', () => {
     const [a, b] = pair({ blocks: 1 });
     const ids = promptOf(100);
     const other = promptOf(100, 9);
     const pool = new InterruptedPool(geometry, { slots: 2, capacity });
     const { own, peers } = b;
-    const cache = new PrefixCache({ own, peers, pool, modelDigest, dtype: 'float32' });
+    const cache = new PrefixCache({ own, peers, pool, kv });
     a.keep(ids);
     expect(cache.restore({ ids, slot: 1 })).toBe(64);
     pool.afterCopy = () => a.keep(other);

@@ -17,11 +17,13 @@ import { Arena, blockBegin, blockStride, shmFolder } from '../../src/kv/arena.ts
 import { blockHeaderBytes } from '../../src/kv/block.ts';
 import { BlockStore } from '../../src/kv/block-store.ts';
 import { tokenBytes } from '../../src/kv/geometry.ts';
+import { KvIdentity } from '../../src/kv/identity.ts';
 import { PeerArenas } from '../../src/kv/peers.ts';
 import { KvPool } from '../../src/kv/pool.ts';
 import type { OwnArena } from '../../src/kv/prefix-cache.ts';
 import { ShmExport } from '../../src/kv/shm-export.ts';
 import { ShmImport } from '../../src/kv/shm-import.ts';
+import { type KvDtype, kvBytes, kvDtypes, kvPayloadBytes } from '../../src/protocol/kv-size.ts';
 import { limit } from '../../src/protocol/limit.ts';
 import type { Geometry, ShmTicket } from '../../src/protocol/ticket.ts';
 import { ManualClock } from '../../src/std/clock.ts';
@@ -31,15 +33,19 @@ import { realChance } from '../../src/std/prng.ts';
 import {
   arenaBytes,
   capacity,
+  errorShare,
   fillRows,
   geometry,
   identity,
+  kv,
+  largest,
+  largestDifference,
   modelDigest,
   promptOf,
   readRows,
 } from './pool-rows.ts';
 
-const stride = blockStride(geometry);
+const stride = blockStride(geometry, 'float32');
 const worlds: World[] = [];
 afterEach(() => {
   for (const world of worlds.splice(0)) world.close();
@@ -56,24 +62,39 @@ class World {
   readonly out: ShmExport;
   readonly into: ShmImport;
 
-  constructor(options: { blocks?: number; digest?: string; geometry?: Geometry } = {}) {
+  constructor(
+    options: {
+      blocks?: number;
+      digest?: string;
+      geometry?: Geometry;
+      /** Of the context worker's blocks. */
+      dtype?: KvDtype;
+      /** Of the generate worker's own blocks. */
+      ownDtype?: KvDtype;
+    } = {},
+  ) {
+    const { dtype = 'float32' } = options;
+    const kv = new KvIdentity({ modelDigest, dtype, geometry });
     this.generate = new KvPool(options.geometry ?? geometry, { slots: 2, capacity });
-    const sizeBytes = arenaBytes(options.blocks ?? 8);
-    this.arena = new Arena({ id: `test-${realChance.id()}`, geometry, sizeBytes, identity });
+    const sizeBytes = arenaBytes(options.blocks ?? 8, dtype);
+    const id = `test-${realChance.id()}`;
+    this.arena = new Arena({ id, geometry, dtype, sizeBytes, identity });
     this.store = new BlockStore(this.arena.blockCount, { keeps: false });
     this.out = new ShmExport({
       own: this.arenaAndStore(),
-      dtype: 'float32',
       pool: this.context,
       clock: this.clock,
-      modelDigest,
+      kv,
       owner: 'alice',
     });
     this.into = new ShmImport({
       peers: this.peers,
-      dtype: 'float32',
       pool: this.generate,
-      modelDigest: options.digest ?? modelDigest,
+      kv: new KvIdentity({
+        modelDigest: options.digest ?? modelDigest,
+        dtype: options.ownDtype ?? dtype,
+        geometry: this.generate.geometry,
+      }),
       worker: 'bob',
     });
     worlds.push(this);
@@ -216,6 +237,78 @@ async function importElsewhere(ticket: ShmTicket, ids: readonly number[]): Promi
   return JSON.parse(output);
 }
 
+describe('every dtype', () => {
+  for (const dtype of kvDtypes) {
+    for (const ownDtype of new Set([dtype, 'float32', 'float16'] as const)) {
+      test(`${dtype}, read by a worker of ${ownDtype}`, () => {
+        for (const length of [1, 64, 65, 200]) {
+          const world = new World({ dtype, ownDtype });
+          const ids = promptOf(length);
+          const ticket = world.offer('a', ids);
+          expect(ticket.dtype).toBe(dtype);
+          const bytes = kvBytes(dtype, geometry, length);
+          expect(world.into.fetch({ ticket, ids, slot: 1, from: 0 })).toBe(bytes);
+          const sent = readRows(world.context, 0, length);
+          const found = readRows(world.generate, 1, length);
+          expect(largestDifference(sent, found)).toBeLessThanOrEqual(
+            errorShare[dtype] * largest(sent),
+          );
+        }
+      });
+    }
+
+    test(`${dtype}: a flipped byte anywhere in the payload is noticed, none behind it matters`, () => {
+      const world = new World({ dtype });
+      const ids = promptOf(36);
+      const ticket = world.offer('a', ids);
+      const { view } = world.arena;
+      const payload = blockBegin(view, ticket.blocks[0]?.index ?? 0) + blockHeaderBytes;
+      const end = payload + kvBytes(dtype, geometry, 36);
+      const flip = (at: number): void => {
+        view.bytes[at] = (view.bytes[at] ?? 0) ^ 0x10;
+      };
+      for (const at of [payload, payload + 50, end - 1]) {
+        flip(at);
+        expect(faultOf(world, ticket, ids)).toMatch(/^transfer: KV block .*: checksum/);
+        flip(at);
+      }
+      flip(end);
+      expect(faultOf(world, ticket, ids)).toBe('none');
+    });
+  }
+
+  test('takes the bytes it should: float16 and bfloat16 half, int8 and fp8 a quarter and scales', () => {
+    const bytesOf = (dtype: KvDtype): number => kvPayloadBytes(dtype, geometry, 64);
+    const full = 64 * tokenBytes(geometry);
+    expect(bytesOf('float32')).toBe(full);
+    expect([bytesOf('float16'), bytesOf('bfloat16')]).toEqual([full / 2, full / 2]);
+    const scales = 4 * geometry.layers * 2 * geometry.kvHeads;
+    expect([bytesOf('int8'), bytesOf('fp8')]).toEqual([full / 4 + scales, full / 4 + scales]);
+    const sizeBytes = arenaBytes(8);
+    const counts = kvDtypes.map((dtype) => {
+      const arena = new Arena({
+        id: `test-${realChance.id()}`,
+        geometry,
+        dtype,
+        sizeBytes,
+        identity,
+      });
+      arena.close();
+      return arena.blockCount;
+    });
+    expect(counts).toEqual([8, 14, 14, 25, 25]); // strides of 13, 7 and 4 pages
+  });
+
+  test('what a block of one dtype holds is refused where a header names another', () => {
+    const world = new World({ dtype: 'float16' });
+    const ids = promptOf(64);
+    const ticket = world.offer('a', ids);
+    const { view } = world.arena;
+    view.bytes[blockBegin(view, ticket.blocks[0]?.index ?? 0) + 6] = 3; // bfloat16, as large
+    expect(faultOf(world, ticket, ids)).toMatch(/^transfer: .*does not agree with the ticket/);
+  });
+});
+
 describe('room and leases', () => {
   test('a full arena offers nothing and keeps nothing of the one who did not fit', () => {
     const world = new World({ blocks: 3 });
@@ -287,8 +380,8 @@ describe('damage', () => {
     const ticket = world.offer('a', short);
     const pool = new InterruptedPool(geometry, { slots: 1, capacity });
     const peers = new PeerArenas({ identity, ownName: null });
-    const common = { peers, pool, dtype: 'float32' };
-    const reader = new ShmImport({ ...common, modelDigest, worker: 'slow' });
+    const common = { peers, pool, kv };
+    const reader = new ShmImport({ ...common, worker: 'slow' });
     const fetch = (): number => reader.fetch({ ticket, ids: short, slot: 0, from: 0 });
     expect(fetch).not.toThrow();
     pool.meanwhile = () => {
@@ -325,7 +418,7 @@ describe('damage', () => {
   const meanings: readonly [name: string, from: number, to: number, fault: RegExp][] = [
     ['magic', 0, 4, /does not begin with "TDKV"/],
     ['version', 4, 6, /version/],
-    ['dtype', 6, 8, /does not agree/],
+    ['dtype', 6, 8, /its dtype \d+ is none that this build reads/],
     ['generation', 8, 12, /lease had expired/],
     ['first position', 12, 16, /does not agree/],
     ['count', 16, 20, /does not agree/],
@@ -460,12 +553,19 @@ describe('workers that cannot understand each other', () => {
     });
   }
 
-  test('another dtype', () => {
+  test('a dtype that this build does not know: both, and what can be read', () => {
+    const world = new World({ ownDtype: 'int8' });
+    const ticket = { ...world.offer('a', ids), dtype: 'fp4' };
+    expect(faultOf(world, ticket, ids)).toBe(
+      'mismatch: KV hand-over refused: KV dtype of context worker alice is fp4, generate worker ' +
+        'bob has int8 and reads float32, float16, bfloat16, int8, fp8; start both in the same version',
+    );
+  });
+
+  test('a ticket that names another dtype than its blocks have', () => {
     const world = new World();
     const ticket = { ...world.offer('a', ids), dtype: 'float16' };
-    const found = faultOf(world, ticket, ids);
-    expect(found).toMatch(names);
-    expect(found).toContain('KV dtype of context worker alice is float16');
+    expect(faultOf(world, ticket, ids)).toMatch(/^transfer: .*not of this prompt/);
   });
 });
 
@@ -473,7 +573,7 @@ describe('Arena', () => {
   test('is a file of its size, all of it taken, gone when closed', () => {
     const name = `test-${realChance.id()}`;
     const sizeBytes = arenaBytes(5) + 100;
-    const arena = new Arena({ id: name, geometry, sizeBytes, identity });
+    const arena = new Arena({ id: name, geometry, dtype: 'float32', sizeBytes, identity });
     const path = join(shmFolder, `tdist-${name}`);
     // One page of header, one of the table.
     const bytes = 2 * 4096 + 5 * stride;
@@ -493,7 +593,7 @@ describe('Arena', () => {
 
   test('too small for one block names the flag and the wanted size', () => {
     const make = (sizeBytes: number): Arena =>
-      new Arena({ id: `test-${realChance.id()}`, geometry, sizeBytes, identity });
+      new Arena({ id: `test-${realChance.id()}`, geometry, dtype: 'float32', sizeBytes, identity });
     const least = arenaBytes(1);
     expect(() => make(least - 1)).toThrow(
       `--kv-arena-bytes ${least - 1} holds no block; one block of this model takes ${stride + 3 * 4096} bytes`,
@@ -506,7 +606,8 @@ describe('Arena', () => {
   test('more than /dev/shm has is a Fault that says so, and leaves no file', () => {
     const name = `test-${realChance.id()}`;
     const sizeBytes = 2 ** 50;
-    const make = (): Arena => new Arena({ id: name, geometry, sizeBytes, identity });
+    const make = (): Arena =>
+      new Arena({ id: name, geometry, dtype: 'float32', sizeBytes, identity });
     expect(make).toThrow(/^\/dev\/shm has no room for the KV arena of \d+ bytes/);
     expect(toFaultOf(make).code).toBe('config');
     expect(readdirSync(shmFolder)).not.toContain(`tdist-${name}`);

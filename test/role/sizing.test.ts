@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { Arena, blockStride } from '../../src/kv/arena.ts';
 import { blockCount, tokenBytes } from '../../src/kv/geometry.ts';
+import { kvDtypes } from '../../src/protocol/kv-size.ts';
 import { limit } from '../../src/protocol/limit.ts';
 import { type SizingOptions, sizeWorker } from '../../src/role/sizing.ts';
 import { toFault } from '../../src/std/fault.ts';
@@ -12,6 +13,7 @@ const llama1b = { layers: 16, kvHeads: 8, headDim: 64, blockTokens: 64 };
 
 const roomy: SizingOptions = {
   geometry: small,
+  kvDtype: 'float32',
   positions: 2048,
   isContext: false,
   hasArena: true,
@@ -77,10 +79,20 @@ describe('sizeWorker', () => {
   });
 
   test('a context worker’s arena holds its longest prompt: the arena itself says so', () => {
-    const sizing = size({ isContext: true, maxModelLen: 300, arenaBytes: 10 * blockStride(small) });
+    const sizing = size({
+      isContext: true,
+      maxModelLen: 300,
+      arenaBytes: 10 * blockStride(small, 'float32'),
+    });
     const id = `test-${realChance.id()}`;
     const { arenaBytes: sizeBytes } = sizing;
-    const arena = new Arena({ id, geometry: small, sizeBytes, identity: '00'.repeat(32) });
+    const arena = new Arena({
+      id,
+      geometry: small,
+      dtype: 'float32',
+      sizeBytes,
+      identity: '00'.repeat(32),
+    });
     expect(arena.blockCount).toBeGreaterThanOrEqual(blockCount(small, 300));
     arena.close();
   });
@@ -92,6 +104,7 @@ describe('sizeWorker', () => {
     for (let i = 0; i < 2000; i++) {
       const options: SizingOptions = {
         geometry: below(2) === 0 ? small : llama1b,
+        kvDtype: kvDtypes[below(5)] ?? 'float32',
         positions: 2 ** (7 + below(11)),
         isContext: below(2) === 0,
         hasArena: true,
@@ -142,6 +155,8 @@ function expectHolds(sizing: ReturnType<typeof sizeWorker>, options: SizingOptio
   expect(maxModelLen).toBeLessThanOrEqual(options.positions);
   expect(tokensMax).toBeLessThanOrEqual(slots * maxModelLen);
   if (!options.isContext) return;
-  const blocks = Math.floor((arenaBytes - 8192) / (blockStride(options.geometry) + 8));
+  const blocks = Math.floor(
+    (arenaBytes - 8192) / (blockStride(options.geometry, options.kvDtype) + 8),
+  );
   expect(blocks).toBeGreaterThanOrEqual(blockCount(options.geometry, maxModelLen));
 }

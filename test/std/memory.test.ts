@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -84,6 +85,35 @@ describe('file locks', () => {
     closeSync(first);
     expect(lockFile(second, 'try')).toBeTrue();
     closeSync(second);
+  });
+
+  test.skipIf(process.platform !== 'linux')('a wait that a signal interrupts goes on', async () => {
+    const path = makeFile('interrupted');
+    const fd = openSync(path, 'r');
+    lockFile(fd, 'wait');
+    const script = join(import.meta.dir, 'lock-main.ts');
+    const waiter = Bun.spawn([process.execPath, script, path], { stderr: 'inherit' });
+    const reader = waiter.stdout.getReader();
+    const said = async (): Promise<string> => new TextDecoder().decode((await reader.read()).value);
+    expect(await said()).toBe('waiting\n');
+    // It is in the lock's queue by now or soon; each signal ends a wait that does not begin anew.
+    while (
+      !readFileSync('/proc/locks', 'utf8').includes(`-> FLOCK  ADVISORY  WRITE ${waiter.pid} `)
+    ) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const switches = (): number => {
+      const status = readFileSync(`/proc/${waiter.pid}/status`, 'utf8');
+      return Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(status)?.[1]);
+    };
+    for (let i = 0; i < 3; i++) {
+      const before = switches();
+      waiter.kill('SIGUSR2');
+      while (switches() === before) await new Promise((resolve) => setImmediate(resolve));
+    }
+    closeSync(fd);
+    expect(await said()).toBe('true\n');
+    expect(await waiter.exited).toBe(0);
   });
 
   test('removes what nobody holds, and only that', () => {

@@ -4,12 +4,14 @@ import { Engine } from '../../src/engine/engine.ts';
 import type { Scheduler } from '../../src/engine/scheduler.ts';
 import { Arena } from '../../src/kv/arena.ts';
 import { BlockStore } from '../../src/kv/block-store.ts';
+import { KvIdentity } from '../../src/kv/identity.ts';
 import { PeerArenas } from '../../src/kv/peers.ts';
 import type { KvPool } from '../../src/kv/pool.ts';
 import { type OwnArena, PrefixCache } from '../../src/kv/prefix-cache.ts';
 import { ShmExport } from '../../src/kv/shm-export.ts';
 import { ShmImport } from '../../src/kv/shm-import.ts';
 import type { EngineEvent } from '../../src/protocol/engine.ts';
+import type { KvDtype } from '../../src/protocol/kv-size.ts';
 import type { Sampling } from '../../src/protocol/request.ts';
 import { realClock } from '../../src/std/clock.ts';
 import { digest } from '../../src/std/hash.ts';
@@ -31,6 +33,8 @@ export type WorkerOptions = {
   /** Workers of one name find each other's cached blocks; null: nothing is remembered. */
   readonly cacheName?: string | null;
   readonly tokensMax?: number;
+  /** Of blocks; float32 where none is given. */
+  readonly kvDtype?: KvDtype;
 };
 
 const blockTokens = 16;
@@ -46,7 +50,7 @@ export class TwinWorker {
   #events: EngineEvent[] = [];
 
   constructor(tiny: TinyModel, options: WorkerOptions) {
-    const { role, slots, stepTokens, cacheName = null } = options;
+    const { role, slots, stepTokens, cacheName = null, kvDtype: dtype = 'float32' } = options;
     const { tokensMax = slots * maxModelLen } = options;
     const { modelDigest, config } = tiny.model;
     const opened = tiny.session({ slots, capacity: maxModelLen, stepTokens, blockTokens });
@@ -56,10 +60,15 @@ export class TwinWorker {
     const identity = digest(cacheName ?? id);
     this.own =
       role === 'context' || cacheName !== null
-        ? openArena(pool, { id, identity, sizeBytes: options.arenaBytes ?? 1 << 22 }, cacheName)
+        ? openArena(
+            pool,
+            { id, identity, dtype, sizeBytes: options.arenaBytes ?? 1 << 22 },
+            cacheName,
+          )
         : null;
     this.peers = new PeerArenas({ identity, ownName: this.own?.arena.name ?? null });
-    const common = { pool, modelDigest, dtype: 'float32', peers: this.peers };
+    const kv = new KvIdentity({ modelDigest, dtype, geometry: pool.geometry });
+    const common = { pool, kv, peers: this.peers };
     this.engine = new Engine({
       scheduler: { slots, stepTokens, tokensMax, queueCountMax: 1000 },
       runner: {
@@ -114,7 +123,7 @@ export class TwinWorker {
 
 function openArena(
   pool: KvPool,
-  options: { id: string; identity: string; sizeBytes: number },
+  options: { id: string; identity: string; dtype: KvDtype; sizeBytes: number },
   cacheName: string | null,
 ): OwnArena {
   const arena = new Arena({ ...options, geometry: pool.geometry });
