@@ -111,7 +111,7 @@ export class NatsRawPlane implements RawPlane {
   }
 }
 
-class NatsRawLink implements RawLink {
+export class NatsRawLink implements RawLink {
   readonly connection: NatsConnection;
   readonly shown: string;
   readonly maxPayloadBytes: number;

@@ -7,7 +7,7 @@ import type { Chance } from '../std/prng.ts';
 import { purgeSubject } from './bucket-stream.ts';
 import { CallScope, flaw } from './call-scope.ts';
 import { apiCode, isFull, type JetStream } from './jetstream.ts';
-import { type BucketLayout, base64Url, chunkBytesWanted, encodeMeta } from './object-layout.ts';
+import { type BucketLayout, chunkBytesWanted, encodeMeta } from './object-layout.ts';
 import { type FoundMeta, findMeta, writeMeta } from './object-meta.ts';
 import type { ObjectInfo, PutOutcome } from './object-store.ts';
 import { ChunkWriter } from './object-writer.ts';
@@ -74,13 +74,10 @@ class Writing {
   }
 
   async run(found: FoundMeta): Promise<PutOutcome> {
-    const { scope, bytes, name } = this.#options;
-    const hashing = digestOf(bytes); // on a thread of its own, while the chunks are under way
-    hashing.catch(() => undefined); // waited for below, if it comes to that
+    const { bytes, name } = this.#options;
     if ((await this.#writer.write()) === 'full') return { outcome: 'full' };
     this.#writer.end();
-    const digest = await scope.of(hashing);
-    const chunkCount = this.#writer.chunkCount;
+    const { chunkCount, digest } = this.#writer;
     const info = { name, nuid: this.#nuid, bytes: bytes.byteLength, chunkCount, digest };
     return await this.#announce(info, found);
   }
@@ -142,14 +139,4 @@ class Writing {
     this.#metaSent = sent;
     return sent;
   }
-}
-
-/** SHA-256, base64url. WebCrypto works on a thread of its own; this one pays for a copy. */
-export async function digestOf(bytes: Uint8Array): Promise<string> {
-  const { buffer, byteOffset, byteLength } = bytes;
-  const plain =
-    buffer instanceof ArrayBuffer
-      ? new Uint8Array(buffer, byteOffset, byteLength)
-      : Uint8Array.from(bytes); // WebCrypto refuses memory that threads share
-  return base64Url(new Uint8Array(await crypto.subtle.digest('SHA-256', plain)));
 }

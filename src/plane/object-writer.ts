@@ -3,15 +3,17 @@
 // can arrive any more, which is when its chunks can be purged.
 
 import { toFault } from '../std/fault.ts';
+import { sha256 } from '../std/hash.ts';
 import type { CallScope } from './call-scope.ts';
 import { isFull, type JetStream } from './jetstream.ts';
+import { base64Url } from './object-layout.ts';
 import type { RawMessage } from './raw-plane.ts';
 
 /**
  * Bytes of one put that are published and not yet acknowledged. A block of 3 MiB leaves at once, so its
  * hash is computed meanwhile; more would only stand in the server's queue, before everybody else's.
  */
-const windowBytes = 4 * 1024 * 1024;
+const windowBytes = Number(process.env.W ?? 4) * 1024 * 1024;
 
 export type ChunkWriteOptions = {
   readonly jetStream: JetStream;
@@ -23,6 +25,7 @@ export type ChunkWriteOptions = {
 
 export class ChunkWriter {
   readonly #options: ChunkWriteOptions;
+  readonly #hash = sha256();
   #sentCount = 0;
   #ackedCount = 0;
   #isFull = false;
@@ -35,6 +38,11 @@ export class ChunkWriter {
 
   get chunkCount(): number {
     return Math.ceil(this.#options.bytes.byteLength / this.#options.chunkBytes);
+  }
+
+  /** SHA-256, base64url, of all that `write` has sent. */
+  get digest(): string {
+    return base64Url(this.#hash.digest());
   }
 
   /** Chunks may have come to the server. */
@@ -55,8 +63,10 @@ export class ChunkWriter {
     for (let at = 0; at < bytes.byteLength && !this.#isFull; at += chunkBytes) {
       if (this.#inFlightCount >= inFlightMax) await this.#fewerThan(inFlightMax, scope);
       scope.check();
-      jetStream.link.publish(subject, bytes.subarray(at, at + chunkBytes), { reply });
+      const chunk = bytes.subarray(at, at + chunkBytes);
+      jetStream.link.publish(subject, chunk, { reply });
       this.#sentCount += 1;
+      this.#hash.update(chunk); // while the server stores it
     }
     await this.#fewerThan(1, scope);
     return this.#isFull ? 'full' : 'stored';
