@@ -4,19 +4,20 @@
 // an outage arrives later as a stale message, waiting requests fail at once, and any start order works.
 // The library flushes in a microtask: a request's round trip is 0.13 ms (p50) over loopback here.
 
-import { connect, headers, type NatsConnection, type ServiceMsg } from 'nats';
-import { type Clock, realClock, type Timer, withDeadline } from '../std/clock.ts';
+import { connect, createInbox, headers, type NatsConnection, type ServiceMsg } from 'nats';
+import { type Clock, realClock, withDeadline } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Bus, BusHandler, Ending, Endpoint, Service } from './bus.ts';
+import { ConnectionKeeper } from './connection-keeper.ts';
 import { codeHeader, readReply, reason, requestFault, tooLarge } from './nats-fault.ts';
-import { connectionOptions, connectTimeoutMs, peerOf } from './nats-options.ts';
+import { connectionOptions, connectTimeoutMs } from './nats-options.ts';
+import { NatsRawPlane } from './nats-raw.ts';
+import type { RawPlane } from './raw-plane.ts';
 import { oneLine } from './remote-fault.ts';
 import { Trouble } from './trouble.ts';
 import { type PlaneUri, parsePlaneUris } from './uri.ts';
 
-const retryFirstMs = 50;
-const retryMaxMs = 1000;
 const closeTimeoutMs = 2000;
 /** Until the server has told its own; NATS's default. */
 const maxPayloadDefault = 1024 * 1024;
@@ -34,37 +35,53 @@ export function openNatsBus(options: NatsBusOptions): Bus {
   return new NatsBus(options);
 }
 
+/** A connection beside the bus's own, made at its first use: bulk data must not queue before tokens. */
+export function openRawPlane(options: NatsBusOptions): RawPlane {
+  return new NatsRawPlane({
+    ...options,
+    clock: options.clock ?? realClock,
+    library: {
+      connect: (target) => connect(connectionOptions(target, options.name)),
+      headers,
+      createInbox,
+    },
+  });
+}
+
 /** A subscription or service that wants to live on every connection there will be. */
 type Attachment = { attach(connection: NatsConnection): void; detach(): Promise<void> };
 
 class NatsBus implements Bus {
   readonly #log: Log;
   readonly #clock: Clock;
-  readonly #name: string;
-  readonly #configured: readonly PlaneUri[];
+  readonly #keeper: ConnectionKeeper;
   readonly #trouble: Trouble;
   readonly #attachments = new Set<Attachment>();
   readonly #pending = new Set<(fault: Fault) => void>();
   /** Services on their way to the server: the library registers them asynchronously. */
   readonly #registering = new Set<Promise<unknown>>();
-  #discovered: readonly PlaneUri[] = [];
   #connection: NatsConnection | null = null;
   #maxPayloadBytes = maxPayloadDefault;
   #closed = false;
-  #retry: { timer: Timer; go: () => void } | null = null;
 
   constructor(options: NatsBusOptions) {
     this.#log = options.log;
     this.#clock = options.clock ?? realClock;
-    this.#name = options.name;
-    this.#configured = options.uris.flatMap((text) => parsePlaneUris(text));
-    const shown = this.#configured.map((uri) => uri.shown).join(', ');
+    const uris = options.uris.flatMap((text) => parsePlaneUris(text));
+    const shown = uris.map((uri) => uri.shown).join(', ');
     this.#trouble = new Trouble({
       log: this.#log,
       clock: this.#clock,
       initial: `request plane ${shown}: connecting`,
     });
-    this.#keepConnected().catch((error: unknown) => {
+    this.#keeper = new ConnectionKeeper({
+      uris,
+      clock: this.#clock,
+      connect: (target) => connect(connectionOptions(target, options.name)),
+      up: (connection, target) => this.#up(connection, target),
+      down: (target, why) => this.#down(target, why),
+    });
+    this.#keeper.run().catch((error: unknown) => {
       this.#log.error('request plane: connection loop ended', { reason: String(error) });
     });
   }
@@ -193,8 +210,7 @@ class NatsBus implements Bus {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#retry?.timer.cancel();
-    this.#retry?.go();
+    this.#keeper.stop();
     const connection = this.#connection;
     if (connection === null) return;
     const late = () => new Fault('timeout', 'NATS did not take the last messages');
@@ -247,32 +263,10 @@ class NatsBus implements Bus {
     }
   }
 
-  async #keepConnected(): Promise<void> {
-    let failures = 0;
-    for (let turn = 0; !this.#closed; turn++) {
-      const targets = [...this.#configured, ...this.#discovered];
-      const target = targets[turn % targets.length];
-      if (target === undefined) throw new Fault('usage', 'request plane: no address given');
-      try {
-        const connection = await connect(connectionOptions(target, this.#name));
-        if (this.#closed) return await connection.close();
-        failures = 0;
-        await this.#up(connection, target);
-        const error = await connection.closed();
-        this.#down(target, error === undefined ? 'the connection ended' : reason(error));
-      } catch (error) {
-        failures += 1;
-        this.#down(target, reason(error));
-      }
-      await this.#pause(Math.min(retryMaxMs, retryFirstMs * 2 ** Math.min(failures, 10)));
-    }
-  }
-
   async #up(connection: NatsConnection, target: PlaneUri): Promise<void> {
     const info = connection.info;
     this.#connection = connection;
     this.#maxPayloadBytes = info?.max_payload ?? maxPayloadDefault;
-    this.#discovered = (info?.connect_urls ?? []).flatMap((address) => peerOf(address, target));
     for (const attachment of this.#attachments) attachment.attach(connection);
     await Promise.all(this.#registering);
     this.#log.info('Request plane connected', { uri: target.shown, server: info?.version });
@@ -304,13 +298,5 @@ class NatsBus implements Bus {
         (error: unknown) => settle(() => reject(toFault(error))),
       );
     });
-  }
-
-  async #pause(delayMs: number): Promise<void> {
-    if (this.#closed) return;
-    await new Promise<void>((go) => {
-      this.#retry = { timer: this.#clock.after(delayMs, go), go };
-    });
-    this.#retry = null;
   }
 }

@@ -30,12 +30,17 @@ export type ObjectFlaw =
 
 export type ObjectCall = { readonly timeoutMs: number; readonly signal?: AbortSignal };
 
+/** An object that will expire within `freshMs` counts as absent. */
+export type FreshCall = ObjectCall & { readonly freshMs?: number };
+
 export type ObjectBucket = {
   readonly name: string;
-  /** Puts unless one of that name is there. Throws a Fault (`transfer`, with an ObjectFlaw as reason). */
-  put(name: string, bytes: Uint8Array, call: ObjectCall): Promise<PutOutcome>;
-  /** Null when there is none, or when it will expire within `freshMs`. */
-  info(name: string, call: ObjectCall & { readonly freshMs?: number }): Promise<ObjectInfo | null>;
+  /**
+   * Puts unless one of that name is there; one that is not fresh any more is replaced. The bytes must
+   * stay as they are meanwhile. Throws a Fault (`transfer`, with an ObjectFlaw as reason).
+   */
+  put(name: string, bytes: Uint8Array, call: FreshCall): Promise<PutOutcome>;
+  info(name: string, call: FreshCall): Promise<ObjectInfo | null>;
   /**
    * The bytes, digest checked, in a buffer of their own. Throws a Fault as `put`. Many may run at once;
    * one costs one round trip and the transfer.
