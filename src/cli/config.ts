@@ -1,6 +1,7 @@
 // What a role needs to know, resolved and frozen: no role reads a flag or the environment itself.
 // Units are in the names; null means "decide from the model, the memory or the workers".
 
+import type { NatsFiles } from '../plane/nats-files.ts';
 import type { WorkerRole } from '../protocol/message.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 import { redactUri } from './plane-uri.ts';
@@ -8,6 +9,8 @@ import { redactUri } from './plane-uri.ts';
 export type CommonConfig = {
   /** NATS addresses with scheme and port; may hold credentials. Port 0: any, for our own server. */
   readonly planeUris: readonly string[];
+  /** Paths of credentials and certificates for NATS. */
+  readonly natsFiles: NatsFiles;
   /** Subject prefix on the request plane. */
   readonly namespace: string;
   readonly drainTimeoutMs: number;
@@ -31,6 +34,14 @@ export type ApiSettings = {
   readonly localPrefillTokens: number | null;
 };
 
+export type KvObjectSettings = {
+  readonly storage: 'memory' | 'file';
+  readonly bytesMax: number;
+  readonly ttlMs: number;
+  /** JetStream replicas, 1 to 5. */
+  readonly replicaCount: number;
+};
+
 export type WorkerSettings = {
   /** `tdist/demo` or a folder. */
   readonly modelName: string;
@@ -49,7 +60,9 @@ export type WorkerSettings = {
   readonly weightDtype: 'float32';
   readonly quantization: 'none' | 'int8' | 'int4';
   readonly kvDtype: 'float32';
-  readonly kvPath: 'auto' | 'shm';
+  readonly kvPath: 'auto' | 'shm' | 'object';
+  /** The bucket of KV that crosses between hosts. */
+  readonly kvObject: KvObjectSettings;
   /** Null: from the memory and the longest prompt. */
   readonly kvArenaBytes: number | null;
   readonly prefixCaching: boolean;
