@@ -7,6 +7,7 @@
 import {
   type ConnectionOptions,
   connect,
+  Events,
   headers,
   jwtAuthenticator,
   type NatsConnection,
@@ -295,7 +296,6 @@ class NatsBus implements Bus {
       else await this.#up(connection, target);
       wasUp = true;
       const error = await connection.closed();
-      this.#learn(connection, target); // members that joined while it lived
       // What ends a connection that was up is not about its handshake.
       const tried = { ...triedWith(target, secrets), tls: false };
       return { wasUp, text: connectReason(error ?? undefined, tried) };
@@ -303,6 +303,13 @@ class NatsBus implements Bus {
       const text =
         secrets === null ? reason(error) : connectReason(error, triedWith(target, secrets));
       return { wasUp, text };
+    }
+  }
+
+  /** Members that join while a connection lives. */
+  async #follow(connection: NatsConnection, target: PlaneUri): Promise<void> {
+    for await (const { type } of connection.status()) {
+      if (type === Events.Update) this.#learn(connection, target);
     }
   }
 
@@ -316,6 +323,7 @@ class NatsBus implements Bus {
     this.#connection = connection;
     this.#maxPayloadBytes = info?.max_payload ?? maxPayloadDefault;
     this.#learn(connection, target);
+    void this.#follow(connection, target); // ends with the connection
     for (const attachment of this.#attachments) attachment.attach(connection);
     await Promise.all(this.#registering);
     this.#log.info('Request plane connected', { uri: target.shown, server: info?.version });
