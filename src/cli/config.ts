@@ -1,6 +1,7 @@
 // What a role needs to know, resolved and frozen: no role reads a flag or the environment itself.
 // Units are in the names; null means "decide from the model, the memory or the workers".
 
+import type { NatsFiles } from '../plane/nats-files.ts';
 import type { KvDtype } from '../protocol/kv-size.ts';
 import type { WorkerRole } from '../protocol/message.ts';
 import type { LogLevel } from '../telemetry/log.ts';
@@ -9,6 +10,8 @@ import { redactUri } from './plane-uri.ts';
 export type CommonConfig = {
   /** NATS addresses with scheme and port; may hold credentials. Port 0: any, for our own server. */
   readonly planeUris: readonly string[];
+  /** Paths of credentials and certificates for NATS. */
+  readonly natsFiles: NatsFiles;
   /** Subject prefix on the request plane. */
   readonly namespace: string;
   readonly drainTimeoutMs: number;
@@ -32,6 +35,14 @@ export type ApiSettings = {
   readonly localPrefillTokens: number | null;
 };
 
+export type KvObjectSettings = {
+  readonly storage: 'memory' | 'file';
+  readonly bytesMax: number;
+  readonly ttlMs: number;
+  /** JetStream replicas, 1 to 5. */
+  readonly replicaCount: number;
+};
+
 export type WorkerSettings = {
   /** `tdist/demo` or a folder. */
   readonly modelName: string;
@@ -51,7 +62,9 @@ export type WorkerSettings = {
   readonly quantization: 'none' | 'int8' | 'int4';
   /** How KV lies in blocks: arena, prefix cache, hand-over. */
   readonly kvDtype: KvDtype;
-  readonly kvPath: 'auto' | 'shm';
+  readonly kvPath: 'auto' | 'shm' | 'object';
+  /** The bucket of KV that crosses between hosts. */
+  readonly kvObject: KvObjectSettings;
   /** Null: from the memory and the longest prompt. */
   readonly kvArenaBytes: number | null;
   readonly prefixCaching: boolean;

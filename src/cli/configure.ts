@@ -1,6 +1,7 @@
 // Flag values to a role's configuration: which role is meant, what its defaults are, which values
 // go together. Pure; the only effect of a wrong value is a Fault with code `usage`.
 
+import { natsFileNames, natsFlags } from '../plane/nats-files.ts';
 import { type WorkerRole, workerRoles } from '../protocol/message.ts';
 import { Fault } from '../std/fault.ts';
 import type {
@@ -15,7 +16,7 @@ import type { Role } from './flag.ts';
 import type { Values } from './flags.ts';
 import { noticesOf, refuseUnavailable } from './notice.ts';
 import type { Env, Parsed } from './parse.ts';
-import { planeUris } from './plane-uri.ts';
+import { planeUris, redactUri } from './plane-uri.ts';
 
 export type Configured = {
   readonly config: RoleConfig;
@@ -55,6 +56,13 @@ function commonOf({ values, given }: Parsed): CommonConfig {
   const oldName = given.has('request-plane-uri') ? null : values['nats-url'];
   return {
     planeUris: planeUris(oldName?.split(',') ?? values['request-plane-uri']),
+    natsFiles: {
+      credsFile: values['nats-creds-file'],
+      nkeyFile: values['nats-nkey-file'],
+      caFile: values['nats-ca-file'],
+      certFile: values['nats-cert-file'],
+      keyFile: values['nats-key-file'],
+    },
     namespace: wellFormed(values, 'namespace', /^[A-Za-z0-9_-]{1,64}$/, 'letters, digits, - and _'),
     drainTimeoutMs: values['drain-timeout-ms'],
     logDir: values['log-dir'],
@@ -89,7 +97,13 @@ function workerSettings(values: Values): WorkerSettings {
     weightDtype: 'float32',
     quantization: values.quantization,
     kvDtype: values['kv-cache-dtype'] === 'auto' ? 'float32' : values['kv-cache-dtype'],
-    kvPath: values['kv-path'] === 'shm' ? 'shm' : 'auto',
+    kvPath: values['kv-path'],
+    kvObject: {
+      storage: values['kv-object-storage'],
+      bytesMax: values['kv-object-max-bytes'],
+      ttlMs: Math.round(values['kv-object-ttl'] * 1000),
+      replicaCount: values['kv-object-replicas'],
+    },
     kvArenaBytes: values['kv-arena-bytes'],
     prefixCaching: values['enable-prefix-caching'],
     blockTokens: values['block-tokens'],
@@ -110,6 +124,8 @@ function workerConfig(
     throw new Fault('usage', `--${kind}-worker-count 0 leaves --role ${kind} nothing to do`);
   }
   const index = workerIndex(env);
+  const initializePlane = values['initialize-request-plane'] ?? false;
+  if (initializePlane) refuseOwnServer(common);
   return {
     role: 'worker',
     kind,
@@ -118,7 +134,7 @@ function workerConfig(
     workerCount,
     workerIndex: index,
     metricsPort: metricsPort(values['starting-metrics-port'], index, workerCount),
-    initializePlane: values['initialize-request-plane'] ?? false,
+    initializePlane,
   };
 }
 
@@ -136,15 +152,35 @@ function allConfig(values: Values, common: CommonConfig): AllConfig {
     throw new Fault('usage', '--role all without a worker: give a --…-worker-count above 0');
   }
   metricsPort(values['starting-metrics-port'], 0, total); // refused here, not by each child
+  const initializePlane = values['initialize-request-plane'] ?? true;
+  if (initializePlane) refuseOwnServer(common);
   return {
     role: 'all',
     ...common,
-    initializePlane: values['initialize-request-plane'] ?? true,
+    initializePlane,
     workerCounts,
     // --model-name is what the workers load; the gateway serves whatever they announce.
     api: apiSettings(values, null),
     worker: workerSettings(values),
   };
+}
+
+/** Our own nats-server is one, without TLS and accounts: said here, before anything is started. */
+function refuseOwnServer({ planeUris: [uri = '', ...more], natsFiles }: CommonConfig): void {
+  const mend = 'add --no-initialize-request-plane to use a nats-server of your own';
+  if (more.length > 0) {
+    const text = `--request-plane-uri names ${more.length + 1} servers, and we start only one`;
+    throw new Fault('usage', `${text}; ${mend}`);
+  }
+  if (uri.startsWith('tls://')) {
+    const text = `--request-plane-uri ${redactUri(uri)}: the nats-server that we start has no TLS`;
+    throw new Fault('usage', `${text}; write nats://, or ${mend}`);
+  }
+  for (const name of natsFileNames) {
+    if (natsFiles[name] === null) continue;
+    const text = `${natsFlags[name]}: the nats-server that we start knows only what the address says`;
+    throw new Fault('usage', `${text}, user:password@ or token@; write that, or ${mend}`);
+  }
 }
 
 /** The first of `count` workers' ports; the highest must be a port, too. */

@@ -25,7 +25,8 @@ export type ListFlag = Row & {
 export type BooleanFlag<D> = Row & { readonly kind: 'boolean'; readonly default: D };
 export type NumberFlag<D> = Row &
   Range & {
-    readonly kind: 'integer' | 'share' | 'bytes';
+    /** `duration`: seconds. */
+    readonly kind: 'integer' | 'share' | 'bytes' | 'duration';
     readonly default: D;
     readonly example: string;
   };
@@ -101,7 +102,7 @@ export function boolean<const D extends boolean | null>(
 }
 
 export function number<const D extends number | null>(
-  kind: 'integer' | 'share' | 'bytes',
+  kind: NumberFlag<D>['kind'],
   forRoles: readonly Role[],
   value: D,
   help: string,

@@ -38,6 +38,31 @@ const plane = {
     example: 'nats://localhost:4223',
     unset: 'none',
   }),
+  'nats-creds-file': text(
+    every,
+    null,
+    'user credentials for NATS: JWT and seed, as nsc writes them',
+    {
+      example: './user.creds',
+      unset: 'none',
+    },
+  ),
+  'nats-nkey-file': text(every, null, "seed of a NATS user's nkey", {
+    example: './user.nk',
+    unset: 'none',
+  }),
+  'nats-ca-file': text(every, null, "authority of the NATS servers' certificates, PEM", {
+    example: './ca.pem',
+    unset: "the system's",
+  }),
+  'nats-cert-file': text(every, null, 'our certificate for NATS servers that ask for one, PEM', {
+    example: './client.pem',
+    unset: 'none',
+  }),
+  'nats-key-file': text(every, null, 'its private key, PEM', {
+    example: './client.key',
+    unset: 'none',
+  }),
   'data-plane-host': text(every, null, 'address a worker serves its metrics on', {
     example: '10.0.0.5',
     unset: 'auto',
@@ -157,6 +182,26 @@ const memory = {
       unset: 'from memory and the longest prompt',
     },
   ),
+  'kv-object-storage': choice(
+    workers,
+    'memory',
+    { memory: [], file: [] },
+    'where NATS keeps KV that crosses between hosts',
+  ),
+  'kv-object-max-bytes': number('bytes', workers, 2 ** 30, 'KV that NATS keeps at most', {
+    min: 1024 * 1024,
+    max: 2 ** 44,
+    example: '1GiB',
+  }),
+  'kv-object-ttl': number('duration', workers, 600, 'how long NATS keeps KV', {
+    min: 1,
+    max: 31_536_000,
+    example: '10m',
+  }),
+  'kv-object-replicas': number('integer', workers, 1, 'NATS servers that each keep that KV', {
+    max: 5,
+    example: '3',
+  }),
   'block-tokens': number('integer', workers, 64, 'tokens in a KV block', { max: 4096 }),
 };
 

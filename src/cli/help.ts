@@ -57,6 +57,7 @@ function placeholder(flag: Flag): string {
     integer: ' N',
     share: ' X',
     bytes: ' SIZE',
+    duration: ' TIME',
   }[flag.kind];
 }
 
@@ -68,6 +69,7 @@ function defaultText(flag: Flag): string {
   if (typeof flag.default === 'boolean') return flag.default ? 'default on' : '';
   if (flag.kind === 'bytes' && flag.default !== null)
     return `default ${flag.default / 2 ** 20} MiB`;
+  if (flag.kind === 'duration' && flag.default !== null) return `default ${flag.default} s`;
   if (flag.default !== null) return `default ${valueText(flag.default)}`;
   return flag.unset === undefined ? '' : `default: ${flag.unset}`;
 }

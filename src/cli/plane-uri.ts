@@ -18,5 +18,5 @@ export function planeUris(texts: readonly string[]): readonly string[] {
 
 /** An address as it may be shown: credentials replaced by `***`. */
 export function redactUri(uri: string): string {
-  return uri.replace(/^([a-z]+:\/\/)?.*@/i, '$1***@');
+  return uri.replace(/^([a-z]+:\/\/)?.*@/is, '$1***@');
 }

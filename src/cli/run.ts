@@ -1,6 +1,7 @@
 // One command line from words to exit code: a tool, or a role with its configuration and log. Every
 // failure ends here as one line on stderr; 2 means the command line was wrong, 1 that the world was.
 
+import { readNatsFiles } from '../plane/nats-files.ts';
 import { Fault, unreachable } from '../std/fault.ts';
 import { childEnv, childFlags } from './child.ts';
 import { configText, type RoleConfig } from './config.ts';
@@ -64,6 +65,7 @@ async function runRole(argv: readonly string[], env: Env, output: Output): Promi
     output.out(configText(config));
     return 0;
   }
+  readNatsFiles(config.natsFiles); // a wrong one ends the start; each connection reads them anew
   const log = openLog(config, process.pid);
   for (const warning of warnings) log.warn(warning);
   return await startRole(config, {

@@ -24,11 +24,21 @@ const unitBytes: Readonly<Record<string, number>> = {
   tib: 2 ** 40,
 };
 
+const unitSeconds: Readonly<Record<string, number>> = {
+  '': 1,
+  ms: 1e-3,
+  s: 1,
+  m: 60,
+  min: 60,
+  h: 3600,
+  d: 86_400,
+};
+
 export function parseValue(flag: Flag, found: string, origin: Origin): FlagValue {
   const value = readValue(flag, found);
   if (value !== undefined) return value;
   const { label, joint } = origin;
-  const shown = found.replace(/\/\/.*@/, '//***@').slice(0, 100); // no password in a message
+  const shown = found.replace(/^([a-z]+:\/\/)?.*@/is, '$1***@').slice(0, 100); // no password
   const example = `${label}${joint}${exampleOf(flag)}`;
   throw new Fault(
     'usage',
@@ -72,6 +82,12 @@ function readValue(flag: Flag, found: string): FlagValue | undefined {
       if (amount === undefined || factor === undefined) return undefined;
       return inRange(flag, Math.round(Number(amount) * factor));
     }
+    case 'duration': {
+      const [, amount, unit = ''] = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(found) ?? [];
+      const factor = unitSeconds[unit.toLowerCase()];
+      if (amount === undefined || factor === undefined) return undefined;
+      return inRange(flag, Number(amount) * factor);
+    }
     default:
       return unreachable(flag);
   }
@@ -97,6 +113,8 @@ function wantedOf(flag: Flag): string {
       return `a number above ${flag.min} and at most ${flag.max}`;
     case 'bytes':
       return `a size of at least ${flag.min} bytes, with or without KiB, MiB or GiB`;
+    case 'duration':
+      return `a time from ${flag.min} to ${flag.max} s: seconds, or with ms, s, m, h or d`;
     default:
       return unreachable(flag);
   }

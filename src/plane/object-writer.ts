@@ -13,7 +13,7 @@ import type { RawMessage } from './raw-plane.ts';
  * Bytes of one put that are published and not yet acknowledged. A block of 3 MiB leaves at once, so its
  * hash is computed meanwhile; more would only stand in the server's queue, before everybody else's.
  */
-const windowBytes = Number(process.env.W ?? 4) * 1024 * 1024;
+const windowBytes = 4 * 1024 * 1024;
 
 export type ChunkWriteOptions = {
   readonly jetStream: JetStream;

@@ -1,5 +1,6 @@
-// Keeps what `Bus.trouble()` says, tells listeners of changes, and writes log lines about an outage
-// at its first moment, then once per period: a server that is down for an hour is no flood.
+// Keeps what `Bus.trouble()` says, tells listeners of changes, and writes log lines about an outage:
+// each cause when it comes up, then once per period. A server that is down for an hour is no flood, nor
+// are several that are down for reasons of their own.
 
 import type { Clock } from '../std/clock.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -10,7 +11,8 @@ export class Trouble {
   readonly #log: Log;
   readonly #clock: Clock;
   #text: string | null;
-  #saidAtMs: number | null = null;
+  /** When each cause was written last. */
+  readonly #said = new Map<string, number>();
   readonly #handlers: ((trouble: string | null) => void)[] = [];
 
   constructor(options: { log: Log; clock: Clock; initial: string | null }) {
@@ -30,15 +32,16 @@ export class Trouble {
   /** An attempt failed, or the connection broke. */
   report(text: string): void {
     const nowMs = this.#clock.nowMs();
-    if (this.#saidAtMs === null || nowMs - this.#saidAtMs >= repeatMs) {
-      this.#saidAtMs = nowMs;
+    const saidMs = this.#said.get(text);
+    if (saidMs === undefined || nowMs - saidMs >= repeatMs) {
+      this.#said.set(text, nowMs);
       this.#log.warn(text);
     }
     this.#change(text);
   }
 
   clear(): void {
-    this.#saidAtMs = null;
+    this.#said.clear();
     this.#change(null);
   }
 

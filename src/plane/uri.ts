@@ -12,6 +12,8 @@ export type PlaneUri = {
   readonly user: string | null;
   readonly password: string | null;
   readonly token: string | null;
+  /** Names that the server's certificate may bear: the host as written, and what it has become. */
+  readonly certificateNames: readonly string[];
   /** Without secrets: for log lines and messages. */
   readonly shown: string;
 };
@@ -40,19 +42,22 @@ function parseOne(part: string, whole: string): PlaneUri {
   const scheme = url.protocol.slice(0, -1);
   if (scheme !== 'nats' && scheme !== 'tls') throw wrong(`unknown scheme ${scheme}://`);
   if (url.hostname === '') throw wrong('no host');
+  if (url.pathname.includes('@')) throw wrong('a / in user or password; write it as %2F');
   if (url.pathname !== '' && url.pathname !== '/') throw wrong(`unexpected path ${url.pathname}`);
   if (url.search !== '' || url.hash !== '') throw wrong('unexpected ? or # in it');
   const name = url.hostname.replace(/^\[|\]$/g, '');
+  const host = name.toLowerCase() === 'localhost' ? '127.0.0.1' : name;
   const port = url.port === '' ? defaultPort : Number(url.port);
   const user = decodePart(url.username, wrong);
   const password = decodePart(url.password, wrong);
   return {
-    host: name.toLowerCase() === 'localhost' ? '127.0.0.1' : name,
+    host,
     port,
     tls: scheme === 'tls',
     user: password === '' ? null : user,
     password: password === '' ? null : password,
     token: user !== '' && password === '' ? user : null,
+    certificateNames: name === host ? [host] : [name, host],
     shown: `${scheme}://${url.hostname}:${port}`,
   };
 }
@@ -65,6 +70,12 @@ function decodePart(text: string, wrong: (found: string) => Fault): string {
   }
 }
 
-function withoutSecret(text: string): string {
-  return text.replace(/[^/,\s]*@/g, '***@');
+/**
+ * An address, or a list, as a message may show it. Generous: what stands before the last @, and after
+ * a colon where a port belongs, may be part of a password with a character that was not escaped.
+ */
+export function withoutSecret(text: string): string {
+  return text
+    .replace(/^(\s*[a-z]+:\/\/)?.*@/is, '$1***@')
+    .replace(/:(?!\/\/)(?!\d*(?:[,/\]]|$))[^,/]*/g, ':***');
 }

@@ -54,7 +54,7 @@ async function waitForWorkers(
     if (ready.length >= wanted) enough.resolve();
   });
   signal.addEventListener('abort', () => enough.reject(signal.reason), { once: true });
-  const bus = openPlane(uris, 'all', silentLog);
+  const bus = openPlane({ ...config, planeUris: uris }, 'all', silentLog);
   const presence = watchPresence({
     ...ports,
     bus,

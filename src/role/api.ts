@@ -19,7 +19,7 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
   const { log } = io;
   const stop = stopSignal(log);
   const text = config.tokenizerFolder === null ? null : readAssets(config.tokenizerFolder);
-  const bus = openPlane(config.planeUris, 'api', log);
+  const bus = openPlane(config, 'api', log);
   const client = createClient({
     bus,
     clock: realClock,

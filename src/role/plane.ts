@@ -47,6 +47,9 @@ export async function startPlane(config: CommonConfig, log: Log): Promise<OwnSer
   };
 }
 
-export function openPlane(uris: readonly string[], name: string, log: Log): Bus {
-  return openNatsBus({ uris, name: `tdist ${name}`, log });
+/** Addresses, and what else it takes to be let in: a CommonConfig, or one with our own server's address. */
+export type PlaneAccess = Pick<CommonConfig, 'planeUris' | 'natsFiles'>;
+
+export function openPlane({ planeUris, natsFiles }: PlaneAccess, name: string, log: Log): Bus {
+  return openNatsBus({ uris: planeUris, files: natsFiles, name: `tdist ${name}`, log });
 }

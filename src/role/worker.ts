@@ -53,7 +53,7 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   const { meter, server: metrics } = await openMetrics(config, log);
   if (metrics !== null) ends.defer(() => metrics.stop());
   const workerId = `${config.kind}-${realChance.id().slice(0, 12)}`;
-  const bus = openPlane(uris, workerId, log);
+  const bus = openPlane({ ...config, planeUris: uris }, workerId, log);
   ends.defer(() => bus.close());
 
   const model = openModel(config.modelName, config.quantization);

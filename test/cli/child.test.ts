@@ -43,6 +43,25 @@ test('an api gets its own, and no model name', () => {
   expect(childFlags(parsed, 'api')).toEqual(['--cors-origin=a,b']);
 });
 
+test('paths of credentials travel as flags, addresses with passwords never', () => {
+  const secret = parseFlags(
+    [
+      '--request-plane-uri',
+      'nats://me:geheim@h',
+      '--nats-creds-file=u.creds',
+      '--kv-object-ttl=5m',
+    ],
+    { TDIST_NATS_URL: 'nats://geheim@h', TDIST_NATS_CA_FILE: 'ca.pem' },
+  );
+  const handed = [...childFlags(secret, 'generate')].sort();
+  expect(handed).toEqual([
+    '--kv-object-ttl=300',
+    '--nats-ca-file=ca.pem',
+    '--nats-creds-file=u.creds',
+  ]);
+  expect(childFlags(secret, 'api')).not.toContain('--kv-object-ttl=300');
+});
+
 test('the environment loses our twins alone', () => {
   expect(childEnv(env)).toEqual({ HOME: '/h', HF_TOKEN: 't' });
 });

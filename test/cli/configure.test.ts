@@ -125,10 +125,20 @@ describe('roles', () => {
       workerCount: 1,
       maxModelLen: null,
       kvPath: 'auto',
+      kvObject: { storage: 'memory', bytesMax: 2 ** 30, ttlMs: 600_000, replicaCount: 1 },
+      natsFiles: { credsFile: null, nkeyFile: null, caFile: null, certFile: null, keyFile: null },
       blockTokens: 64,
       namespace: 'tdist',
       logLevel: 1,
     });
+  });
+
+  test('the bucket for KV between hosts', () => {
+    const words =
+      '--kv-object-storage file --kv-object-max-bytes 64MiB --kv-object-ttl 1.5m --kv-object-replicas 3';
+    const kvObject = { storage: 'file', bytesMax: 2 ** 26, ttlMs: 90_000, replicaCount: 3 };
+    expect(config(`--role context ${words}`)).toMatchObject({ kvObject });
+    expect(config(`--role all ${words}`)).toMatchObject({ worker: { kvObject } });
   });
 
   test('the configuration is frozen throughout', () => {
@@ -149,7 +159,31 @@ describe('refused', () => {
     ['--role all --context-worker-count 0', 'without a worker'],
     ['--role api --namespace a.b', 'wanted letters, digits'],
     ['--role api --request-plane-uri http://h', 'http'],
+    ['--role all --request-plane-uri a,b', 'names 2 servers, and we start only one; add --no-init'],
+    [
+      '--role all --request-plane-uri tls://u:geheim@h',
+      'tls://***@h:4223: the nats-server that we',
+    ],
+    [
+      '--role all --nats-creds-file x',
+      '--nats-creds-file: the nats-server that we start knows only',
+    ],
+    [
+      '--role context --initialize-request-plane --nats-ca-file x',
+      '--nats-ca-file: the nats-server',
+    ],
   ])('%s', (words, part) => expect(() => config(words)).toThrow(part));
+
+  test('a server of one’s own may be a cluster with TLS and credentials', () => {
+    const rest = '--request-plane-uri tls://a,tls://b --nats-creds-file c --nats-ca-file d';
+    const files = { credsFile: 'c', nkeyFile: null, caFile: 'd', certFile: null, keyFile: null };
+    for (const role of ['api', 'generate', 'all --no-initialize-request-plane']) {
+      expect(config(`--role ${role} ${rest}`)).toMatchObject({
+        planeUris: ['tls://a:4223', 'tls://b:4223'],
+        natsFiles: files,
+      });
+    }
+  });
 
   test('a worker number that is none', () => {
     const env = { VLLM_WORKER_ID: 'a' };

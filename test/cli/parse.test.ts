@@ -56,6 +56,19 @@ describe('spellings', () => {
     expect(parseFlags(['--kv-arena-bytes', text], {}).values['kv-arena-bytes']).toBe(bytes);
   });
 
+  test.each([
+    ['90', 90],
+    ['90s', 90],
+    ['1500 ms', 1.5],
+    ['10m', 600],
+    ['2H', 7200],
+    ['1d', 86_400],
+  ])('times, in seconds: %s', (text, seconds) => {
+    const parsed = parseFlags(['--kv-object-ttl', text], {}).values['kv-object-ttl'];
+    expect(parsed).toBe(seconds);
+    expect(values(`--kv-object-ttl=${valueText(parsed)}`)['kv-object-ttl']).toBe(seconds);
+  });
+
   test('the last one of a repeated flag wins', () => {
     expect(values('--threads 1 --threads 2').threads).toBe(2);
   });

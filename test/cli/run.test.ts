@@ -60,6 +60,9 @@ describe('exit codes', () => {
     ['demoo', 'unknown tool demoo; the nearest known one is demo'],
     ['--role apy', 'wanted one of api, context'],
     ['--role api --log-dir /proc/nowhere --api-server-port 0', '--log-dir "/proc/nowhere"'],
+    ['--role api --nats-creds-file /no/such', '--nats-creds-file "/no/such": no such file; give'],
+    ['--role generate --nats-cert-file x', '--nats-cert-file "x": no such file; give'],
+    ['--role api --nats-ca-file=/', '--nats-ca-file "/": is a folder; give'],
   ])('%s: one line, 2', async (words, part) => {
     const { code, out, err } = await ran(words);
     expect([code, out]).toEqual([2, '']);

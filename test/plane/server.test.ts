@@ -55,9 +55,9 @@ describe('nats-server as a child', () => {
       await connected(good);
       const bad = openNatsBus({ uris: [server.uri], name: 'test', log });
       await new Promise<void>((resolve) => {
-        bad.onTrouble((trouble) => trouble?.includes('refuses') && resolve());
+        bad.onTrouble((trouble) => trouble?.includes('authorization') && resolve());
       });
-      expect(bad.trouble()).toContain('the server refuses the user, password or token');
+      expect(bad.trouble()).toContain('authorization violation: the server wants credentials');
       expect(lines.join('\n')).not.toContain('t0ken');
       await good.close();
       await bad.close();

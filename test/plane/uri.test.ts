@@ -2,12 +2,18 @@ import { describe, expect, test } from 'bun:test';
 import { natsConfig } from '../../src/plane/nats-config.ts';
 import { parsePlaneUris } from '../../src/plane/uri.ts';
 
-const plain = { tls: false, user: null, password: null, token: null };
+const plain = { tls: false, user: null, password: null, token: null, certificateNames: ['h'] };
 
 describe('request plane address', () => {
   test('the forms that users write', () => {
     expect(parsePlaneUris('nats://localhost:4223')).toEqual([
-      { ...plain, host: '127.0.0.1', port: 4223, shown: 'nats://localhost:4223' },
+      {
+        ...plain,
+        host: '127.0.0.1',
+        port: 4223,
+        certificateNames: ['localhost', '127.0.0.1'],
+        shown: 'nats://localhost:4223',
+      },
     ]);
     expect(parsePlaneUris('head:4223')[0]).toMatchObject({ host: 'head', port: 4223 });
     expect(parsePlaneUris('head')[0]).toMatchObject({ host: 'head', port: 4222 });
@@ -34,6 +40,19 @@ describe('request plane address', () => {
     expect(parsePlaneUris('tls://s3cret@h:1')[0]).toMatchObject({ token: 's3cret', user: null });
     expect(() => parsePlaneUris('http://me:s3cret@h:1')).toThrow('http://***@h:1');
     expect(() => parsePlaneUris('http://me:s3cret@h:1')).not.toThrow('s3cret');
+  });
+
+  test('a password that was not escaped is not shown either', () => {
+    for (const bad of [
+      'u:geh/eim@h:1',
+      'nats://u/geheim@h',
+      'u:geheim,x@h',
+      'nats://u:geheim',
+      'x,u:geheim@h:z',
+    ]) {
+      expect(() => parsePlaneUris(bad)).toThrow(/request plane address/);
+      expect(() => parsePlaneUris(bad)).not.toThrow(/geh|eim/);
+    }
   });
 
   test('what is none is refused with what to write instead', () => {
