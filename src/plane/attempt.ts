@@ -51,8 +51,8 @@ export type AttemptOptions = {
   readonly choice: Exclude<Choice, { route: 'none' }>;
   /** How long the request had waited before this try. */
   readonly waitedMs: number;
-  /** A worker has taken its part on. */
-  readonly onTaken: (worker: string) => void;
+  /** A worker has taken its part on; `isLast`: so have all. */
+  readonly onTaken: (worker: string, isLast: boolean) => void;
   /** A worker that had taken it on has its room back. */
   readonly onFreed: (worker: string) => void;
   readonly onEnd: () => void;
@@ -169,7 +169,7 @@ export class Attempt {
     if (refusal === null) {
       if (this.#isOver) return false;
       this.#takers.add(worker);
-      this.#options.onTaken(worker);
+      this.#options.onTaken(worker, this.#takers.size === (this.#context === null ? 1 : 2));
       return true;
     }
     this.#holders.delete(worker);

@@ -6,7 +6,13 @@
 import { limit } from '../protocol/limit.ts';
 import type { Member } from '../protocol/member.ts';
 import { type ControlAction, type Heartbeat, protocolVersion } from '../protocol/message.ts';
-import type { Cluster, GenerateRequest, Generation, ServedModel } from '../protocol/request.ts';
+import type {
+  Cluster,
+  GenerateOptions,
+  GenerateRequest,
+  Generation,
+  ServedModel,
+} from '../protocol/request.ts';
 import { subjects as subjectsOf } from '../protocol/subject.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, type FaultCode, toFault } from '../std/fault.ts';
@@ -69,6 +75,7 @@ type Call = Caller & {
   readonly request: GenerateRequest;
   readonly keys: PromptKeys;
   readonly signal: AbortSignal;
+  readonly onPlaced: (isPlaced: boolean) => void;
 };
 
 export type PlaneClient = Cluster & {
@@ -167,11 +174,11 @@ class Client implements PlaneClient {
 
   async generate(
     request: GenerateRequest,
-    { signal }: { readonly signal: AbortSignal },
+    { signal, onPlaced = () => undefined }: GenerateOptions,
   ): Promise<Generation> {
     const tried = new Map<string, Fault>();
     const keys = new PromptKeys(request.promptIds);
-    const call: Call = { request, keys, tried, wake: null, signal };
+    const call: Call = { request, keys, tried, wake: null, signal, onPlaced };
     try {
       return await this.#place(call);
     } finally {
@@ -181,7 +188,7 @@ class Client implements PlaneClient {
 
   async #place(call: Call): Promise<Generation> {
     const { clock, log } = this.#options;
-    const { request, tried, signal } = call;
+    const { request, tried, signal, onPlaced } = call;
     const beganMs = clock.nowMs();
     let failureCount = 0;
     for (let count = 1; ; count++) {
@@ -198,7 +205,10 @@ class Client implements PlaneClient {
         request,
         choice,
         waitedMs: clock.nowMs() - beganMs,
-        onTaken: (worker) => this.#doors.knock(worker),
+        onTaken: (worker, isLast) => {
+          if (isLast) onPlaced(true);
+          this.#doors.knock(worker);
+        },
         onFreed: (worker) => this.#doors.knock(worker),
         onEnd: () => signal.removeEventListener('abort', cancel),
       });
@@ -208,6 +218,7 @@ class Client implements PlaneClient {
         return generationOf(attempt);
       } catch (error) {
         const fault = toFault(error);
+        onPlaced(false);
         if (signal.aborted || final.has(fault.code)) throw fault;
         if (isFull(fault)) this.#doors.join(call);
         else if (fault.code !== 'draining' && ++failureCount >= failureCountMax) throw fault;

@@ -152,6 +152,43 @@ describe('waiting for a worker', () => {
   });
 });
 
+describe('whether workers have taken it on', () => {
+  const ask = (cluster: Cluster) => {
+    const told: boolean[] = [];
+    const { signal } = new AbortController();
+    const onPlaced = (isPlaced: boolean) => told.push(isPlaced);
+    return { told, asked: cluster.client.generate(request(), { signal, onPlaced }) };
+  };
+
+  test('told when the last of them has, before any token', async () => {
+    const cluster = new Cluster();
+    const c = await cluster.worker('c', 'context');
+    const g = await cluster.worker('g', 'generate');
+    for (const { engine } of [c, g]) engine.script = () => false;
+    const { told } = ask(cluster);
+    await settle();
+    g.engine.emit({ type: 'admitted', requestId: 'req-1' });
+    await settle();
+    expect([c.engine.types, told]).toEqual([['prefill'], []]);
+    c.engine.emit({ type: 'admitted', requestId: 'req-1' });
+    await settle();
+    expect(told).toEqual([true]);
+  });
+
+  test('told when they lose it before its first token', async () => {
+    const cluster = new Cluster();
+    const g = await cluster.worker('g', 'generate');
+    const { told, asked } = ask(cluster);
+    await settle();
+    expect(told).toEqual([true]);
+    await g.node.close();
+    await settle();
+    expect(told).toEqual([true, false]);
+    await cluster.worker('g2', 'generate', [7]);
+    expect(await read(await asked)).toBe('7 stop');
+  });
+});
+
 describe('a request that is refused', () => {
   test('by one generate worker: goes to the other', async () => {
     const cluster = new Cluster();
