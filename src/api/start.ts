@@ -43,7 +43,7 @@ export function startGeneration(
     signal: AbortSignal,
     onPlaced: (isPlaced: boolean) => void,
   ): Promise<Started> => {
-    const model = await findModel(gateway, chat.model, signal);
+    const model = await findModel(gateway, chat.model, signal, wishes.route);
     checkTokenIds(chat.sampling, model.vocabSize);
     const text = await findText(gateway, model, signal);
     const promptIds = text.promptIds(

@@ -11,6 +11,7 @@ import type {
   GenerateOptions,
   GenerateRequest,
   Generation,
+  Route,
   ServedModel,
 } from '../protocol/request.ts';
 import { subjects as subjectsOf } from '../protocol/subject.ts';
@@ -144,6 +145,11 @@ class Client implements PlaneClient {
     const alive = workers.map(({ role, state }) => `${role} ${state}`).join(', ');
     const found = workers.length === 0 ? 'no worker is alive' : `alive: ${alive}`;
     return `no generate or baseline worker${of} is ready (${found}); start one with the same --request-plane-uri and --namespace`;
+  }
+
+  missing(model: string, route: Route): string | null {
+    const workers = this.#registry.group(model);
+    return workers.length === 0 ? null : missingFor(route, workers);
   }
 
   onChange(handler: () => void): void {

@@ -188,6 +188,11 @@ export type Cluster = {
   onChange(handler: () => void): void;
   /** Null when a request could be served now, else the reason in one line. */
   unready(): string | null;
+  /**
+   * Why a route that a request insists on cannot be taken however long it waits; null: it can, now or
+   * soon, or nobody announces the model.
+   */
+  missing(model: string, route: Route): string | null;
   /** Everyone alive, whatever role and state, in order of arrival. */
   members(): readonly Member[];
   /**

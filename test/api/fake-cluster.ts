@@ -44,6 +44,8 @@ export class FakeCluster implements Cluster {
   readonly requests: GenerateRequest[] = [];
   served: readonly ServedModel[] = [llama];
   reason: string | null = null;
+  /** What a forced route lacks. */
+  lacks: string | null = null;
   workers: readonly Member[] = [];
   script: Script = says('hello');
   assets: () => Promise<TextAssets> = async () => tinyAssets();
@@ -103,6 +105,10 @@ export class FakeCluster implements Cluster {
 
   unready(): string | null {
     return this.reason;
+  }
+
+  missing(): string | null {
+    return this.lacks;
   }
 
   members(): readonly Member[] {
