@@ -25,6 +25,7 @@ import { AssetStore } from './assets.ts';
 import { Attempt, type AttemptPorts } from './attempt.ts';
 import type { Bus, Ending } from './bus.ts';
 import { type Caller, Doors, isFull } from './doors.ts';
+import { startGatewayHeartbeat } from './gateways.ts';
 import { generationOf } from './generation.ts';
 import { InFlight } from './in-flight.ts';
 import { watchPresence } from './presence.ts';
@@ -95,6 +96,7 @@ class Client implements PlaneClient {
   readonly #ports: AttemptPorts;
   readonly #assets: AssetStore;
   readonly #presence: Ending;
+  readonly #heartbeat: Ending;
   readonly #report: RouteReport;
   readonly #wakers = new Set<() => void>();
   readonly #doors = new Doors();
@@ -122,6 +124,7 @@ class Client implements PlaneClient {
     this.#report = new RouteReport(log, options.localPrefillTokens);
     this.#assets = new AssetStore({ bus, subjects, registry });
     this.#presence = watchPresence({ bus, clock, log, subjects, registry });
+    this.#heartbeat = startGatewayHeartbeat({ bus, clock, log, subjects, gateway });
     registry.onChange(() => this.#wake());
     bus.onTrouble(() => this.#wake());
   }
@@ -244,6 +247,7 @@ class Client implements PlaneClient {
 
   async close(): Promise<void> {
     await this.#presence.stop();
+    await this.#heartbeat.stop();
     await this.#ports.hub.stop();
   }
 

@@ -1,5 +1,5 @@
-// A worker's sign of life: every `limit.heartbeatMs`, at once when its state changes, when somebody
-// asks `who`, and when the request plane is back after an outage.
+// Signs of life: every `limit.heartbeatMs`, at once when the sender's state changes and when the
+// request plane is back after an outage; a worker's also when somebody asks `who`.
 
 import { limit } from '../protocol/limit.ts';
 import type { Heartbeat } from '../protocol/message.ts';
@@ -23,17 +23,31 @@ export function startHeartbeat(options: {
   readonly subjects: Subjects;
   readonly snapshot: () => Heartbeat;
 }): HeartbeatSender {
-  const { bus, clock, log, subjects, snapshot } = options;
+  const { subjects, snapshot } = options;
+  const subject = subjects.heartbeat(snapshot().worker);
+  return startBeat({ ...options, subject, said: snapshot, asked: subjects.who });
+}
+
+export function startBeat(options: {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly subject: string;
+  readonly said: () => object;
+  /** Subject on which somebody asks for it; null: nobody does. */
+  readonly asked: string | null;
+}): HeartbeatSender {
+  const { bus, clock, log, subject, said, asked } = options;
   let stopped = false;
   let timer: Timer | null = null;
 
   const announce = async () => {
     if (bus.trouble() !== null) return; // said again as soon as the plane is back
-    const heartbeat = snapshot();
+    const message = said();
     try {
       // Whoever reads it may ask at once: what we serve must have reached the server before.
       await bus.flush();
-      bus.publish(subjects.heartbeat(heartbeat.worker), encode(heartbeat));
+      bus.publish(subject, encode(message));
     } catch (error) {
       log.debug('heartbeat not sent', { reason: toFault(error).message });
     }
@@ -42,7 +56,7 @@ export function startHeartbeat(options: {
     void announce();
     timer = clock.after(limit.heartbeatMs, beat);
   };
-  const subscription = bus.subscribe(subjects.who, () => void announce());
+  const subscription = asked === null ? null : bus.subscribe(asked, () => void announce());
   bus.onTrouble((trouble) => {
     if (!stopped && trouble === null) void announce();
   });
@@ -52,7 +66,7 @@ export function startHeartbeat(options: {
     stop: async () => {
       stopped = true;
       timer?.cancel();
-      await subscription.stop();
+      await subscription?.stop();
     },
   };
 }

@@ -23,6 +23,7 @@ import { toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Bus, Endpoint } from './bus.ts';
 import { decode, encode } from './codec.ts';
+import { watchGateways } from './gateways.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { no, yes } from './job.ts';
 import { type AssetFiles, assetReply } from './worker-assets.ts';
@@ -146,6 +147,8 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     endpoints: opsOf[role].map(endpoint),
   });
   const heartbeat = startHeartbeat({ bus, clock, log, subjects, snapshot });
+  const abort = (gateway: string) => jobs.abortOf(gateway);
+  const gateways = watchGateways({ bus, clock, log, subjects, abort });
 
   const enter = async (next: Heartbeat['state']) => {
     if (state === 'gone' || next === state) return;
@@ -155,6 +158,7 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
   const close = async () => {
     await enter('gone');
     await heartbeat.stop();
+    await gateways.stop();
     await service.stop();
   };
   const drain = async (timeoutMs: number) => {
