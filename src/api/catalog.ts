@@ -19,6 +19,12 @@ export function servedModels(gateway: Gateway): readonly ServedModel[] {
     : models.filter((model) => model.name === gateway.onlyModel);
 }
 
+/** The model of this name; of none: the only one there is. */
+export function servedModel(gateway: Gateway, name: string | null): ServedModel | undefined {
+  const models = servedModels(gateway);
+  return name === null ? onlyOf(models) : models.find((model) => model.name === name);
+}
+
 /** Why nothing could be served now; null when a request could be. */
 export function unreadyReason(gateway: Gateway): string | null {
   if (gateway.gate.draining) return 'the server is shutting down';
@@ -42,7 +48,7 @@ export async function findModel(
 ): Promise<ServedModel> {
   for (;;) {
     const models = servedModels(gateway);
-    const found = name === null ? onlyOf(models) : models.find((model) => model.name === name);
+    const found = servedModel(gateway, name);
     if (found !== undefined) return found;
     const excluded = name !== null && gateway.onlyModel !== null && name !== gateway.onlyModel;
     if (excluded || unreadyReason(gateway) === null) throw modelFault(name ?? '', models);
