@@ -22,22 +22,25 @@ export function startHeartbeat(options: {
   readonly log: Log;
   readonly subjects: Subjects;
   readonly snapshot: () => Heartbeat;
+  /** After each one that was sent; what the worker serves has reached the server before. */
+  readonly onSent?: (heartbeat: Heartbeat) => void;
 }): HeartbeatSender {
   const { subjects, snapshot } = options;
   const subject = subjects.heartbeat(snapshot().worker);
   return startBeat({ ...options, subject, said: snapshot, asked: subjects.who });
 }
 
-export function startBeat(options: {
+export function startBeat<Message extends object>(options: {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
   readonly subject: string;
-  readonly said: () => object;
+  readonly said: () => Message;
   /** Subject on which somebody asks for it; null: nobody does. */
   readonly asked: string | null;
+  readonly onSent?: (message: Message) => void;
 }): HeartbeatSender {
-  const { bus, clock, log, subject, said, asked } = options;
+  const { bus, clock, log, subject, said, asked, onSent } = options;
   let stopped = false;
   let timer: Timer | null = null;
 
@@ -48,6 +51,7 @@ export function startBeat(options: {
       // Whoever reads it may ask at once: what we serve must have reached the server before.
       await bus.flush();
       bus.publish(subject, encode(message));
+      onSent?.(message);
     } catch (error) {
       log.debug('heartbeat not sent', { reason: toFault(error).message });
     }

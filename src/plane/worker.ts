@@ -50,6 +50,8 @@ export type WorkerOptions = {
 };
 
 export type WorkerNode = {
+  /** Resolves when it has announced itself as ready: requests may come. */
+  readonly registered: Promise<void>;
   /** Begins as `starting`. Requests are taken while `ready`. */
   setState(state: WorkerState): void;
   /** Refuses what is new, waits for what runs (at most so long, then ends it), says goodbye. */
@@ -146,7 +148,11 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     metadata: { worker: workerId, role, model: card.model, host, pid: String(pid) },
     endpoints: opsOf[role].map(endpoint),
   });
-  const heartbeat = startHeartbeat({ bus, clock, log, subjects, snapshot });
+  const registered = Promise.withResolvers<void>();
+  const onSent = (sent: Heartbeat) => {
+    if (sent.state === 'ready') registered.resolve();
+  };
+  const heartbeat = startHeartbeat({ bus, clock, log, subjects, snapshot, onSent });
   const abort = (gateway: string) => jobs.abortOf(gateway);
   const gateways = watchGateways({ bus, clock, log, subjects, abort });
 
@@ -184,5 +190,11 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
   const setState = (next: WorkerState) => {
     void enter(next);
   };
-  return { setState, drain, close, jobCount: () => jobs.count };
+  return {
+    registered: registered.promise,
+    setState,
+    drain,
+    close,
+    jobCount: () => jobs.count,
+  };
 }
