@@ -4,6 +4,7 @@
 import { httpFace } from '../protocol/code.ts';
 import type { TokenDelta } from '../protocol/request.ts';
 import type { Fault } from '../std/fault.ts';
+import { servedModel } from './catalog.ts';
 import type { Gateway } from './gateway.ts';
 import type { Call } from './route.ts';
 import type { Started } from './start.ts';
@@ -11,12 +12,19 @@ import type { Started } from './start.ts';
 export class Account {
   readonly #gateway: Gateway;
   readonly #arrivedMs: number;
+  #model: string | null = null;
   #started: Started | null = null;
   #ended = false;
 
   constructor(gateway: Gateway, call: Pick<Call, 'arrivedMs'>) {
     this.#gateway = gateway;
     this.#arrivedMs = call.arrivedMs;
+  }
+
+  /** The request could be read; null: it names no model. */
+  read(model: string | null): void {
+    // A name that nobody serves is the client's own text, and no label.
+    this.#model = servedModel(this.#gateway, model)?.name ?? null;
   }
 
   /** The same generation, counted as it is read. */
@@ -40,8 +48,7 @@ export class Account {
     const { meter, clock } = this.#gateway;
     const started = this.#started;
     meter.count('tdist_requests_total', {
-      // A name that nobody serves is the client's own text.
-      model: started?.request.model ?? '',
+      model: started?.request.model ?? this.#model ?? '',
       route: started?.timing().route ?? 'none',
       code: String(fault === null ? 200 : httpFace(fault.code).status),
     });

@@ -1,7 +1,7 @@
 // Which models can be asked for now, by name. The name is a key into what live workers announce and
 // nothing else: it is never a path, and never part of a subject.
 
-import type { ServedModel } from '../protocol/request.ts';
+import type { Route, ServedModel } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, type FaultCode, toFault } from '../std/fault.ts';
 import type { TextModel } from '../text/text-model.ts';
@@ -19,6 +19,12 @@ export function servedModels(gateway: Gateway): readonly ServedModel[] {
     : models.filter((model) => model.name === gateway.onlyModel);
 }
 
+/** The model of this name; of none: the only one there is. */
+export function servedModel(gateway: Gateway, name: string | null): ServedModel | undefined {
+  const models = servedModels(gateway);
+  return name === null ? onlyOf(models) : models.find((model) => model.name === name);
+}
+
 /** Why nothing could be served now; null when a request could be. */
 export function unreadyReason(gateway: Gateway): string | null {
   if (gateway.gate.draining) return 'the server is shutting down';
@@ -31,19 +37,23 @@ export function unreadyReason(gateway: Gateway): string | null {
 
 /**
  * The model that a request means. While the cluster is not ready (workers still starting, or all
- * lost) an unknown name may become known, so the request waits; the caller bounds that by `signal`.
+ * lost) an unknown name may become known, so the request waits, unless it insists on a route that will
+ * not be there; the caller bounds that by `signal`.
  */
 export async function findModel(
   gateway: Gateway,
   name: string | null,
   signal: AbortSignal,
+  route: Route | null = null,
 ): Promise<ServedModel> {
   for (;;) {
     const models = servedModels(gateway);
-    const found = name === null ? onlyOf(models) : models.find((model) => model.name === name);
+    const found = servedModel(gateway, name);
     if (found !== undefined) return found;
     const excluded = name !== null && gateway.onlyModel !== null && name !== gateway.onlyModel;
     if (excluded || unreadyReason(gateway) === null) throw modelFault(name ?? '', models);
+    const missing = name === null || route === null ? null : gateway.cluster.missing(name, route);
+    if (missing !== null) throw new Fault('no_worker', missing);
     await pause(gateway.clock, lookAgainMs, signal);
   }
 }

@@ -37,7 +37,8 @@ export type ChatChunk = AnswerHead & {
     /** On the finish: vLLM's name for the stop string or stop token that ended it. */
     readonly stop_reason?: string | number | null;
   }[];
-  readonly usage?: Usage;
+  /** Null on all but the last chunk of an answer whose usage was asked for; absent where it was not. */
+  readonly usage?: Usage | null;
 };
 
 export type ChatCompletion = AnswerHead & {
@@ -60,7 +61,7 @@ export type ChatCompletion = AnswerHead & {
 export function pieceChunk(
   head: AnswerHead,
   piece: Piece,
-  options: { readonly first: boolean; readonly usage: Usage | null },
+  options: { readonly first: boolean; readonly usage: Usage | null | undefined },
 ): ChatChunk {
   const { first, usage } = options;
   const { id, ...rest } = head;
@@ -74,7 +75,7 @@ export function pieceChunk(
     object: 'chat.completion.chunk',
     ...rest,
     choices: [{ ...choice, finish_reason: piece.finish, ...stopReason }],
-    ...(usage === null ? {} : { usage }),
+    ...(usage === undefined ? {} : { usage }),
   };
 }
 

@@ -28,11 +28,16 @@ export function errorEnvelope(fault: Fault, requestId: string): ErrorEnvelope {
   };
 }
 
-/** @param retryAfterS whole seconds after which trying again makes sense; said with a 503. */
+/** @param retryAfterS whole seconds after which trying again makes sense; said with a 503 and a 429. */
 export function errorResponse(fault: Fault, requestId: string, retryAfterS = 1): Response {
   const { status } = httpFace(fault.code);
-  const headers = status === 503 ? { 'retry-after': String(retryAfterS) } : {};
+  const headers = isBusy(status) ? { 'retry-after': String(retryAfterS) } : {};
   return Response.json(errorEnvelope(fault, requestId), { status, headers });
+}
+
+/** The same request may succeed a little later. */
+export function isBusy(status: number): boolean {
+  return status === 503 || status === 429;
 }
 
 /** For log lines, which may show what the envelope hides. */

@@ -10,8 +10,8 @@ export async function showMetrics(gateway: Gateway): Promise<Response> {
 
 export function measureGateway({ meter, gate, queue, cluster }: Gateway): void {
   meter.onRead(() => {
-    meter.set('tdist_waiting_requests', {}, queue.count);
-    meter.set('tdist_running_requests', {}, gate.count - queue.count);
+    meter.set('tdist_waiting_requests', {}, queue.waitingCount);
+    meter.set('tdist_running_requests', {}, gate.count - queue.waitingCount);
     meter.set('tdist_process_resident_bytes', {}, process.memoryUsage.rss());
     // Who has left is no longer shown.
     meter.clear('tdist_worker_up');

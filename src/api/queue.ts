@@ -1,5 +1,5 @@
-// The gateway's bounded queue: requests between being read and having their first token. Its length
-// and the time in it are limited, so nobody is left waiting: whoever waits too long is told why.
+// The gateway's bounded queue: requests from being read until workers have taken them on. Its length is
+// limited, and so is the time to the first token: whoever waits too long is told why.
 
 import type { Clock } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
@@ -13,6 +13,7 @@ export class AdmissionQueue {
   readonly #timeoutMs: number;
   readonly #clock: Clock;
   #count = 0;
+  #waitingCount = 0;
   /** Mean time between two that left with their first token, while others waited; null: unknown. */
   #paceMs: number | null = null;
   #lastServedMs: number | null = null;
@@ -27,8 +28,14 @@ export class AdmissionQueue {
     this.#clock = options.clock;
   }
 
+  /** Requests without a first token. */
   get count(): number {
     return this.#count;
+  }
+
+  /** Those of them that no worker has taken on yet: these --queue-limit bounds. */
+  get waitingCount(): number {
+    return this.#waitingCount;
   }
 
   /** Whole seconds until those who wait now will have been served, as far as can be told. */
@@ -38,35 +45,39 @@ export class AdmissionQueue {
   }
 
   /**
-   * Runs `work` as one of the waiting ones. When its time is up the exchange is aborted, with the
+   * Runs `work` as one of the waiting ones, until it says that workers have taken it on. When its time is up the exchange is aborted, with the
    * reason that `missing` gives (null: workers are there, they were busy). A client that waits less
    * long than the queue lets it says so by `clientLimitMs`.
    */
   async admit<T>(
     exchange: Exchange,
     missing: () => string | null,
-    work: (signal: AbortSignal) => Promise<T>,
+    work: (signal: AbortSignal, onPlaced: (isPlaced: boolean) => void) => Promise<T>,
     clientLimitMs: number | null = null,
   ): Promise<T> {
-    if (this.#count >= this.#countMax) {
-      throw new Fault(
-        'overloaded',
-        `${this.#count} requests are waiting already, as many as --queue-limit allows. Try again ` +
-          'later, or add workers.',
-      );
-    }
+    if (this.#waitingCount >= this.#countMax) throw full(this.#waitingCount, missing());
     this.#count++;
+    this.#waitingCount++;
+    let waits = true;
+    let isOver = false;
+    const onPlaced = (isPlaced: boolean): void => {
+      if (isOver || waits !== isPlaced) return;
+      waits = !isPlaced;
+      this.#waitingCount += isPlaced ? -1 : 1;
+    };
     const isClients = clientLimitMs !== null && clientLimitMs < this.#timeoutMs;
     const limitMs = isClients ? clientLimitMs : this.#timeoutMs;
     const whose = isClients ? "the request's own time-out" : '--queue-timeout-ms';
     const waited = `No answer began within ${Math.round(limitMs)} ms (${whose})`;
     const timer = this.#clock.after(limitMs, () => exchange.abort(late(waited, missing())));
     try {
-      const result = await unlessAborted(exchange.signal, work(exchange.signal));
+      const result = await unlessAborted(exchange.signal, work(exchange.signal, onPlaced));
       this.#noteServed();
       return result;
     } finally {
       timer.cancel();
+      onPlaced(true);
+      isOver = true;
       this.#count--;
       if (this.#count === 0) this.#lastServedMs = null; // idle time says nothing about the pace
     }
@@ -80,6 +91,14 @@ export class AdmissionQueue {
     }
     this.#lastServedMs = nowMs;
   }
+}
+
+/** Too many at once is the clients' doing; nobody there to serve them is not. */
+function full(count: number, missing: string | null): Fault {
+  const why = `${count} requests are waiting for a worker already, as many as --queue-limit allows`;
+  return missing === null
+    ? new Fault('queue_full', `${why}. Try again later, or add workers.`)
+    : new Fault('no_worker', `${why}: ${missing}`);
 }
 
 function late(waited: string, missing: string | null): Fault {

@@ -4,7 +4,7 @@
 import { httpFace } from '../protocol/code.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { CorsPolicy } from './cors.ts';
-import { errorResponse, faultFields } from './fault.ts';
+import { errorResponse, faultFields, isBusy } from './fault.ts';
 import type { Gateway } from './gateway.ts';
 import { requestIdHeader, requestIdOf } from './request-id.ts';
 
@@ -111,7 +111,7 @@ function logFault(gateway: Gateway, call: Pick<Call, 'request' | 'requestId'>, f
   const face = httpFace(fault.code);
   const fields = { request: call.requestId, status: face.status, ...faultFields(fault) };
   if (face.hidden) gateway.log.error('request failed', fields);
-  else if (face.status === 503 && !isRead(call.request))
+  else if (isBusy(face.status) && !isRead(call.request))
     gateway.log.warn('request refused', fields);
   else gateway.log.debug('request refused', fields);
 }

@@ -39,8 +39,11 @@ export function startGeneration(
   wishes: Wishes,
 ): Promise<Started> {
   const missing = (): string | null => unreadyReason(gateway);
-  const work = async (signal: AbortSignal): Promise<Started> => {
-    const model = await findModel(gateway, chat.model, signal);
+  const work = async (
+    signal: AbortSignal,
+    onPlaced: (isPlaced: boolean) => void,
+  ): Promise<Started> => {
+    const model = await findModel(gateway, chat.model, signal, wishes.route);
     checkTokenIds(chat.sampling, model.vocabSize);
     const text = await findText(gateway, model, signal);
     const promptIds = text.promptIds(
@@ -55,7 +58,7 @@ export function startGeneration(
       priority: chat.priority,
       ...(wishes.route === null ? {} : { route: wishes.route }),
     };
-    const generation = await gateway.cluster.generate(request, { signal });
+    const generation = await gateway.cluster.generate(request, { signal, onPlaced });
     const rest = generation.deltas[Symbol.asyncIterator]();
     const first = await rest.next();
     if (first.done === true) throw endlessFault();

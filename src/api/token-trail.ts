@@ -1,7 +1,7 @@
 // Which tokens go with which text. Text can leave later than its token came (half a character, the
 // possible beginning of a stop string), and a stop string may cut a token in two. A token leaves
-// with the text that completes it, so joined, the tokens' texts equal the answer's; one that ends
-// inside a character has no text yet and says so with its bytes.
+// with the text that completes it. Joined, the tokens' bytes are the answer's, and so are their texts,
+// but for a character of several tokens: none of these is text by itself, each says U+FFFD as OpenAI's.
 
 import type { TokenLogprobs } from '../protocol/request.ts';
 import { utf8 } from '../text/token-bytes.ts';
@@ -79,7 +79,15 @@ export class TokenTrail {
       const { text: token, bytes } = this.#tokenizer.describe(other);
       return { token, bytes, logprob };
     });
-    return { token: text, bytes: this.#bytes(id, whole, text), logprob: logprobs.logprob, top };
+    const token = whole === text ? this.#token(id, text) : text;
+    return { token, bytes: this.#bytes(id, whole, text), logprob: logprobs.logprob, top };
+  }
+
+  /** The text that it completed, unless part of a character lies in another token. */
+  #token(id: number, text: string): string {
+    if (this.#skipSpecial && this.#tokenizer.specialIds.has(id)) return text;
+    const { text: alone } = this.#tokenizer.describe(id);
+    return alone.includes('\ufffd') || text.includes('\ufffd') ? alone : text;
   }
 
   /** Its own bytes, less those of the text that was cut off; none where it is never shown. */

@@ -54,7 +54,8 @@ export class Turn {
     for await (const piece of this.#reply.pieces()) {
       // Asked for timing but not for usage: the finish chunk is the last, so it carries both.
       const last = piece.finish !== null && timed && !includeUsage;
-      const usage = last ? this.#finalUsage() : continuousUsage ? this.#usage() : null;
+      const none = includeUsage ? null : undefined;
+      const usage = last ? this.#finalUsage() : continuousUsage ? this.#usage() : none;
       yield pieceChunk(this.#head, piece, { first, usage });
       first = false;
     }

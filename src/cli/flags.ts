@@ -88,7 +88,9 @@ const api = {
     ['http://localhost'],
     'origin a browser may call from; repeatable, *',
   ),
-  'queue-limit': number('integer', gateway, 1024, 'requests waiting at most', { min: 0 }),
+  'queue-limit': number('integer', gateway, 1024, 'requests that wait for a worker at most', {
+    min: 0,
+  }),
   'queue-timeout-ms': number('integer', gateway, 30_000, 'longest wait for a worker', {
     min: 0,
     max: limit.queueTimeoutMsMax,

@@ -56,6 +56,10 @@ export type AttemptOptions = {
   readonly choice: Exclude<Choice, { route: 'none' }>;
   /** How long the request had waited before this try. */
   readonly waitedMs: number;
+  /** A worker has taken its part on; `isLast`: so have all. */
+  readonly onTaken: (worker: string, isLast: boolean) => void;
+  /** A worker that had taken it on has its room back. */
+  readonly onFreed: (worker: string) => void;
   readonly onEnd: () => void;
 };
 
@@ -74,6 +78,7 @@ export class Attempt {
   readonly #asking = new AbortController();
   readonly #holders = new Set<string>();
   readonly #owing = new Set<string>();
+  readonly #takers = new Set<string>();
   readonly #silence: Silence;
   readonly #gap: GapTimer;
   readonly #unwatch: () => void;
@@ -171,7 +176,12 @@ export class Attempt {
       this.#fail(fault, bus.trouble() === null ? worker : null);
       return false;
     }
-    if (refusal === null) return !this.#isOver;
+    if (refusal === null) {
+      if (this.#isOver) return false;
+      this.#takers.add(worker);
+      this.#options.onTaken(worker, this.#takers.size === (this.#context === null ? 1 : 2));
+      return true;
+    }
     this.#holders.delete(worker);
     this.#fail(refusal, worker);
     return false;
@@ -270,6 +280,7 @@ export class Attempt {
   #dismiss(worker: string): void {
     this.#holders.delete(worker);
     if (this.#owing.delete(worker)) this.#ports.inFlight.remove(worker, this.#options.planeId);
+    if (this.#takers.delete(worker)) this.#options.onFreed(worker);
   }
 
   #fail(fault: Fault, culprit: string | null): void {

@@ -6,7 +6,14 @@
 import { limit } from '../protocol/limit.ts';
 import type { Member } from '../protocol/member.ts';
 import { type ControlAction, type Heartbeat, protocolVersion } from '../protocol/message.ts';
-import type { Cluster, GenerateRequest, Generation, ServedModel } from '../protocol/request.ts';
+import type {
+  Cluster,
+  GenerateOptions,
+  GenerateRequest,
+  Generation,
+  Route,
+  ServedModel,
+} from '../protocol/request.ts';
 import { subjects as subjectsOf } from '../protocol/subject.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, type FaultCode, toFault } from '../std/fault.ts';
@@ -17,6 +24,8 @@ import { askWorker } from './ask.ts';
 import { AssetStore } from './assets.ts';
 import { Attempt, type AttemptPorts } from './attempt.ts';
 import type { Bus, Ending } from './bus.ts';
+import { type Caller, Doors, isFull } from './doors.ts';
+import { startGatewayHeartbeat } from './gateways.ts';
 import { generationOf } from './generation.ts';
 import { InFlight } from './in-flight.ts';
 import { watchPresence } from './presence.ts';
@@ -27,7 +36,8 @@ import { RouteReport } from './route-report.ts';
 import { type Choice, chooseRoute, missingFor } from './router.ts';
 import { StreamHub } from './stream-hub.ts';
 
-const attemptCountMax = 8;
+/** Deaths, silences, failures of engines; a worker that is full or drains has not failed. */
+const failureCountMax = 8;
 
 /** The request itself is at fault: no other worker would take it. */
 const final: ReadonlySet<FaultCode> = new Set<FaultCode>([
@@ -63,12 +73,11 @@ export type ClientOptions = {
 };
 
 /** A request on its way to workers. */
-type Call = {
+type Call = Caller & {
   readonly request: GenerateRequest;
   readonly keys: PromptKeys;
-  /** Workers that it was given to in vain. */
-  readonly tried: Map<string, Fault>;
   readonly signal: AbortSignal;
+  readonly onPlaced: (isPlaced: boolean) => void;
 };
 
 export type PlaneClient = Cluster & {
@@ -87,8 +96,10 @@ class Client implements PlaneClient {
   readonly #ports: AttemptPorts;
   readonly #assets: AssetStore;
   readonly #presence: Ending;
+  readonly #heartbeat: Ending;
   readonly #report: RouteReport;
   readonly #wakers = new Set<() => void>();
+  readonly #doors = new Doors();
   #turn = 0;
 
   constructor(options: ClientOptions) {
@@ -101,7 +112,10 @@ class Client implements PlaneClient {
     const hub = new StreamHub({ bus, subjects, gateway, log });
     const inFlight = new InFlight(clock, limit.loadLagMs);
     const rates = new Rates(clock);
-    registry.onBeat((worker) => inFlight.heard(worker));
+    registry.onBeat((worker) => {
+      inFlight.heard(worker);
+      this.#doors.knock(worker);
+    });
     registry.onGone((worker) => {
       inFlight.forget(worker);
       rates.forget(worker);
@@ -110,6 +124,7 @@ class Client implements PlaneClient {
     this.#report = new RouteReport(log, options.localPrefillTokens);
     this.#assets = new AssetStore({ bus, subjects, registry });
     this.#presence = watchPresence({ bus, clock, log, subjects, registry });
+    this.#heartbeat = startGatewayHeartbeat({ bus, clock, log, subjects, gateway });
     registry.onChange(() => this.#wake());
     bus.onTrouble(() => this.#wake());
   }
@@ -133,6 +148,11 @@ class Client implements PlaneClient {
     const alive = workers.map(({ role, state }) => `${role} ${state}`).join(', ');
     const found = workers.length === 0 ? 'no worker is alive' : `alive: ${alive}`;
     return `no generate or baseline worker${of} is ready (${found}); start one with the same --request-plane-uri and --namespace`;
+  }
+
+  missing(model: string, route: Route): string | null {
+    const workers = this.#registry.group(model);
+    return workers.length === 0 ? null : missingFor(route, workers);
   }
 
   onChange(handler: () => void): void {
@@ -163,12 +183,23 @@ class Client implements PlaneClient {
 
   async generate(
     request: GenerateRequest,
-    { signal }: { readonly signal: AbortSignal },
+    { signal, onPlaced = () => undefined }: GenerateOptions,
   ): Promise<Generation> {
-    const { clock, log } = this.#options;
-    const beganMs = clock.nowMs();
     const tried = new Map<string, Fault>();
-    const call: Call = { request, keys: new PromptKeys(request.promptIds), tried, signal };
+    const keys = new PromptKeys(request.promptIds);
+    const call: Call = { request, keys, tried, wake: null, signal, onPlaced };
+    try {
+      return await this.#place(call);
+    } finally {
+      this.#doors.leave(call);
+    }
+  }
+
+  async #place(call: Call): Promise<Generation> {
+    const { clock, log } = this.#options;
+    const { request, tried, signal, onPlaced } = call;
+    const beganMs = clock.nowMs();
+    let failureCount = 0;
     for (let count = 1; ; count++) {
       let choice = this.#choose(call);
       while (choice === null) {
@@ -183,6 +214,11 @@ class Client implements PlaneClient {
         request,
         choice,
         waitedMs: clock.nowMs() - beganMs,
+        onTaken: (worker, isLast) => {
+          if (isLast) onPlaced(true);
+          this.#doors.knock(worker);
+        },
+        onFreed: (worker) => this.#doors.knock(worker),
         onEnd: () => signal.removeEventListener('abort', cancel),
       });
       signal.addEventListener('abort', cancel, { once: true });
@@ -191,10 +227,15 @@ class Client implements PlaneClient {
         return generationOf(attempt);
       } catch (error) {
         const fault = toFault(error);
-        if (signal.aborted || final.has(fault.code) || count >= attemptCountMax) throw fault;
+        onPlaced(false);
+        if (signal.aborted || final.has(fault.code)) throw fault;
+        if (isFull(fault)) this.#doors.join(call);
+        else if (fault.code !== 'draining' && ++failureCount >= failureCountMax) throw fault;
         const worker = attempt.culprit;
         if (worker !== null) tried.set(worker, fault);
-        log.warn('Request moved to other workers', {
+        // A full worker is asked again and again: no line for each time.
+        const level = isFull(fault) ? 'debug' : 'warn';
+        log[level]('Request moved to other workers', {
           request: request.requestId,
           worker,
           code: fault.code,
@@ -206,6 +247,7 @@ class Client implements PlaneClient {
 
   async close(): Promise<void> {
     await this.#presence.stop();
+    await this.#heartbeat.stop();
     await this.#ports.hub.stop();
   }
 
@@ -247,24 +289,29 @@ class Client implements PlaneClient {
   }
 
   /**
-   * Waits for a change of the cluster or of the plane, or for the signal. A worker that could not be
-   * reached but still shows signs of life gets another chance after a heartbeat's time.
+   * Waits for a change of the cluster or of the plane, for room, or for the signal. A worker that could
+   * not be reached but still shows signs of life gets another chance after a heartbeat's time.
    */
-  async #change({ tried, signal }: Call): Promise<void> {
+  async #change(call: Call): Promise<void> {
+    const { tried, signal } = call;
     const { clock } = this.#options;
-    const alive = this.#registry.workers().filter(({ worker }) => tried.has(worker));
+    const unreached = this.#registry
+      .workers()
+      .filter(({ worker }) => tried.has(worker) && !isFull(tried.get(worker)));
     await new Promise<void>((resolve) => {
       const again = () => {
-        for (const { worker } of alive) tried.delete(worker);
+        for (const { worker } of unreached) tried.delete(worker);
         wake();
       };
-      const timer = alive.length === 0 ? null : clock.after(limit.heartbeatMs, again);
+      const timer = unreached.length === 0 ? null : clock.after(limit.heartbeatMs, again);
       const wake = () => {
+        call.wake = null;
         timer?.cancel();
         this.#wakers.delete(wake);
         signal.removeEventListener('abort', wake);
         resolve();
       };
+      call.wake = wake;
       this.#wakers.add(wake);
       signal.addEventListener('abort', wake, { once: true });
     });
@@ -277,7 +324,7 @@ class Client implements PlaneClient {
 
 /** Unique per try, at most 64 characters. */
 function planeId(requestId: string, count: number): string {
-  const base = requestId.length <= 60 ? requestId : digest(requestId).slice(0, 48);
+  const base = requestId.length <= 54 ? requestId : digest(requestId).slice(0, 48);
   return `${base}-${count}`;
 }
 

@@ -1,5 +1,5 @@
-// A worker's sign of life: every `limit.heartbeatMs`, at once when its state changes, when somebody
-// asks `who`, and when the request plane is back after an outage.
+// Signs of life: every `limit.heartbeatMs`, at once when the sender's state changes and when the
+// request plane is back after an outage; a worker's also when somebody asks `who`.
 
 import { limit } from '../protocol/limit.ts';
 import type { Heartbeat } from '../protocol/message.ts';
@@ -22,18 +22,36 @@ export function startHeartbeat(options: {
   readonly log: Log;
   readonly subjects: Subjects;
   readonly snapshot: () => Heartbeat;
+  /** After each one that was sent; what the worker serves has reached the server before. */
+  readonly onSent?: (heartbeat: Heartbeat) => void;
 }): HeartbeatSender {
-  const { bus, clock, log, subjects, snapshot } = options;
+  const { subjects, snapshot } = options;
+  const subject = subjects.heartbeat(snapshot().worker);
+  return startBeat({ ...options, subject, said: snapshot, asked: subjects.who });
+}
+
+export function startBeat<Message extends object>(options: {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly subject: string;
+  readonly said: () => Message;
+  /** Subject on which somebody asks for it; null: nobody does. */
+  readonly asked: string | null;
+  readonly onSent?: (message: Message) => void;
+}): HeartbeatSender {
+  const { bus, clock, log, subject, said, asked, onSent } = options;
   let stopped = false;
   let timer: Timer | null = null;
 
   const announce = async () => {
     if (bus.trouble() !== null) return; // said again as soon as the plane is back
-    const heartbeat = snapshot();
+    const message = said();
     try {
       // Whoever reads it may ask at once: what we serve must have reached the server before.
       await bus.flush();
-      bus.publish(subjects.heartbeat(heartbeat.worker), encode(heartbeat));
+      bus.publish(subject, encode(message));
+      onSent?.(message);
     } catch (error) {
       log.debug('heartbeat not sent', { reason: toFault(error).message });
     }
@@ -42,7 +60,7 @@ export function startHeartbeat(options: {
     void announce();
     timer = clock.after(limit.heartbeatMs, beat);
   };
-  const subscription = bus.subscribe(subjects.who, () => void announce());
+  const subscription = asked === null ? null : bus.subscribe(asked, () => void announce());
   bus.onTrouble((trouble) => {
     if (!stopped && trouble === null) void announce();
   });
@@ -52,7 +70,7 @@ export function startHeartbeat(options: {
     stop: async () => {
       stopped = true;
       timer?.cancel();
-      await subscription.stop();
+      await subscription?.stop();
     },
   };
 }

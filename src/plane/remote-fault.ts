@@ -16,6 +16,7 @@ const known: Readonly<Record<FaultCode, true>> = {
   too_large: true,
   no_worker: true,
   overloaded: true,
+  queue_full: true,
   draining: true,
   timeout: true,
   cancelled: true,

@@ -134,10 +134,26 @@ export function missingFor(route: Route, workers: readonly Heartbeat[]): string 
     const list = missing.map((role) => `${role} worker`).join(' and no ');
     return `the route ${route} was asked for and no ${list} is alive; start one, or leave the header away`;
   }
-  const of = (wanted: WorkerRole): Heartbeat[] => workers.filter(({ role }) => role === wanted);
-  const pairs = of('context').some((one) => of('generate').some((two) => understand(one, two)));
-  if (route !== 'disaggregated' || pairs) return null;
+  // A drained worker takes nothing until somebody resumes it; one that starts is worth waiting for.
+  const takers = workers.filter(({ state }) => state !== 'draining');
+  if (isServedBy(route, takers)) return null;
+  if (isServedBy(route, workers)) return drainedFor(route, workers);
   return 'the route disaggregated was asked for and no context worker can give its KV to a generate worker: model and KV layout must be equal, and they must share a host or a request plane with JetStream';
+}
+
+function isServedBy(route: Route, workers: readonly Heartbeat[]): boolean {
+  const of = (wanted: WorkerRole): Heartbeat[] => workers.filter(({ role }) => role === wanted);
+  if (route !== 'disaggregated') return rolesOf[route].some((role) => of(role).length > 0);
+  return of('context').some((one) => of('generate').some((two) => understand(one, two)));
+}
+
+function drainedFor(route: Route, workers: readonly Heartbeat[]): string {
+  const drained = workers.filter(
+    ({ role, state }) => state === 'draining' && rolesOf[route].includes(role),
+  );
+  const shown = drained.slice(0, 4).map(({ role, worker }) => `${role} worker ${worker}`);
+  const more = drained.length > shown.length ? ` and ${drained.length - shown.length} more` : '';
+  return `the route ${route} was asked for and cannot be taken while draining: ${shown.join(', ')}${more}; resume it (tdist workers resume), start another, or leave the header away`;
 }
 
 /** Can `generate` copy what `context` exports? */

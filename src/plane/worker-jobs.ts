@@ -14,6 +14,7 @@ import {
   protocolVersion,
   type TokensMessage,
 } from '../protocol/message.ts';
+import { gatewayOf } from '../protocol/subject.ts';
 import { toFault, unreachable } from '../std/fault.ts';
 import { encode } from './codec.ts';
 import { Handover, type HandoverPorts, handoverMs } from './handover.ts';
@@ -123,6 +124,13 @@ export class WorkerJobs {
     this.#ports.engine.submit({ type: 'abort', requestId });
     if (job !== undefined) this.#close(job, no('cancelled', `request ${requestId} was aborted`));
     return yes;
+  }
+
+  /** Gives up what nobody reads any more; how many requests that was. */
+  abortOf(gateway: string): number {
+    const jobs = [...this.#jobs.values()].filter(({ stream }) => gatewayOf(stream) === gateway);
+    for (const { requestId } of jobs) this.abort(requestId);
+    return jobs.length;
   }
 
   /** Gives up everything that runs, telling each gateway why. */

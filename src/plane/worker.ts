@@ -26,6 +26,7 @@ import { toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Bus, Endpoint } from './bus.ts';
 import { decode, encode } from './codec.ts';
+import { watchGateways } from './gateways.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { no, yes } from './job.ts';
 import { type AssetFiles, assetReply } from './worker-assets.ts';
@@ -58,6 +59,8 @@ export type WorkerOptions = {
 };
 
 export type WorkerNode = {
+  /** Resolves when it has announced itself as ready: requests may come. */
+  readonly registered: Promise<void>;
   /** Begins as `starting`. Requests are taken while `ready`. */
   setState(state: WorkerState): void;
   /** Refuses what is new, waits for what runs (at most so long, then ends it), says goodbye. */
@@ -159,7 +162,13 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     metadata: { worker: workerId, role, model: card.model, host, pid: String(pid) },
     endpoints: opsOf[role].map(endpoint),
   });
-  const heartbeat = startHeartbeat({ bus, clock, log, subjects, snapshot });
+  const registered = Promise.withResolvers<void>();
+  const onSent = (sent: Heartbeat) => {
+    if (sent.state === 'ready') registered.resolve();
+  };
+  const heartbeat = startHeartbeat({ bus, clock, log, subjects, snapshot, onSent });
+  const abort = (gateway: string) => jobs.abortOf(gateway);
+  const gateways = watchGateways({ bus, clock, log, subjects, abort });
 
   const enter = async (next: Heartbeat['state']) => {
     if (state === 'gone' || next === state) return;
@@ -169,6 +178,7 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
   const close = async () => {
     await enter('gone');
     await heartbeat.stop();
+    await gateways.stop();
     await service.stop();
   };
   const drain = async (timeoutMs: number) => {
@@ -194,5 +204,11 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
   const setState = (next: WorkerState) => {
     void enter(next);
   };
-  return { setState, drain, close, jobCount: () => jobs.count };
+  return {
+    registered: registered.promise,
+    setState,
+    drain,
+    close,
+    jobCount: () => jobs.count,
+  };
 }

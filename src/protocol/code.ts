@@ -5,7 +5,7 @@ import type { FaultCode } from '../std/fault.ts';
 
 export type HttpFace = {
   readonly status: number;
-  readonly type: 'invalid_request_error' | 'server_error';
+  readonly type: 'invalid_request_error' | 'rate_limit_error' | 'server_error';
   readonly code: string | null;
   /** Messages of these may name hosts, paths or internals: outside they become a general one. */
   readonly hidden: boolean;
@@ -18,6 +18,11 @@ function client(status: number, code: string | null): HttpFace {
 /** Try again: OpenAI's client libraries do so by themselves on 503, and heed `retry-after`. */
 function busy(code: string): HttpFace {
   return { status: 503, type: 'server_error', code, hidden: false };
+}
+
+/** Too many at once: what OpenAI says with a 429. Its client libraries try again by themselves. */
+function tooMany(code: string): HttpFace {
+  return { status: 429, type: 'rate_limit_error', code, hidden: false };
 }
 
 function ours(status: number, code: string): HttpFace {
@@ -35,6 +40,7 @@ const faces: Readonly<Record<FaultCode, HttpFace>> = {
   media_type: client(415, 'unsupported_media_type'),
   no_worker: busy('no_worker'),
   overloaded: busy('overloaded'),
+  queue_full: tooMany('queue_full'),
   draining: busy('draining'),
   timeout: busy('timeout'),
   // Nobody reads this one: the client has gone. 499 is what web servers log for it.

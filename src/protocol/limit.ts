@@ -18,6 +18,12 @@ export const limit = {
   heartbeatMs: 1000,
   /** A worker unheard of for so long is gone. Must allow for two lost heartbeats. */
   presenceMs: 3500,
+  /**
+   * A gateway unheard of for so long is dead, and its work is thrown away. Three times a worker's: a
+   * mistake costs answers under way, waiting only the steps in between, and an overloaded gateway may
+   * stand still for seconds.
+   */
+  gatewaySilenceMs: 10_500,
   /** Wait for an answer that takes no work: an asset slice, an abort. */
   replyTimeoutMs: 5000,
   /**

@@ -1,6 +1,6 @@
 // Everything that crosses the request plane, as versioned shapes. These messages are the
 // architecture: gateway → worker (generate, prefill, abort, asset, control), context → generate
-// (handover), worker → gateway (tokens), worker → everyone (heartbeat), gateway → everyone (who).
+// (handover), worker → gateway (tokens), worker → everyone (heartbeat), gateway → everyone (who, gateway).
 //
 //   gateway ── generate ──▶ generate worker      reserve a slot; reply: admitted | refused
 //   gateway ── prefill ───▶ context worker       reply: admitted | refused
@@ -250,3 +250,13 @@ export const heartbeatSchema = v.object({
   jobs: v.optional(countSchema),
 });
 export type Heartbeat = v.InferOutput<typeof heartbeatSchema>;
+
+/** A gateway's sign of life, as often as a worker's: who decodes for it notices when it is dead. */
+export const gatewaySchema = v.object({
+  v: version,
+  type: v.literal('gateway'),
+  /** Instance id: new at every start; part of the subjects of its streams. */
+  gateway: idSchema,
+  state: v.picklist(['alive', 'gone']),
+});
+export type GatewayMessage = v.InferOutput<typeof gatewaySchema>;

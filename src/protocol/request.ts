@@ -174,15 +174,29 @@ export type ServedModel = {
   readonly createdS: number;
 };
 
+export type GenerateOptions = {
+  readonly signal: AbortSignal;
+  /**
+   * Told true when all workers that it needs have taken it on: it waits for room no longer. False when
+   * they lost it before its first token and it waits again.
+   */
+  readonly onPlaced?: (isPlaced: boolean) => void;
+};
+
 /** The gateway's whole view of the cluster; the plane's client implements it, tests fake it. */
 export type Cluster = {
   /** Sends the request to workers and resolves once the first token is there; throws a Fault else. */
-  generate(request: GenerateRequest, options: { signal: AbortSignal }): Promise<Generation>;
+  generate(request: GenerateRequest, options: GenerateOptions): Promise<Generation>;
   models(): readonly ServedModel[];
   /** Calls back when `models` or `unready` may have changed. */
   onChange(handler: () => void): void;
   /** Null when a request could be served now, else the reason in one line. */
   unready(): string | null;
+  /**
+   * Why a route that a request insists on cannot be taken however long it waits; null: it can, now or
+   * soon, or nobody announces the model.
+   */
+  missing(model: string, route: Route): string | null;
   /** Everyone alive, whatever role and state, in order of arrival. */
   members(): readonly Member[];
   /**

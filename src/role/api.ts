@@ -67,6 +67,7 @@ function withText(client: PlaneClient, text: TextAssets): Cluster {
     generate: (request, options) => client.generate(request, options),
     models: () => client.models(),
     unready: () => client.unready(),
+    missing: (model, route) => client.missing(model, route),
     onChange: (handler) => client.onChange(handler),
     members: () => client.members(),
     control: (worker, action) => client.control(worker, action),

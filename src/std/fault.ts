@@ -14,7 +14,8 @@ export type FaultCode =
   | 'media_type' // wrong content type
   | 'too_large' // body or message above its limit
   | 'no_worker' // nobody alive who could serve this
-  | 'overloaded' // a bounded queue is full
+  | 'overloaded' // a worker has all it may hold
+  | 'queue_full' // as many requests wait at the gateway as may
   | 'draining' // the process finishes what it has and takes nothing new
   | 'timeout' // a deadline passed
   | 'cancelled' // the client went away

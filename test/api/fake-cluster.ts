@@ -5,6 +5,7 @@ import type { Member } from '../../src/protocol/member.ts';
 import type { ControlAction } from '../../src/protocol/message.ts';
 import type {
   Cluster,
+  GenerateOptions,
   GenerateRequest,
   Generation,
   ServedModel,
@@ -44,6 +45,8 @@ export class FakeCluster implements Cluster {
   readonly requests: GenerateRequest[] = [];
   served: readonly ServedModel[] = [llama];
   reason: string | null = null;
+  /** What a forced route lacks. */
+  lacks: string | null = null;
   workers: readonly Member[] = [];
   script: Script = says('hello');
   assets: () => Promise<TextAssets> = async () => tinyAssets();
@@ -51,11 +54,25 @@ export class FakeCluster implements Cluster {
   readonly cancelled = Promise.withResolvers<'signal' | 'return'>();
   /** Resolves when `generate` has been called. */
   readonly asked = Promise.withResolvers<void>();
+  /** Workers have room for all. */
+  places = false;
+  readonly #askedHandlers = new Set<() => void>();
 
-  async generate(request: GenerateRequest, options: { signal: AbortSignal }): Promise<Generation> {
+  /** Resolves when `generate` has been called so often. */
+  askedTimes(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => this.requests.length >= count && resolve();
+      this.#askedHandlers.add(look);
+      look();
+    });
+  }
+
+  async generate(request: GenerateRequest, options: GenerateOptions): Promise<Generation> {
     const { signal } = options;
     this.requests.push(request);
+    if (this.places) options.onPlaced?.(true);
     this.asked.resolve();
+    for (const look of this.#askedHandlers) look();
     signal.addEventListener('abort', () => this.cancelled.resolve('signal'), { once: true });
     const source = this.script(request, signal)[Symbol.asyncIterator]();
     const first = await unlessAborted(signal, source.next());
@@ -89,6 +106,10 @@ export class FakeCluster implements Cluster {
 
   unready(): string | null {
     return this.reason;
+  }
+
+  missing(): string | null {
+    return this.lacks;
   }
 
   members(): readonly Member[] {

@@ -26,3 +26,15 @@ test('an unknown route is refused with the known ones', async () => {
   expect(error.message).toContain('"sideways": wanted one of disaggregated, local, aggregated');
   expect(world.server.inFlight()).toBe(0);
 });
+
+test('a route that will not be there: 503 at once, also while nobody is ready', async () => {
+  await using world = openWorld();
+  world.cluster.served = [];
+  world.cluster.reason = 'no generate or baseline worker is ready';
+  world.cluster.lacks = 'generate worker g is draining';
+  const response = await world.chat({}, { headers: { 'x-tdist-force-route': 'local' } });
+  expect(response.status).toBe(503);
+  const { error } = await jsonOf(response);
+  expect(error).toMatchObject({ code: 'no_worker', message: 'generate worker g is draining' });
+  expect(world.cluster.requests).toEqual([]);
+});

@@ -62,6 +62,9 @@ async function ask(script: Script, fields: Readonly<Record<string, unknown>>): P
   };
 }
 
+/** How many U+FFFD stand for what is no character is a decoder's taste. */
+const plain = (text: string): string => text.replace(/\ufffd+/g, '\ufffd');
+
 const joined = (content: readonly Entry[]): string => content.map(({ token }) => token).join('');
 
 describe('logprobs', () => {
@@ -94,21 +97,33 @@ describe('logprobs', () => {
     expect(text).toBe('aé€.');
     expect(chunks).toEqual([
       ['a', ['a']],
-      ['é', ['', 'é']],
-      ['€', ['', '', '€']],
+      ['é', ['\ufffd', '\ufffd']],
+      ['€', ['\ufffd', '\ufffd', '\ufffd']],
       ['.', ['.']],
       ['', []],
     ]);
     expect(content.flatMap(({ bytes }) => bytes)).toEqual(bytesOf('aé€.'));
-    // By itself, half a character is what a decoder prints for it.
-    expect(content[1]?.top_logprobs[0]).toMatchObject({ token: '\ufffd', bytes: [0xc3] });
+    // By itself, half a character is what a decoder prints for it, here as among its alternatives.
+    for (const entry of [content[1], content[1]?.top_logprobs[0]]) {
+      expect(entry).toMatchObject({ token: '\ufffd', bytes: [0xc3] });
+    }
   });
 
   test('an answer that ends inside a character', async () => {
     const ids = [...bytesOf('a'), 0xf0, 0x9f];
     const { text, content } = await ask(thinks(ids, { finish: 'length' }), asked);
-    expect([text, joined(content)]).toEqual(['a\ufffd', 'a\ufffd']);
+    expect(text).toBe('a\ufffd');
+    expect(content.map(({ token }) => token)).toEqual(['a', '\ufffd', '\ufffd']);
     expect(content.map(({ bytes }) => bytes)).toEqual([[97], [0xf0], [0x9f]]);
+  });
+
+  test('a character that never ends: its token has the blame, not the next one', async () => {
+    const { text, content } = await ask(thinks([0xe2, 97]), asked);
+    expect(text).toBe('\ufffda');
+    expect(content).toMatchObject([
+      { token: '\ufffd', bytes: [0xe2] },
+      { token: 'a', bytes: [97] },
+    ]);
   });
 
   test('special tokens: no text and no bytes, or both', async () => {
@@ -151,7 +166,7 @@ describe('logprobs', () => {
     expect(joined(content)).toBe('ab');
   });
 
-  test('random tokens, broken characters and stop strings: joined, they are the answer', async () => {
+  test('random tokens, broken characters and stop strings: their bytes, joined, are the answer', async () => {
     const chance = seededChance(11);
     const below = (count: number): number => chance.u32() % count;
     await using world = openWorld();
@@ -166,7 +181,12 @@ describe('logprobs', () => {
         min_tokens: below(4),
       };
       const [choice] = (await jsonOf(await world.chat({ ...asked, ...fields }))).choices;
-      expect([ids, joined(choice.logprobs.content)]).toEqual([ids, choice.message.content]);
+      const bytes = choice.logprobs.content.flatMap((entry: Entry) => entry.bytes ?? []);
+      const text = new TextDecoder().decode(Uint8Array.from(bytes));
+      expect([ids, plain(text)]).toEqual([ids, plain(choice.message.content)]);
+      // What is no part of a divided character is there as text as well.
+      const ascii = (of: string): string => of.replace(/[^ -~]/g, '');
+      expect(ascii(joined(choice.logprobs.content))).toBe(ascii(choice.message.content));
     }
   });
 
@@ -187,7 +207,7 @@ describe('logprobs', () => {
     const { chunks } = await ask(script, asked);
     expect(chunks).toEqual([
       ['a', ['a']],
-      ['€', ['', '', '€']],
+      ['€', ['\ufffd', '\ufffd', '\ufffd']],
       ['b', ['b']],
     ]);
   });

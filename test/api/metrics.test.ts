@@ -50,11 +50,27 @@ describe('/metrics', () => {
     const found = await samples(world);
     expect(found.get(requests(404, 'none', ''))).toBe(1);
     expect(found.get(requests(400, 'none', ''))).toBe(2);
-    expect(found.get(requests(503, 'none', ''))).toBe(1);
+    expect(found.get(requests(503, 'none'))).toBe(1);
     expect(found.get('tdist_rejections_total{reason="model_not_found"}')).toBe(1);
     expect(found.get('tdist_rejections_total{reason="invalid_request"}')).toBe(2);
     expect(found.get('tdist_rejections_total{reason="no_worker"}')).toBe(1);
     expect([...found.keys()].join()).not.toContain('no such model');
+  });
+
+  test('a full queue refuses in the name of the model, also of one that is not named', async () => {
+    await using world = open(stalls(''), { queueLimit: 1 });
+    const left = new AbortController();
+    const waiting = world.chat({}, { signal: left.signal }).catch(() => undefined);
+    await world.cluster.asked.promise;
+    for (const model of ['llama', '', 'no such model']) {
+      expect((await world.chat({ model })).status).toBe(429);
+    }
+    const found = await samples(world);
+    expect(found.get(requests(429, 'none'))).toBe(2);
+    expect(found.get(requests(429, 'none', ''))).toBe(1);
+    expect(found.get('tdist_rejections_total{reason="queue_full"}')).toBe(3);
+    left.abort();
+    await waiting;
   });
 
   test('an answer that breaks off, streamed and not', async () => {
@@ -89,7 +105,7 @@ describe('/metrics', () => {
     while (found.get('tdist_running_requests') !== 0) found = await samples(world);
     expect(found.get('tdist_cancellations_total{phase="stream"}')).toBe(1);
     expect(found.get(requests(499))).toBe(1);
-    expect(found.get(requests(499, 'none', ''))).toBe(1);
+    expect(found.get(requests(499, 'none'))).toBe(1);
   });
 
   test('workers that are up; who has gone is shown no more', async () => {

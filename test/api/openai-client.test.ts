@@ -38,7 +38,8 @@ describe('the openai package', () => {
       await client.stream(asked).finalChatCompletion(),
     ]) {
       const content = answer.choices[0]?.logprobs?.content ?? [];
-      expect(content.map(({ token }) => token).join('')).toBe('Pé');
+      expect(content.map(({ token }) => token)).toEqual(['P', '\ufffd', '\ufffd']);
+      expect(content.flatMap(({ bytes }) => bytes)).toEqual([...new TextEncoder().encode('Pé')]);
       expect(content.map(({ bytes }) => bytes)).toEqual([[80], [0xc3], [0xa9]]);
       expect(content.map(({ top_logprobs: top }) => top.length)).toEqual([1, 1, 1]);
     }

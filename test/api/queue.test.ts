@@ -4,7 +4,7 @@ import { AdmissionQueue } from '../../src/api/queue.ts';
 import { ManualClock } from '../../src/std/clock.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { tinyAssets } from '../text/tiny-tokenizer.ts';
-import { fails, llama, stalls } from './fake-cluster.ts';
+import { fails, llama, says, stalls } from './fake-cluster.ts';
 import { jsonOf, openWorld } from './world.ts';
 
 const client = new AbortController().signal;
@@ -42,7 +42,7 @@ describe('AdmissionQueue', () => {
       () => null,
       async () => 1,
     );
-    await expect(second).rejects.toMatchObject({ code: 'overloaded' });
+    await expect(second).rejects.toMatchObject({ code: 'queue_full' });
     clock.advance(100);
     await expect(first).rejects.toMatchObject({ code: 'timeout' });
     expect(
@@ -53,6 +53,26 @@ describe('AdmissionQueue', () => {
       ),
     ).toBe(2);
     expect(clock.pendingCount).toBe(0);
+  });
+});
+
+describe('who counts as waiting', () => {
+  test('from the beginning until taken on; again when that was in vain', async () => {
+    const queue = new AdmissionQueue({ countMax: 2, timeoutMs: 100, clock: new ManualClock() });
+    const seen: number[] = [];
+    let late: (isPlaced: boolean) => void = () => undefined;
+    const work = async (_: AbortSignal, onPlaced: (isPlaced: boolean) => void) => {
+      late = onPlaced;
+      for (const isPlaced of [false, true, true, false, false, true]) {
+        onPlaced(isPlaced);
+        seen.push(queue.waitingCount);
+      }
+      seen.push(queue.count);
+    };
+    await queue.admit(new Gate().enter(client), () => null, work);
+    expect(seen).toEqual([1, 0, 0, 1, 1, 0, 1]);
+    late(false); // an attempt that ends after its request
+    expect([queue.waitingCount, queue.count]).toEqual([0, 0]);
   });
 });
 
@@ -114,7 +134,7 @@ describe('Retry-After', () => {
     const first = world.chat().catch(() => undefined);
     await world.cluster.asked.promise;
     const second = await world.chat();
-    expect(second.status).toBe(503);
+    expect(second.status).toBe(429);
     expect(Number(second.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
     void first;
   });
@@ -228,9 +248,32 @@ describe('waiting for workers', () => {
     const first = world.chat().catch(() => undefined);
     await world.cluster.asked.promise;
     const second = await world.chat();
-    expect(second.status).toBe(503);
-    expect((await jsonOf(second)).error.code).toBe('overloaded');
+    expect(second.status).toBe(429);
+    expect((await jsonOf(second)).error).toMatchObject({
+      type: 'rate_limit_error',
+      code: 'queue_full',
+    });
     void first;
+    world.cluster.reason = 'no generate worker is ready';
+    const third = await world.chat();
+    expect(third.status).toBe(503);
+    expect(third.headers.get('retry-after')).not.toBeNull();
+    const { error } = await jsonOf(third);
+    expect(error.code).toBe('no_worker');
+    expect(error.message).toContain('no generate worker is ready');
+  });
+
+  test('whom workers have taken on does not wait, however late its first token', async () => {
+    await using world = openWorld(stalls(''), { queueLimit: 1 });
+    world.cluster.places = true;
+    const left = new AbortController();
+    const running = [1, 2, 3].map(() => world.chat({}, { signal: left.signal }).catch(() => null));
+    await world.cluster.askedTimes(3);
+    expect(world.cluster.requests.length).toBe(3);
+    world.cluster.script = says('hello');
+    expect((await world.chat()).status).toBe(200);
+    left.abort();
+    await Promise.all(running);
   });
 
   test("the cluster's own refusal passes", async () => {

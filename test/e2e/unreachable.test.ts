@@ -37,6 +37,9 @@ describe('a worker that is first', () => {
     const early = world.start(['--role=generate', `--request-plane-uri=${plane}`]);
     await early.line('unreachable');
     await early.line('Worker started...');
+    await early.line('Waiting to be registered: request plane');
+    const registered = 'Workers started ... press Ctrl-C to Exit';
+    expect(early.lines().join('\n')).not.toContain(registered);
     const context = world.start([
       '--role=context',
       '--initialize-request-plane',
@@ -44,6 +47,8 @@ describe('a worker that is first', () => {
     ]);
     const api = await startApi(world, plane);
     await untilReady(api.url);
+    await early.line(registered);
+    await context.line(registered);
     const { body } = await ask(api.url, hello);
     expect(body.choices[0]?.message.content).toBe(answer);
     for (const program of [api.program, early, context]) {

@@ -3,7 +3,12 @@
 
 import { type ClientOptions, createClient, type PlaneClient } from '../../src/plane/client.ts';
 import { type MemoryBus, MemoryHub } from '../../src/plane/memory.ts';
-import { createWorkerNode, type WorkerNode, type WorkerOptions } from '../../src/plane/worker.ts';
+import {
+  createWorkerNode,
+  type WorkerNode,
+  type WorkerOptions,
+  type WorkerState,
+} from '../../src/plane/worker.ts';
 import type { WorkerRole } from '../../src/protocol/message.ts';
 import {
   type GenerateRequest,
@@ -59,8 +64,9 @@ export class Cluster {
     id: string,
     role: WorkerRole,
     answer: readonly number[] | null = null,
-    change: Partial<WorkerOptions> = {},
+    change: Partial<WorkerOptions> & { readonly state?: WorkerState } = {},
   ): Promise<TestWorker> {
+    const { state = 'ready', ...options } = change;
     const bus = this.hub.open();
     const engine = new FakeEngine(answer);
     const node = createWorkerNode({
@@ -79,9 +85,9 @@ export class Cluster {
       kvPath: 'auto',
       objects: () => false,
       assets: { tokenizer, tokenizerConfig },
-      ...change,
+      ...options,
     });
-    node.setState('ready');
+    node.setState(state);
     await settle();
     const kill = () => {
       bus.disconnect('killed');

@@ -6,7 +6,7 @@ import { isSafeToStop } from '../../src/protocol/member.ts';
 import { neutralSampling } from '../../src/protocol/request.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { Cluster, faultOf, read } from './cluster.ts';
-import { heartbeat, settle } from './make.ts';
+import { card, heartbeat, settle } from './make.ts';
 
 async function pair() {
   const cluster = new Cluster();
@@ -35,6 +35,32 @@ describe('drain', () => {
     await g.node.drain(30_000); // what SIGTERM does: nothing to wait for
     await settle();
     expect(cluster.client.members()).toHaveLength(1);
+  });
+
+  test('a request that insists on its route is refused at once, by name; one that waits as well', async () => {
+    const { cluster } = await pair();
+    const late = new AbortController();
+    await cluster.worker('b', 'baseline', null, { card: card({ model: 'other' }) });
+    const b = await cluster.worker('b2', 'baseline');
+    b.node.setState('draining');
+    await settle();
+    const fault = await faultOf(cluster.ask(late.signal, { route: 'aggregated' }));
+    expect(fault.code).toBe('no_worker');
+    expect(fault.message).toContain('baseline worker b2');
+    expect(cluster.client.missing('llama', 'aggregated')).toBe(fault.message);
+    expect(cluster.client.missing('llama', 'local')).toBeNull();
+    expect(cluster.client.missing('nobody has it', 'local')).toBeNull();
+    b.engine.script = ({ type, requestId }) => {
+      if (type !== 'generate') return true;
+      b.engine.emit({ type: 'refused', requestId, code: 'overloaded', message: 'full' });
+      return false;
+    };
+    b.node.setState('ready');
+    await settle();
+    const waits = faultOf(cluster.ask(late.signal, { route: 'aggregated' }));
+    await settle();
+    b.node.setState('draining');
+    expect((await waits).message).toContain('baseline worker b2');
   });
 
   test('what runs is finished, and only then is it safe', async () => {

@@ -8,6 +8,7 @@ import { Registry } from '../../src/plane/registry.ts';
 import { subjects as subjectsOf } from '../../src/protocol/subject.ts';
 import { type Clock, ManualClock } from '../../src/std/clock.ts';
 import { silentLog as log } from '../../src/telemetry/log.ts';
+import { Cluster } from './cluster.ts';
 import { heartbeat, settle } from './make.ts';
 
 const subjects = subjectsOf('tdist');
@@ -44,6 +45,26 @@ describe('heartbeat', () => {
     ear.publish(subjects.who, new Uint8Array());
     expect(await heard()).toBe(0);
     expect(clock.pendingCount).toBe(0);
+  });
+});
+
+describe('a worker is registered', () => {
+  test('when it has said that it is ready, not before', async () => {
+    const cluster = new Cluster();
+    const { node, bus } = await cluster.worker('g', 'generate', null, { state: 'starting' });
+    let registered = false;
+    void node.registered.then(() => {
+      registered = true;
+    });
+    await cluster.pass(3000);
+    expect(registered).toBeFalse();
+    bus.disconnect();
+    node.setState('ready');
+    await cluster.pass(3000);
+    expect(registered).toBeFalse();
+    bus.reconnect();
+    await settle();
+    expect(registered).toBeTrue();
   });
 });
 

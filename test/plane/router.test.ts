@@ -105,7 +105,21 @@ describe('router', () => {
     );
     const far = heartbeat('g', 'generate', { host: 'elsewhere' });
     expect(missingFor('disaggregated', [c, far])).toContain('shares model, KV layout and host');
-    expect(missingFor('local', [heartbeat('g', 'generate', { state: 'draining' })])).toBeNull();
+  });
+
+  test('drained workers do not come back by themselves: named; one that starts is waited for', () => {
+    const one = (state: Heartbeat['state'], id = 'g') => heartbeat(id, 'generate', { state });
+    const local = missingFor('local', [c, one('draining')]);
+    expect(local).toContain('while draining: generate worker g;');
+    expect(local).toContain('resume');
+    expect(missingFor('disaggregated', [c, one('draining')])).toContain('generate worker g;');
+    expect(missingFor('local', [one('starting')])).toBeNull();
+    expect(missingFor('local', [one('draining'), one('starting', 'g2')])).toBeNull();
+    expect(missingFor('local', [one('draining'), one('ready', 'g2')])).toBeNull();
+    const far = heartbeat('g2', 'generate', { host: 'elsewhere' });
+    expect(missingFor('disaggregated', [c, one('draining'), far])).toContain('generate worker g;');
+    const many = ['1', '2', '3', '4', '5', '6'].map((id) => one('draining', id));
+    expect(missingFor('local', many)).toContain('generate worker 4 and 2 more;');
   });
 });
 

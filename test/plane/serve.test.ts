@@ -113,7 +113,7 @@ describe('waiting for a worker', () => {
     const generation = await asked;
     expect(await read(generation)).toBe('7 8 stop');
     expect(generation.timing().queueMs).toBe(2002);
-    expect(cluster.clock.pendingCount).toBe(2); // heartbeat and expiry: nothing of the request
+    expect(cluster.clock.pendingCount).toBe(3); // two heartbeats, one expiry: nothing of the request
   });
 
   test('nobody ever: the caller’s signal ends it, with the caller’s reason', async () => {
@@ -153,6 +153,43 @@ describe('waiting for a worker', () => {
   });
 });
 
+describe('whether workers have taken it on', () => {
+  const ask = (cluster: Cluster) => {
+    const told: boolean[] = [];
+    const { signal } = new AbortController();
+    const onPlaced = (isPlaced: boolean) => told.push(isPlaced);
+    return { told, asked: cluster.client.generate(request(), { signal, onPlaced }) };
+  };
+
+  test('told when the last of them has, before any token', async () => {
+    const cluster = new Cluster();
+    const c = await cluster.worker('c', 'context');
+    const g = await cluster.worker('g', 'generate');
+    for (const { engine } of [c, g]) engine.script = () => false;
+    const { told } = ask(cluster);
+    await settle();
+    g.engine.emit({ type: 'admitted', requestId: 'req-1' });
+    await settle();
+    expect([c.engine.types, told]).toEqual([['prefill'], []]);
+    c.engine.emit({ type: 'admitted', requestId: 'req-1' });
+    await settle();
+    expect(told).toEqual([true]);
+  });
+
+  test('told when they lose it before its first token', async () => {
+    const cluster = new Cluster();
+    const g = await cluster.worker('g', 'generate');
+    const { told, asked } = ask(cluster);
+    await settle();
+    expect(told).toEqual([true]);
+    await g.node.close();
+    await settle();
+    expect(told).toEqual([true, false]);
+    await cluster.worker('g2', 'generate', [7]);
+    expect(await read(await asked)).toBe('7 stop');
+  });
+});
+
 describe('a request that is refused', () => {
   test('by one generate worker: goes to the other', async () => {
     const cluster = new Cluster();
@@ -178,12 +215,23 @@ describe('a request that is refused', () => {
     expect(ids).toEqual(['req-1', 'req-1', 'req-2']);
   });
 
-  test('by all, again and again: overloaded', async () => {
+  test('by all, again and again: asked once a heartbeat, until the caller gives up', async () => {
     const cluster = new Cluster();
-    for (const id of ['g1', 'g2']) refuse(await cluster.worker(id, 'generate'), 'overloaded');
-    const fault = faultOf(cluster.ask());
-    await cluster.pass(10_000);
-    expect(await fault).toMatchObject({ code: 'overloaded' });
+    const workers = [
+      await cluster.worker('g1', 'generate'),
+      await cluster.worker('g2', 'generate'),
+    ];
+    for (const worker of workers) refuse(worker, 'overloaded');
+    const late = new AbortController();
+    const fault = faultOf(cluster.ask(late.signal));
+    await cluster.pass(30_000);
+    for (const { engine } of workers) {
+      expect(engine.commands.length).toBeGreaterThan(25);
+      expect(engine.commands.length).toBeLessThan(35);
+    }
+    late.abort(new Fault('timeout', 'no answer within 30000 ms'));
+    expect(await fault).toMatchObject({ code: 'timeout' });
+    expect(cluster.lines.filter((line) => line.includes('moved')).join()).not.toContain('WARN');
   });
 
   test('by all, until one has room again', async () => {
@@ -191,20 +239,61 @@ describe('a request that is refused', () => {
     const full = await cluster.worker('g', 'generate', [7]);
     refuse(full, 'overloaded');
     const asked = cluster.ask();
-    await cluster.pass(1500);
+    await cluster.pass(20_500);
     full.engine.script = () => true;
-    await cluster.pass(1500);
+    await cluster.pass(1000);
     expect(await read(await asked)).toBe('7 stop');
   });
 
-  test('at most eight workers are tried', async () => {
+  test('by a worker of one place: served in order, each as soon as the one before has ended', async () => {
+    const cluster = new Cluster();
+    const { engine } = await cluster.worker('g', 'generate');
+    let holder: string | null = null;
+    engine.script = ({ type, requestId }) => {
+      if (type !== 'generate') return true;
+      if (holder === null) {
+        holder = requestId;
+        return true;
+      }
+      engine.emit({ type: 'refused', requestId, code: 'overloaded', message: 'full' });
+      return false;
+    };
+    const order: string[] = [];
+    const all = ['a', 'b', 'c', 'd'].map(async (requestId) => {
+      const text = await read(await cluster.ask(undefined, { requestId }));
+      order.push(`${requestId}: ${text}`);
+    });
+    for (let turn = 0; turn < 4; turn++) {
+      await settle(); // no time passes: nobody waits for a heartbeat
+      const done: string = holder ?? 'nobody';
+      holder = null;
+      engine.tokens(done, 0, [7], true);
+    }
+    await Promise.all(all);
+    expect(order).toEqual(['a: 7 stop', 'b: 7 stop', 'c: 7 stop', 'd: 7 stop']);
+    // One try each at first, then one for each place that became free, and one in vain after it.
+    expect(engine.commands.length).toBeLessThanOrEqual(4 + 3 + 3);
+  });
+
+  test('by more workers than may fail: the one with room is found', async () => {
+    const cluster = new Cluster();
+    for (let index = 0; index < 12; index++) {
+      refuse(await cluster.worker(`g${index}`, 'generate'), 'overloaded');
+    }
+    const asked = cluster.ask();
+    await settle();
+    await cluster.worker('roomy', 'generate', [7]);
+    expect(await read(await asked)).toBe('7 stop');
+  });
+
+  test('at most eight workers may fail it', async () => {
     const cluster = new Cluster();
     const workers: TestWorker[] = [];
     for (let index = 0; index < 12; index++) {
       workers.push(await cluster.worker(`g${index}`, 'generate'));
     }
-    for (const worker of workers) refuse(worker, 'overloaded');
-    expect(await faultOf(cluster.ask())).toMatchObject({ code: 'overloaded' });
+    for (const worker of workers) refuse(worker, 'engine');
+    expect(await faultOf(cluster.ask())).toMatchObject({ code: 'engine' });
     expect(workers.filter(({ engine }) => engine.commands.length > 0).length).toBe(8);
   });
 

@@ -14,6 +14,11 @@ describe('limits', () => {
     expect(limit.presenceMs).toBeGreaterThan(3 * limit.heartbeatMs);
   });
 
+  test('a gateway is given up later than a worker, long before its reservations end by themselves', () => {
+    expect(limit.gatewaySilenceMs).toBeGreaterThan(2 * limit.presenceMs);
+    expect(limit.gatewaySilenceMs).toBeLessThan(limit.reserveMs / 4);
+  });
+
   test('a request is in the second heartbeat after it, at the latest', () => {
     expect(limit.loadLagMs).toBeLessThan(limit.heartbeatMs / 2);
   });
