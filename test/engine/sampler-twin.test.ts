@@ -105,6 +105,7 @@ describe('top_p over many tokens leaves what the slow brother leaves', () => {
     }
     const candidates = { ids: scratch.everyId, count: logits.length };
     const last = heaviest(candidates, { mass: total * topP, total }, scratch);
+    expect(scratch.weights[last.id]).toBe(last.weight);
     const kept = [...scratch.everyId].filter((id) => {
       const weight = scratch.weights[id] ?? 0;
       return weight > last.weight || (weight === last.weight && id <= last.id);
@@ -143,6 +144,12 @@ describe('top_p over many tokens leaves what the slow brother leaves', () => {
       }
     });
   }
+
+  test('the mass is reached only among those lighter than any bucket', () => {
+    // Their sum counts against 1, each alone is lost in rounding: any of them may be the last.
+    const logits = [...noise(40_000, 1, 7).map((x) => x - 45.4), 0];
+    expect(nucleus(logits, 1, 1 - 2 ** -53)).toContain(40_000);
+  });
 });
 
 describe('what may be drawn', () => {
