@@ -267,8 +267,8 @@ export class Engine {
     } else {
       flush();
       this.#exportRows(sequence);
-      const ticket = this.#export?.offer(requestId) ?? null;
-      emit({ type: 'prefilled', requestId, firstToken: token, ticket });
+      const offer = this.#export?.offer(requestId) ?? { ticket: null };
+      emit({ type: 'prefilled', requestId, firstToken: token, ...offer });
     }
     this.scheduler.remove(sequence);
   }

@@ -191,9 +191,13 @@ export class WorkerJobs {
   }
 
   /** Sends the ticket and ends the lease, whatever the answer. */
-  async #handOver(job: Job, { firstToken, ticket }: PrefilledEvent): Promise<void> {
+  async #handOver(job: Job, { firstToken, ticket, fault }: PrefilledEvent): Promise<void> {
     const { engine, log } = this.#ports;
     const { requestId, generateWorker: worker } = job;
+    if (fault !== undefined) {
+      const { code, message } = fault;
+      log.warn('KV export failed', { request: requestId, code, why: oneLine(message) });
+    }
     if (worker === null) throw new Fault('internal', `${requestId} was not a prefill`);
     const message = {
       v: protocolVersion,

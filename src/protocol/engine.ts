@@ -59,12 +59,16 @@ export type EngineEvent =
       readonly fault?: { readonly code: string; readonly message: string };
       readonly timing?: StepTiming;
     }
-  /** A `prefill` is done and its KV lies in the arena (ticket null: there was no room for it). */
+  /**
+   * A `prefill` is done and its KV lies in the arena. Ticket null: the export failed with that fault, or,
+   * without one, there was no room.
+   */
   | {
       readonly type: 'prefilled';
       readonly requestId: string;
       readonly firstToken: number;
       readonly ticket: Ticket | null;
+      readonly fault?: { readonly code: string; readonly message: string };
     }
   /** The engine no longer needs the exported blocks; refusal set where they could not be used. */
   | { readonly type: 'imported'; readonly requestId: string; readonly refusal: Refusal | null }

@@ -11,7 +11,11 @@ export function meteredEngine(engine: EnginePort, meter: Meter): EnginePort {
       meter.count('tdist_generation_tokens_total', {}, event.ids.length);
       if (event.timing !== undefined) onTiming(meter, event.timing);
     } else if (event.type === 'prefilled' && event.ticket === null) {
-      meter.count('tdist_kv_transfer_failures_total', { path: 'none', reason: 'no_room' });
+      const why =
+        event.fault === undefined
+          ? { path: 'none', reason: 'no_room' }
+          : { path: 'shm', reason: 'export' };
+      meter.count('tdist_kv_transfer_failures_total', why);
     } else if (event.type === 'imported') {
       if (event.refusal === null || event.refusal.code === 'cancelled') return;
       const reason = event.refusal.code;
