@@ -50,6 +50,7 @@ function measureLoad(engine: EnginePort, meter: Meter): void {
     meter.set('tdist_process_resident_bytes', {}, process.memoryUsage.rss());
     if (counters === undefined) return;
     meter.countTo('tdist_preemptions_total', {}, counters.preemptions);
+    meter.countTo('tdist_slot_moves_total', {}, counters.moves);
     for (const [reason, total] of Object.entries(counters.recomputes)) {
       meter.countTo('tdist_recomputes_total', { reason }, total);
     }

@@ -77,6 +77,7 @@ describe('meteredEngine', () => {
     const counters = { moves: 1, preemptions: 6, recomputes: { preempted: 7 }, kvBlocks };
     load = { ...load, counters };
     expect(await value('tdist_preemptions_total')).toBe(6);
+    expect(await value('tdist_slot_moves_total')).toBe(1);
     expect(await value('tdist_recomputes_total{reason="preempted"}')).toBe(7);
     for (const [state, count] of Object.entries(kvBlocks)) {
       expect(await value(`tdist_kv_blocks{state="${state}"}`)).toBe(count);
