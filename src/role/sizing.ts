@@ -6,8 +6,6 @@ import { limit } from '../protocol/limit.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
 
-/** Prompts whose prefill can be under way at once on a context worker. */
-const contextSlots = 8;
 /** An arena holds at least so many of the longest prompts, unless the user says otherwise. */
 const arenaPrompts = 4;
 /** … but takes no more than this share of what the weights leave, by itself. */
@@ -33,8 +31,10 @@ export type SizingOptions = {
   readonly arenaBytes: number | null;
   /** Room in /dev/shm that this worker may count on; an arena of our own choice stays within it. */
   readonly shmBytes: number;
-  /** Memory that this worker may use, the share applied. */
+  /** Memory that this worker may use now, the share applied. */
   readonly freeBytes: number;
+  /** The same share of all memory, used or not: what follows from it is the same at each start. */
+  readonly memoryBytes: number;
   readonly weightBytes: number;
 };
 
@@ -70,9 +70,29 @@ export function sizeWorker(options: SizingOptions): Sizing {
     );
   }
   refuseSmallArena(options, maxModelLen, arenaBytes);
-  const wanted = options.seqCountMax ?? (options.isContext ? contextSlots : limit.seqsDefault);
-  const slots = Math.min(wanted, requestCountMax);
+  const slots = sizeSlots(options, maxModelLen);
   return { maxModelLen, slots, tokensMax: Math.min(tokens, slots * maxModelLen), arenaBytes };
+}
+
+/** As many as have room at a usual length, up to where a larger batch gains little. */
+function sizeSlots(options: SizingOptions, maxModelLen: number): number {
+  const { geometry, isContext, seqCountMax, requestCountMax, memoryBytes, weightBytes } = options;
+  const slotBytes = maxModelLen * tokenBytes(geometry);
+  const addressable = Math.floor(limit.kvAddressBytesMax / slotBytes);
+  if (seqCountMax !== null) {
+    if (seqCountMax <= addressable) return seqCountMax;
+    throw new Fault(
+      'config',
+      `--max-num-seqs ${seqCountMax} with --max-model-len ${maxModelLen} needs ${gib(seqCountMax * slotBytes)} GiB of address space, ` +
+        `and ${gib(limit.kvAddressBytesMax)} GiB may be used: ${addressable} sequences; lower the one or the other`,
+    );
+  }
+  const most = isContext ? limit.contextSeqsDefault : limit.seqsDefault;
+  const left = memoryBytes - weightBytes;
+  const arenaBytes = options.hasArena ? (options.arenaBytes ?? left * arenaShareMax) : 0;
+  const usualBytes = Math.min(maxModelLen, limit.usualTokens) * tokenBytes(geometry);
+  const roomFor = Math.floor((left - arenaBytes) / usualBytes);
+  return Math.max(1, Math.min(roomFor, most, addressable, requestCountMax));
 }
 
 function sizeArena({
@@ -110,6 +130,10 @@ function arenaBytesFor(geometry: Geometry, tokens: number): number {
 function arenaTokens(geometry: Geometry, bytes: number): number {
   const blocks = Math.floor((bytes - 2 * 4096) / (blockStride(geometry) + 8)) - 1;
   return Math.max(0, blocks) * geometry.blockTokens;
+}
+
+function gib(bytes: number): number {
+  return Math.round(bytes / 2 ** 30);
 }
 
 function mib(bytes: number): number {
