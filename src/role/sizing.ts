@@ -48,6 +48,13 @@ export function sizeWorker(options: SizingOptions): Sizing {
       `--max-model-len ${options.maxModelLen} is more than the model's own ${positions}; lower it`,
     );
   }
+  const { blockTokens } = geometry;
+  if (blockTokens > positions) {
+    throw new Fault(
+      'config',
+      `--block-tokens ${blockTokens} is more than the model's own ${positions}: no block would ever be full; lower it`,
+    );
+  }
   if (options.seqCountMax !== null && options.seqCountMax > requestCountMax) {
     throw new Fault(
       'config',
@@ -70,6 +77,12 @@ export function sizeWorker(options: SizingOptions): Sizing {
     );
   }
   refuseSmallArena(options, maxModelLen, arenaBytes);
+  if (options.seqCountMax !== null && options.seqCountMax > tokens) {
+    throw new Fault(
+      'config',
+      `--max-num-seqs ${options.seqCountMax} is more than the ${tokens} tokens that all sequences' KV has room for; lower it, or raise --gpu-memory-utilization`,
+    );
+  }
   const slots = sizeSlots(options, maxModelLen);
   return { maxModelLen, slots, tokensMax: Math.min(tokens, slots * maxModelLen), arenaBytes };
 }
@@ -113,11 +126,25 @@ function sizeArena({
 
 /** A prompt that the arena cannot hold would never be handed over: better said than found out. */
 function refuseSmallArena(options: SizingOptions, maxModelLen: number, arenaBytes: number): void {
+  refuseLessThanABlock(options, arenaBytes);
   const needed = arenaBytesFor(options.geometry, maxModelLen);
   if (!options.isContext || arenaBytes >= needed) return;
   throw new Fault(
     'config',
     `--kv-arena-bytes ${arenaBytes} is less than the ${needed} that a prompt of --max-model-len ${maxModelLen} takes; raise the one or lower the other`,
+  );
+}
+
+function refuseLessThanABlock(options: SizingOptions, arenaBytes: number): void {
+  const { geometry, hasArena } = options;
+  const needed = arenaBytesFor(geometry, 1);
+  if (!hasArena || arenaBytes >= needed) return;
+  const block = `the ${needed} that one block of --block-tokens ${geometry.blockTokens} takes`;
+  throw new Fault(
+    'config',
+    options.arenaBytes === null
+      ? `memory and /dev/shm leave ${arenaBytes} bytes for the KV arena, less than ${block}; enlarge /dev/shm or lower --block-tokens`
+      : `--kv-arena-bytes ${arenaBytes} is less than ${block}; raise the one or lower the other`,
   );
 }
 

@@ -178,6 +178,21 @@ describe('sizeWorker', () => {
     expect(refusal({ isContext: true, arenaBytes: 1_000_000 })).toMatch(
       /^config: --kv-arena-bytes 1000000 is less than the \d{8} that a prompt of --max-model-len 2048 takes; raise/,
     );
+    const block = blockStride(small);
+    expect(refusal({ arenaBytes: 300_000 })).toMatch(
+      /^config: --kv-arena-bytes 300000 is less than the \d{6} that one block of --block-tokens 64 takes; raise/,
+    );
+    expect(refusal({ shmBytes: block })).toMatch(
+      /^config: memory and \/dev\/shm leave \d+ bytes for the KV arena, less than the \d{6} that/,
+    );
+    expect(refusal({ geometry: { ...small, blockTokens: 4096 } })).toBe(
+      "config: --block-tokens 4096 is more than the model's own 2048: no block would ever be full; lower it",
+    );
+    const tight = { freeBytes: 200 * perToken, weightBytes: 0, hasArena: false, maxModelLen: 100 };
+    expect(refusal({ ...tight, seqCountMax: 201 })).toMatch(
+      /^config: --max-num-seqs 201 is more than the 200 tokens that/,
+    );
+    expect(size({ ...tight, seqCountMax: 200 }).slots).toBe(200);
     expect(refusal({ weightBytes: 20 * gib })).toMatch(/20480 MiB of weights .* 16384 MiB may be/);
   });
 });
