@@ -32,6 +32,7 @@ function isAction(word: string | undefined): word is ControlAction {
 
 function workerObject({ heartbeat, sinceMs, heardMs }: Member, nowMs: number) {
   const { worker, role, state, host, pid, build, card, load, jobs } = heartbeat;
+  const { counters } = load;
   return {
     id: worker,
     object: 'worker',
@@ -48,7 +49,11 @@ function workerObject({ heartbeat, sinceMs, heardMs }: Member, nowMs: number) {
       waiting: load.waiting,
       slots: load.slots,
     },
-    kv: { free_tokens: load.freeTokens, blocks: load.counters?.kvBlocks ?? null },
+    kv: { free_tokens: load.freeTokens, blocks: counters?.kvBlocks ?? null },
+    counters:
+      counters === undefined
+        ? null
+        : { slot_moves: counters.moves, preemptions: counters.preemptions },
     since_ms: Math.round(nowMs - sinceMs),
     last_heard_ms: Math.round(nowMs - heardMs),
   };

@@ -12,6 +12,7 @@ import type {
   WorkerConfig,
   WorkerSettings,
 } from './config.ts';
+import { refuseConflicts } from './conflict.ts';
 import type { Role } from './flag.ts';
 import type { Values } from './flags.ts';
 import { noticesOf, refuseUnavailable } from './notice.ts';
@@ -34,7 +35,9 @@ export function roleOf(values: Values): Role | null {
 export function configure(parsed: Parsed, role: Role, env: Env): Configured {
   refuseUnavailable(parsed.values, role);
   const warnings = noticesOf(parsed, role).map((notice) => notice.line);
-  return { config: deepFreeze(configOf(parsed, role, env)), warnings };
+  const config = configOf(parsed, role, env);
+  refuseConflicts(config, parsed);
+  return { config: deepFreeze(config), warnings };
 }
 
 function configOf(parsed: Parsed, role: Role, env: Env): RoleConfig {

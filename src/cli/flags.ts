@@ -124,7 +124,7 @@ const worker = {
   'max-num-seqs': number('integer', workers, null, 'sequences in one decode batch', {
     max: 4096,
     example: '32',
-    unset: '32; 8 of a context worker',
+    unset: 'as many of 1,024 tokens as memory holds, up to 32; 8 of a context worker',
   }),
   'max-batch-size': number('integer', workers, 10_000, 'queued + running requests of a worker'),
   'ignore-eos': boolean(workers, false, 'default of the request field of that name'),

@@ -27,6 +27,8 @@ const entrySchema = v.object({
       v.object({ free: v.number(), held: v.number(), leased: v.number(), cached: v.number() }),
     ),
   }),
+  /** Since the worker's start; null until it has told them. */
+  counters: v.nullable(v.object({ slot_moves: v.number(), preemptions: v.number() })),
   since_ms: v.number(),
   last_heard_ms: v.number(),
 });

@@ -1,19 +1,25 @@
 // Which tokens may be drawn: the k with the largest logits, and the fewest with the largest weights
 // that reach a mass. Both are the same question, answered by a quickselect over (value, id) pairs:
 // larger values first, of equals the lower id, so every pair is different and the answer is exact.
+// Where there are many, blocks (k) or buckets (mass) first say which few the quickselect must see.
 
-import { blockLength, type Row, type Scratch } from './row.ts';
+import { blockLength, bucketCount, type Row, type Scratch } from './row.ts';
 
-/** The lightest token that is kept. */
-export type Last = { readonly weight: number; readonly id: number };
+/** Ids in ascending order; the scratch's `weights` are theirs, one by one. */
+export type Candidates = { readonly ids: Int32Array; readonly count: number };
 
-/** As if nothing were cut off. */
-export const firstOf: Last = { weight: Number.NEGATIVE_INFINITY, id: 0 };
+/** Which candidates are kept, by the last of them: none that is lighter, of equals none of a higher id. */
+export type Kept = { readonly weight: number; readonly id: number; readonly total: number };
+
+/** Nothing is cut off. */
+export function all(total: number): Kept {
+  return { weight: Number.NEGATIVE_INFINITY, id: 0, total };
+}
 
 /**
- * The ids of the `k` largest logits (fewer than there are) as candidates, in the order of ids. Needs `findBest` before it:
- * k blocks have a maximum of at least the k-th largest maximum, so at least k logits are that large,
- * and no block with a smaller maximum has one of the k.
+ * Puts the ids of the `k` largest logits (fewer than there are) into the scratch's `ids`, in order.
+ * Needs `findBestByBlock` before it: k blocks have a maximum of at least the k-th largest maximum, so at
+ * least k logits are that large, and no block with a smaller maximum has one of the k.
  */
 export function likeliest(row: Row, k: number, scratch: Scratch): number {
   const { logits, begin, end } = row;
@@ -45,12 +51,22 @@ function largest(values: Float32Array, count: number, k: number, scratch: Scratc
     pickIds[i] = i;
     pickWeights[i] = values[i] ?? Number.NEGATIVE_INFINITY;
   }
-  return lightest(pickIds, pickWeights, select(pickIds, pickWeights, count, k, 'count')).weight;
+  return lightest(scratch, select(pickIds, pickWeights, count, k, 'count'), 0).weight;
 }
 
-/** The last of the fewest candidates whose weights reach `mass`, heaviest first; at least one. */
-export function heaviest(count: number, mass: number, total: number, scratch: Scratch): Last {
-  const { ids, weights, pickIds, pickWeights } = scratch;
+/** Below this many candidates selecting among all is cheaper than sorting them into buckets. */
+const manyCount = 1024;
+
+type Mass = { readonly mass: number; readonly total: number };
+
+/** The fewest candidates whose weights reach `mass` of `total`, heaviest first; at least one. */
+export function heaviest(candidates: Candidates, wanted: Mass, scratch: Scratch): Kept {
+  const quick = candidates.count < manyCount ? null : byBucket(candidates, wanted.mass, scratch);
+  return quick ?? bySelecting(candidates, wanted, scratch);
+}
+
+function bySelecting({ ids, count }: Candidates, { mass, total }: Mass, scratch: Scratch): Kept {
+  const { weights, pickIds, pickWeights } = scratch;
   // All that are lighter than this together weigh less than what may be left out: none is needed.
   const least = (total - mass) / count;
   let picked = 0;
@@ -60,14 +76,56 @@ export function heaviest(count: number, mass: number, total: number, scratch: Sc
     pickIds[picked] = ids[i] ?? 0;
     pickWeights[picked++] = weight;
   }
-  const kept = select(pickIds, pickWeights, picked, mass, 'weight');
-  return lightest(pickIds, pickWeights, kept);
+  return lightest(scratch, select(pickIds, pickWeights, picked, mass, 'weight'), 0);
 }
 
-function lightest(ids: Int32Array, values: Float64Array, count: number): Last {
+/**
+ * Likewise over buckets of nearly equal weight: whole ones are taken, from the heaviest on, while they
+ * stay below the mass; only in the one that reaches it is selected. Null where that is the last.
+ */
+function byBucket({ ids, count }: Candidates, mass: number, scratch: Scratch): Kept | null {
+  const { weights, weightWords, bucketWeights, pickIds, pickWeights } = scratch;
+  bucketWeights.fill(0);
+  for (let i = 0; i < count; i++) {
+    const bits = (weightWords[2 * i + 1] ?? 0) >>> bucketShift;
+    const bucket = Math.min(bucketCount - 1, oneBits - bits);
+    bucketWeights[bucket] = (bucketWeights[bucket] ?? 0) + (weights[i] ?? 0);
+  }
+  let sum = 0;
+  let edge = 0;
+  for (; edge < bucketCount; edge++) {
+    const more = bucketWeights[edge] ?? 0;
+    if (sum + more >= mass) break;
+    sum += more;
+  }
+  if (edge >= bucketCount - 1) return null;
+  let picked = 0;
+  const edgeBits = oneBits - edge;
+  for (let at = 1; at < 2 * count; at += 2) {
+    if ((weightWords[at] ?? 0) >>> bucketShift !== edgeBits) continue;
+    pickIds[picked] = ids[at >> 1] ?? 0;
+    pickWeights[picked++] = weights[at >> 1] ?? 0;
+  }
+  return lightest(scratch, select(pickIds, pickWeights, picked, mass - sum, 'weight'), sum);
+}
+
+/**
+ * A weight's bucket is its exponent and five bits of its fraction, as they stand in the double's upper
+ * word: 32 buckets between 1, the heaviest, and 1/2, and so on down to 2^-64; what is lighter shares
+ * the last. So no weight is in a bucket before that of a heavier one.
+ */
+const bucketShift = 15;
+const oneBits = 0x3ff00000 >>> bucketShift;
+
+/** The first `count` picked ones are the last that are kept; what comes ahead of them weighs `ahead`. */
+function lightest({ pickIds, pickWeights }: Scratch, count: number, ahead: number): Kept {
   let last = 0;
-  for (let i = 1; i < count; i++) if (before(ids, values, last, i)) last = i;
-  return { weight: values[last] ?? 0, id: ids[last] ?? 0 };
+  let total = ahead;
+  for (let i = 0; i < count; i++) {
+    if (before(pickIds, pickWeights, last, i)) last = i;
+    total += pickWeights[i] ?? 0;
+  }
+  return { weight: pickWeights[last] ?? 0, id: pickIds[last] ?? 0, total };
 }
 
 /**

@@ -229,8 +229,8 @@ export class Engine {
       this.#exportRows(sequence);
       // An upload needs the blocks until it is done; on this host the reader is as good as there.
       const leaseMs = sequence.kvPath === 'object' ? limit.objectTransferMs : limit.leaseMs;
-      const ticket = this.#export?.offer(requestId, leaseMs) ?? null;
-      emit({ type: 'prefilled', requestId, firstToken: token, ticket });
+      const offer = this.#export?.offer(requestId, leaseMs) ?? { ticket: null };
+      emit({ type: 'prefilled', requestId, firstToken: token, ...offer });
     }
     this.scheduler.remove(sequence);
   }

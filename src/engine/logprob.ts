@@ -4,7 +4,7 @@
 
 import { logprobMin, type TokenLogprobs } from '../protocol/request.ts';
 import { likeliest } from './candidate.ts';
-import { findBest, type Row, type Scratch } from './row.ts';
+import { findBestByBlock, type Row, type Scratch } from './row.ts';
 
 /** Before sampling, which overwrites the row. */
 export function keepRaw({ logits, begin, end }: Row, { raw }: Scratch): void {
@@ -15,7 +15,7 @@ export function keepRaw({ logits, begin, end }: Row, { raw }: Scratch): void {
 export function tokenLogprobs(token: number, topCount: number, scratch: Scratch): TokenLogprobs {
   const { raw, ids } = scratch;
   const row = { logits: raw, begin: 0, end: raw.length };
-  const top = raw[findBest(row, scratch)] ?? 0;
+  const top = raw[findBestByBlock(row, scratch)] ?? 0;
   let sum = 0;
   for (let i = 0; i < raw.length; i++) sum += Math.exp((raw[i] ?? Number.NEGATIVE_INFINITY) - top);
   const norm = top + Math.log(sum);

@@ -11,9 +11,9 @@
 
 import type { Sampling } from '../protocol/request.ts';
 import { drawAt } from '../std/prng.ts';
-import { firstOf, heaviest, likeliest } from './candidate.ts';
+import { all, type Candidates, heaviest, type Kept, likeliest } from './candidate.ts';
 import { applyBias, type History } from './penalty.ts';
-import { findBest, type Row, type Scratch } from './row.ts';
+import { findBest, findBestByBlock, type Row, type Scratch } from './row.ts';
 
 /**
  * @param history the next token's position is `history.ids.length`.
@@ -34,39 +34,37 @@ export function sampleToken(
     // A stop token the vocabulary lacks must not reach into the next sequence's row.
     if (id < row.end - row.begin) row.logits[row.begin + id] = Number.NEGATIVE_INFINITY;
   }
-  const best = findBest(row, scratch);
-  if (sampling.temperature === 0) return best;
-  return drawFrom(row, best, sampling, drawAt(sampling.seed, history.ids.length), scratch);
+  if (sampling.temperature === 0) return findBest(row);
+  return drawFrom(row, sampling, drawAt(sampling.seed, history.ids.length), scratch);
 }
 
 /** Candidates in the order of their ids, their weights, and one walk over those that are kept. */
-function drawFrom(
-  row: Row,
-  best: number,
-  sampling: Sampling,
-  draw: number,
-  scratch: Scratch,
-): number {
+function drawFrom(row: Row, sampling: Sampling, draw: number, scratch: Scratch): number {
+  const { topK, topP, minP } = sampling;
+  const vocabSize = row.end - row.begin;
+  const isCut = topK > 0 && topK < vocabSize;
+  const best = isCut ? findBestByBlock(row, scratch) : findBest(row);
+  const candidates = isCut
+    ? { ids: scratch.ids, count: likeliest(row, topK, scratch) }
+    : { ids: scratch.everyId, count: vocabSize };
   const top = row.logits[row.begin + best] ?? 0;
   const scale = 1 / sampling.temperature;
-  const { topK } = sampling;
-  const isCut = topK > 0 && topK < row.end - row.begin;
-  const count = isCut ? likeliest(row, topK, scratch) : row.end - row.begin;
   const total = isCut
-    ? weigh(row, { top, scale, count }, scratch)
+    ? weigh(row, candidates, { top, scale }, scratch)
     : weighAll(row, { top, scale }, scratch);
   if (!Number.isFinite(total)) return best; // logits of a broken model: nothing to weigh
-  if (sampling.topP >= 1 && sampling.minP === 0) return walk(scratch, count, draw * total, best);
-  const last = sampling.topP < 1 ? heaviest(count, total * sampling.topP, total, scratch) : firstOf;
-  const kept = keep(scratch, count, { ...last, weightMin: sampling.minP });
-  return walk(scratch, kept.count, draw * kept.total, best);
+  const mass = total * topP;
+  let kept = topP < 1 ? heaviest(candidates, { mass, total }, scratch) : all(total);
+  if (minP > 0 && minP > kept.weight) kept = atLeast(minP, candidates.count, scratch);
+  return walk(candidates, { kept, target: draw * kept.total, fallback: best }, scratch);
 }
 
 /** Weights of the candidates, against the best one's 1; returns their sum. */
 function weigh(
   { logits, begin }: Row,
-  { top, scale, count }: { top: number; scale: number; count: number },
-  { ids, weights }: Scratch,
+  { ids, count }: Candidates,
+  { top, scale }: { top: number; scale: number },
+  { weights }: Scratch,
 ): number {
   let total = 0;
   for (let i = 0; i < count; i++) {
@@ -82,42 +80,37 @@ function weigh(
 function weighAll(
   { logits, begin, end }: Row,
   { top, scale }: { top: number; scale: number },
-  { ids, weights }: Scratch,
+  { weights }: Scratch,
 ): number {
   let total = 0;
   for (let id = 0; id < end - begin; id++) {
     const weight = Math.exp(((logits[begin + id] ?? Number.NEGATIVE_INFINITY) - top) * scale);
-    ids[id] = id;
     weights[id] = weight;
     total += weight;
   }
   return total;
 }
 
-/** Moves those that stay to the front: not behind `last` in weight, and not below `weightMin`. */
-function keep(
-  { ids, weights }: Scratch,
-  count: number,
-  last: { readonly weight: number; readonly id: number; readonly weightMin: number },
-): { readonly count: number; readonly total: number } {
-  let kept = 0;
+/** Every candidate of this weight or more. */
+function atLeast(weight: number, count: number, { weights }: Scratch): Kept {
   let total = 0;
   for (let i = 0; i < count; i++) {
-    const weight = weights[i] ?? 0;
-    const id = ids[i] ?? 0;
-    if (weight < last.weight || weight < last.weightMin) continue;
-    if (weight === last.weight && id > last.id) continue;
-    ids[kept] = id;
-    weights[kept++] = weight;
-    total += weight;
+    const one = weights[i] ?? 0;
+    if (one >= weight) total += one;
   }
-  return { count: kept, total };
+  return { weight, id: Number.POSITIVE_INFINITY, total };
 }
 
-function walk({ ids, weights }: Scratch, count: number, target: number, fallback: number): number {
+function walk(
+  { ids, count }: Candidates,
+  { kept, target, fallback }: { kept: Kept; target: number; fallback: number },
+  { weights }: Scratch,
+): number {
   let sum = 0;
   for (let i = 0; i < count; i++) {
-    sum += weights[i] ?? 0;
+    const weight = weights[i] ?? 0;
+    if (weight < kept.weight || (weight === kept.weight && (ids[i] ?? 0) > kept.id)) continue;
+    sum += weight;
     if (sum > target) return ids[i] ?? fallback;
   }
   return fallback; // rounding left the target just above the sum

@@ -5,6 +5,7 @@
 //   other_host   they do not
 //   flag         --kv-path of one of them says so
 
+import { isKvDtype } from '../protocol/kv-size.ts';
 import type { Heartbeat } from '../protocol/message.ts';
 import type { KvPathReason } from '../protocol/request.ts';
 
@@ -18,7 +19,8 @@ export function layoutKey({ card }: Heartbeat): string {
 
 /** Null: KV cannot get from the one to the other. */
 export function pairPath(context: Heartbeat, generate: Heartbeat): PairPath | null {
-  if (layoutKey(context) !== layoutKey(generate)) return null;
+  const isReadable = isKvDtype(context.card.kvDtype);
+  if (!isReadable || layoutKey(context) !== layoutKey(generate)) return null;
   const flags = [context.kvPath ?? 'auto', generate.kvPath ?? 'auto'];
   const isSameHost = context.host === generate.host;
   const objects = context.objects === true && generate.objects === true;

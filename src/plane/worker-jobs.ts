@@ -236,6 +236,11 @@ export class WorkerJobs {
   }
 
   async #handOver(job: Job, event: PrefilledEvent): Promise<void> {
+    if (event.fault !== undefined) {
+      const { code, message } = event.fault;
+      const { log } = this.#ports;
+      log.warn('KV export failed', { request: job.requestId, code, why: oneLine(message) });
+    }
     const lost = await this.#handover.send(job, event);
     // Nobody will go on from token 1: the gateway hears of it now.
     if (lost !== null) {

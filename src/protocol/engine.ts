@@ -81,12 +81,16 @@ export type EngineEvent =
     }
   /** Blocks of a `prefill` for the `object` path lie in the arena, in order; the prefill may go on. */
   | { readonly type: 'staged'; readonly requestId: string; readonly blocks: readonly BlockRef[] }
-  /** A `prefill` is done and its KV lies in the arena (ticket null: there was no room for it). */
+  /**
+   * A `prefill` is done and its KV lies in the arena. Ticket null: the export failed with that fault, or,
+   * without one, there was no room.
+   */
   | {
       readonly type: 'prefilled';
       readonly requestId: string;
       readonly firstToken: number;
       readonly ticket: ShmTicket | null;
+      readonly fault?: { readonly code: string; readonly message: string };
     }
   /** A `block` command's outcome: the prompt's KV is in the slot up to `computed`. */
   | {

@@ -30,7 +30,7 @@ export async function startEngine(
     running: 0,
     waiting: 0,
     slots: options.slots,
-    freeTokens: options.slots * options.maxModelLen,
+    freeTokens: options.tokensMax,
     pendingTokens: 0,
     decoding: 0,
     prefixKeys: [],

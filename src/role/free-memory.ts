@@ -2,10 +2,15 @@
 // the control group (a container's) where there is one.
 
 import { readFileSync, statfsSync } from 'node:fs';
-import { freemem } from 'node:os';
+import { freemem, totalmem } from 'node:os';
 
 export function freeMemoryBytes(): number {
   return Math.min(availableBytes(), groupBytes());
+}
+
+/** All memory of the machine or of the control group, whoever uses it now. */
+export function memoryBytes(): number {
+  return Math.min(totalmem(), groupLimit());
 }
 
 /** Room in /dev/shm (a container's is often 64 MiB); whoever needs none does not care. */
@@ -24,9 +29,12 @@ function availableBytes(): number {
 }
 
 function groupBytes(): number {
+  return Math.max(0, groupLimit() - Number(readText('/sys/fs/cgroup/memory.current').trim()));
+}
+
+function groupLimit(): number {
   const limit = Number(readText('/sys/fs/cgroup/memory.max').trim());
-  const used = Number(readText('/sys/fs/cgroup/memory.current').trim());
-  return limit > 0 && Number.isFinite(limit) ? Math.max(0, limit - used) : Number.POSITIVE_INFINITY;
+  return limit > 0 ? limit : Number.POSITIVE_INFINITY; // `max`, or no such file
 }
 
 function readText(path: string): string {

@@ -7,8 +7,6 @@ import { limit } from '../protocol/limit.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
 
-/** Prompts whose prefill can be under way at once on a context worker. */
-const contextSlots = 8;
 /** An arena holds at least so many of the longest prompts, unless the user says otherwise. */
 const arenaPrompts = 4;
 /** … but takes no more than this share of what the weights leave, by itself. */
@@ -36,8 +34,10 @@ export type SizingOptions = {
   readonly arenaBytes: number | null;
   /** Room in /dev/shm that this worker may count on; an arena of our own choice stays within it. */
   readonly shmBytes: number;
-  /** Memory that this worker may use, the share applied. */
+  /** Memory that this worker may use now, the share applied. */
   readonly freeBytes: number;
+  /** The same share of all memory, used or not: what follows from it is the same at each start. */
+  readonly memoryBytes: number;
   readonly weightBytes: number;
 };
 
@@ -49,6 +49,13 @@ export function sizeWorker(options: SizingOptions): Sizing {
     throw new Fault(
       'config',
       `--max-model-len ${options.maxModelLen} is more than the model's own ${positions}; lower it`,
+    );
+  }
+  const { blockTokens } = geometry;
+  if (blockTokens > positions) {
+    throw new Fault(
+      'config',
+      `--block-tokens ${blockTokens} is more than the model's own ${positions}: no block would ever be full; lower it`,
     );
   }
   if (options.seqCountMax !== null && options.seqCountMax > requestCountMax) {
@@ -73,9 +80,35 @@ export function sizeWorker(options: SizingOptions): Sizing {
     );
   }
   refuseSmallArena(options, maxModelLen, arenaBytes);
-  const wanted = options.seqCountMax ?? (options.isContext ? contextSlots : limit.seqsDefault);
-  const slots = Math.min(wanted, requestCountMax);
+  if (options.seqCountMax !== null && options.seqCountMax > tokens) {
+    throw new Fault(
+      'config',
+      `--max-num-seqs ${options.seqCountMax} is more than the ${tokens} tokens that all sequences' KV has room for; lower it, or raise --gpu-memory-utilization`,
+    );
+  }
+  const slots = sizeSlots(options, maxModelLen);
   return { maxModelLen, slots, tokensMax: Math.min(tokens, slots * maxModelLen), arenaBytes };
+}
+
+/** As many as have room at a usual length, up to where a larger batch gains little. */
+function sizeSlots(options: SizingOptions, maxModelLen: number): number {
+  const { geometry, isContext, seqCountMax, requestCountMax, memoryBytes, weightBytes } = options;
+  const slotBytes = maxModelLen * tokenBytes(geometry);
+  const addressable = Math.floor(limit.kvAddressBytesMax / slotBytes);
+  if (seqCountMax !== null) {
+    if (seqCountMax <= addressable) return seqCountMax;
+    throw new Fault(
+      'config',
+      `--max-num-seqs ${seqCountMax} with --max-model-len ${maxModelLen} needs ${gib(seqCountMax * slotBytes)} GiB of address space, ` +
+        `and ${gib(limit.kvAddressBytesMax)} GiB may be used: ${addressable} sequences; lower the one or the other`,
+    );
+  }
+  const most = isContext ? limit.contextSeqsDefault : limit.seqsDefault;
+  const left = memoryBytes - weightBytes;
+  const arenaBytes = options.hasArena ? (options.arenaBytes ?? left * arenaShareMax) : 0;
+  const usualBytes = Math.min(maxModelLen, limit.usualTokens) * tokenBytes(geometry);
+  const roomFor = Math.floor((left - arenaBytes) / usualBytes);
+  return Math.max(1, Math.min(roomFor, most, addressable, requestCountMax));
 }
 
 function sizeArena(options: SizingOptions): number {
@@ -89,11 +122,25 @@ function sizeArena(options: SizingOptions): number {
 
 /** A prompt that the arena cannot hold would never be handed over: better said than found out. */
 function refuseSmallArena(options: SizingOptions, maxModelLen: number, arenaBytes: number): void {
+  refuseLessThanABlock(options, arenaBytes);
   const needed = arenaBytesFor(options, maxModelLen);
   if (!options.isContext || arenaBytes >= needed) return;
   throw new Fault(
     'config',
     `--kv-arena-bytes ${arenaBytes} is less than the ${needed} that a prompt of --max-model-len ${maxModelLen} takes; raise the one or lower the other`,
+  );
+}
+
+function refuseLessThanABlock(options: SizingOptions, arenaBytes: number): void {
+  const { geometry, hasArena } = options;
+  const needed = arenaBytesFor(options, 1);
+  if (!hasArena || arenaBytes >= needed) return;
+  const block = `the ${needed} that one block of --block-tokens ${geometry.blockTokens} takes`;
+  throw new Fault(
+    'config',
+    options.arenaBytes === null
+      ? `memory and /dev/shm leave ${arenaBytes} bytes for the KV arena, less than ${block}; enlarge /dev/shm or lower --block-tokens`
+      : `--kv-arena-bytes ${arenaBytes} is less than ${block}; raise the one or lower the other`,
   );
 }
 
@@ -108,6 +155,10 @@ function arenaBytesFor({ geometry, kvDtype }: Blocks, tokens: number): number {
 function arenaTokens({ geometry, kvDtype }: Blocks, bytes: number): number {
   const blocks = Math.floor((bytes - 2 * 4096) / (blockStride(geometry, kvDtype) + 8)) - 1;
   return Math.max(0, blocks) * geometry.blockTokens;
+}
+
+function gib(bytes: number): number {
+  return Math.round(bytes / 2 ** 30);
 }
 
 function mib(bytes: number): number {

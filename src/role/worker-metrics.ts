@@ -11,7 +11,11 @@ export function meteredEngine(engine: EnginePort, meter: Meter): EnginePort {
       meter.count('tdist_generation_tokens_total', {}, event.ids.length);
       if (event.timing !== undefined) onTiming(meter, event.timing);
     } else if (event.type === 'prefilled' && event.ticket === null) {
-      meter.count('tdist_kv_transfer_failures_total', { path: 'none', reason: 'no_room' });
+      const why =
+        event.fault === undefined
+          ? { path: 'none', reason: 'no_room' }
+          : { path: 'shm', reason: 'export' };
+      meter.count('tdist_kv_transfer_failures_total', why);
     } else if (event.type === 'imported') {
       if (event.refusal === null || event.refusal.code === 'cancelled') return;
       const { code, reason = code } = event.refusal;
@@ -47,6 +51,7 @@ function measureLoad(engine: EnginePort, meter: Meter): void {
     meter.set('tdist_process_resident_bytes', {}, process.memoryUsage.rss());
     if (counters === undefined) return;
     meter.countTo('tdist_preemptions_total', {}, counters.preemptions);
+    meter.countTo('tdist_slot_moves_total', {}, counters.moves);
     for (const [reason, total] of Object.entries(counters.recomputes)) {
       meter.countTo('tdist_recomputes_total', { reason }, total);
     }

@@ -21,7 +21,7 @@ import { type Meter, noMeter } from '../telemetry/metric.ts';
 import { cacheDir } from './cache-dir.ts';
 import { startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
-import { freeMemoryBytes, freeShmBytes } from './free-memory.ts';
+import { freeMemoryBytes, freeShmBytes, memoryBytes } from './free-memory.ts';
 import { hostIdentity } from './host.ts';
 import { type MetricsServer, serveMetrics } from './metrics-server.ts';
 import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
@@ -169,6 +169,7 @@ async function engineOptions(
     // Others on this host need theirs, and most start at the same moment: a third each.
     shmBytes: Math.floor(freeShmBytes() / 3),
     freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
+    memoryBytes: Math.floor(memoryBytes() * config.memoryShare),
     weightBytes: model.weightBytes * weightShare[model.quantization],
   });
   return {

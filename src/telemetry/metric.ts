@@ -50,6 +50,7 @@ export const metrics = {
   ]),
   tdist_kv_blocks: gauge(worker, 'Blocks of the KV arena: free, held, leased, cached', ['state']),
   tdist_preemptions_total: counter(worker, 'Running sequences that had to give their room back'),
+  tdist_slot_moves_total: counter(worker, 'Copies of a sequence from one slot to another'),
   tdist_migrations_total: counter(both, 'Running requests moved to another worker'),
   tdist_recomputes_total: counter(worker, 'Prefills that had to be done here instead', ['reason']),
   tdist_cancellations_total: counter(api, 'Requests whose client left: queue, stream', ['phase']),

@@ -10,7 +10,7 @@ import { heartbeat } from '../plane/make.ts';
 import { jsonOf, openWorld, type World } from './world.ts';
 
 const kvBlocks = { free: 60, held: 1, leased: 2, cached: 1 };
-const counters = { moves: 0, preemptions: 0, recomputes: {}, kvBlocks };
+const counters = { moves: 3, preemptions: 2, recomputes: {}, kvBlocks };
 const idle = heartbeat('x', 'generate').load;
 
 function member(id: string, change: Partial<Heartbeat> = {}): Member {
@@ -46,6 +46,7 @@ describe('GET /workers', () => {
           build: '0.1.0',
           load: { jobs: 3, running: 1, waiting: 2, slots: 8 },
           kv: { free_tokens: 1000, blocks: kvBlocks },
+          counters: { slot_moves: 3, preemptions: 2 },
           since_ms: 60_000,
           last_heard_ms: 1000,
         },
@@ -133,10 +134,10 @@ describe('tdist workers', () => {
     const { code, out } = await run(world, '');
     expect(code).toBe(0);
     expect(out.trimEnd().split('\n')).toEqual([
-      'ID           ROLE      MODEL  STATE  RUNNING  WAITING  SLOTS  KV                PID  UP',
-      'context-ab1  context   llama  ready  1        2        8      4/64 blocks       42   65 s',
-      'generate-a1  generate  llama  ready  0        0        8      1000 tokens free  42   65 s',
-      'generate-a2  generate  llama  ready  0        0        8      1000 tokens free  42   65 s',
+      'ID           ROLE      MODEL  STATE  RUNNING  WAITING  SLOTS  MOVES  KV                PID  UP',
+      'context-ab1  context   llama  ready  1        2        8      3      4/64 blocks       42   65 s',
+      'generate-a1  generate  llama  ready  0        0        8      -      1000 tokens free  42   65 s',
+      'generate-a2  generate  llama  ready  0        0        8      -      1000 tokens free  42   65 s',
     ]);
     expect(JSON.parse((await run(world, 'list --json')).out)).toHaveLength(3);
   });

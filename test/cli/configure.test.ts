@@ -20,6 +20,46 @@ const seedFlags =
   '--disable-log-stats --max-model-len 3500 --max-batch-size 10000 --gpu-memory-utilization 0.9 ' +
   '--context-tp-size 1 --generate-tp-size 1';
 
+describe('numbers that contradict each other are refused with both', () => {
+  test.each([
+    [
+      '--role all --starting-metrics-port 8004',
+      '--api-server-port 8005 and --starting-metrics-port 8004 (to 8005) need the same port 8005',
+    ],
+    [
+      '--role all --starting-metrics-port 4220 --generate-worker-count 4',
+      '--request-plane-uri 4223 and --starting-metrics-port 4220 (to 4223) need the same port 4223',
+    ],
+    [
+      '--role all --api-server-port 4223',
+      '--api-server-port 4223 and --request-plane-uri 4223 need the same port 4223',
+    ],
+    [
+      '--role generate --initialize-request-plane --starting-metrics-port 4223 --data-plane-host 0.0.0.0',
+      '--request-plane-uri 4223 and --starting-metrics-port 4223 need the same port 4223',
+    ],
+    [
+      '--role context --block-tokens 128 --max-model-len 100',
+      '--block-tokens 128 is more than --max-model-len 100: no block would ever be full',
+    ],
+  ])('%s', (words, message) => {
+    expect(() => config(words)).toThrow(message);
+  });
+
+  test.each([
+    '--role all --starting-metrics-port 8006',
+    '--role all --starting-metrics-port 8005 --api-server-port 0',
+    '--role all --starting-metrics-port 8005 --data-plane-host 10.0.0.5',
+    '--role all --starting-metrics-port 4223 --request-plane-uri localhost:0',
+    '--role generate --starting-metrics-port 4223',
+    '--role all --api-server-port 4223 --no-initialize-request-plane',
+    '--role context --max-model-len 32', // the default block is longer
+    '--role api --block-tokens 128 --max-model-len 100', // neither is the gateway's
+  ])('%s: fine', (words) => {
+    expect(() => config(words)).not.toThrow();
+  });
+});
+
 describe('--starting-metrics-port', () => {
   test('each worker has the next one; none without the flag', () => {
     expect(config('--role generate')).toMatchObject({ metricsPort: null });

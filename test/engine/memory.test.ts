@@ -195,13 +195,18 @@ describe('an export that throws', () => {
       rig.settle();
       const [token] = expected(promptOf(30), { ignoreEos: true }).ids;
       expect(rig.tokens('p').ids).toEqual(token === undefined ? [] : [token]);
-      expect(rig.of('prefilled', 'p').map(({ ticket }) => ticket)).toEqual([null]);
+      // Told once, however many of its chunks could not be staged.
+      const fault = { code: 'transfer', message: 'a bug' };
+      expect(rig.of('prefilled', 'p')).toEqual([
+        { type: 'prefilled', requestId: 'p', firstToken: token ?? -1, ticket: null, fault },
+      ]);
       expect(arena.staged.size).toBe(0);
       expect(rig.tokens('other')).toEqual(expected(promptOf(9), { ignoreEos: true }));
       if (holder.out !== null) holder.out.failures = 0;
       rig.prefill('p', promptOf(30), { ignoreEos: true });
       rig.settle();
       expect(arena.staged.get('p')).toEqual(promptOf(30));
+      expect(rig.of('prefilled', 'p').at(-1)?.fault).toBeUndefined();
     });
   }
 

@@ -2,6 +2,7 @@
 // ties, and over vocabularies that fill several blocks.
 
 import { describe, expect, test } from 'bun:test';
+import { heaviest } from '../../src/engine/candidate.ts';
 import { keepRaw, tokenLogprobs } from '../../src/engine/logprob.ts';
 import { createScratch, type Scratch } from '../../src/engine/row.ts';
 import { sampleToken } from '../../src/engine/sampler.ts';
@@ -38,7 +39,7 @@ function dice(seed: number) {
         banned: some(below(3)),
         sampling: {
           ...warm,
-          temperature: pick(0, 0.2, 0.7, 1, 1.9),
+          temperature: pick(0, 0.2, 0.7, 1, 1.9, 5e-324, 1e-30, 1e6),
           topK: pick(0, 1, 2, 3, 7, 40, 1000),
           topP: pick(1, 0.99, 0.9, 0.5, 0.1, 0.001),
           minP: pick(0, 0, 0.01, 0.1, 0.5, 1),
@@ -62,6 +63,8 @@ describe('the same token as the slow brother', () => {
     ['ties everywhere', 40, true, 3000],
     ['several blocks', 700, false, 600],
     ['several blocks, ties', 700, true, 600],
+    ['so many that top_p works with buckets', 6000, false, 200],
+    ['so many, ties', 6000, true, 200],
   ] as const) {
     test(name, () => {
       const { below, logits, request } = dice(sizeMax + Number(isCoarse));
@@ -87,6 +90,65 @@ describe('the same token as the slow brother', () => {
       const outside = [...batch.subarray(0, 200), ...batch.subarray(400)];
       expect(outside.every((value) => value === 99)).toBeTrue();
     }
+  });
+});
+
+describe('top_p over many tokens leaves what the slow brother leaves', () => {
+  /** Ids that are kept, in order. */
+  function nucleus(logits: readonly number[], temperature: number, topP: number): number[] {
+    const scratch = createScratch(logits.length);
+    const top = logits.reduce((a, b) => Math.max(a, b));
+    let total = 0;
+    for (const [id, logit] of logits.entries()) {
+      scratch.weights[id] = Math.exp((logit - top) * (1 / temperature));
+      total += scratch.weights[id] ?? 0;
+    }
+    const candidates = { ids: scratch.everyId, count: logits.length };
+    const last = heaviest(candidates, { mass: total * topP, total }, scratch);
+    expect(scratch.weights[last.id]).toBe(last.weight);
+    const kept = [...scratch.everyId].filter((id) => {
+      const weight = scratch.weights[id] ?? 0;
+      return weight > last.weight || (weight === last.weight && id <= last.id);
+    });
+    const sum = kept.reduce((a, id) => a + (scratch.weights[id] ?? 0), 0);
+    expect(Math.abs(last.total - sum)).toBeLessThan(1e-9 * total);
+    return kept;
+  }
+  const noise = (size: number, spread: number, seed: number): number[] => {
+    const chance = seededChance(seed);
+    return Array.from({ length: size }, () => Math.fround((chance.u32() / 2 ** 32) * spread));
+  };
+
+  for (const [name, logits] of [
+    ['flat', noise(9000, 5, 1)],
+    ['almost level: all in one bucket', noise(9000, 1e-3, 2)],
+    ['all equal', new Array<number>(9000).fill(3)],
+    ['steep: most lighter than any bucket', noise(9000, 500, 3)],
+    ['one far above the rest', [...noise(9000, 5, 4), 200]],
+    ['banned ones', noise(9000, 5, 5).map((x, i) => (i % 3 === 0 ? Number.NEGATIVE_INFINITY : x))],
+    ['a vocabulary of 128k', noise(131_072, 20, 6)],
+  ] as const) {
+    test(name, () => {
+      for (const temperature of logits.length > 10_000 ? [0.8] : [1e-3, 0.8, 2]) {
+        for (const topP of [1e-9, 0.1, 0.5, 0.9, 0.999, 1 - 1e-9]) {
+          const request = {
+            sampling: { ...warm, temperature, topP },
+            history: { ids: [1], promptLength: 1 },
+            banned: [],
+          };
+          const wanted = naiveCandidates(logits, request).map(([id]) => id);
+          const found = nucleus(logits, temperature, topP);
+          expect([temperature, topP, found.length]).toEqual([temperature, topP, wanted.length]);
+          expect(Bun.deepEquals(found, wanted)).toBeTrue();
+        }
+      }
+    });
+  }
+
+  test('the mass is reached only among those lighter than any bucket', () => {
+    // Their sum counts against 1, each alone is lost in rounding: any of them may be the last.
+    const logits = [...noise(40_000, 1, 7).map((x) => x - 45.4), 0];
+    expect(nucleus(logits, 1, 1 - 2 ** -53)).toContain(40_000);
   });
 });
 
@@ -166,10 +228,15 @@ describe('penalties', () => {
 test('logits of a broken model end in some token, never in a hang', () => {
   const bad = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   const { below, request } = dice(5);
-  for (let round = 0; round < 500; round++) {
-    const raw = Array.from({ length: 130 }, () => bad[below(3)] ?? 0);
-    const token = choose(raw, request(130));
-    expect(token >= 0 && token < 130).toBeTrue();
+  for (const [size, rounds] of [
+    [130, 500],
+    [3000, 50],
+  ] as const) {
+    for (let round = 0; round < rounds; round++) {
+      const raw = Array.from({ length: size }, () => bad[below(3)] ?? 0);
+      const token = choose(raw, request(size));
+      expect(token >= 0 && token < size).toBeTrue();
+    }
   }
 });
 

@@ -120,6 +120,20 @@ describe('hand-over', () => {
     expect(await read(await asked)).toBe('7 8 stop');
   });
 
+  test('an export that failed is one line, with the request and the reason', async () => {
+    const { cluster, c, g } = await pair();
+    await settle();
+    const fault = { code: 'transfer', message: 'checksum\nof row 3' };
+    c.engine.emit({ type: 'prefilled', requestId: 'req-1', firstToken: 7, ticket: null, fault });
+    await settle();
+    const said = cluster.lines.filter((line) => line.includes('export'));
+    expect(said.length).toBe(1);
+    expect(said[0]).toContain(
+      'WARN  KV export failed request=req-1 code=transfer why="checksum of row 3"',
+    );
+    expect(g.engine.types).toEqual(['generate', 'import']); // and it prefills by itself
+  });
+
   test('an import that never ends: the lease ends by deadline', async () => {
     const { cluster, c } = await pair();
     c.engine.answer = [7, 8];

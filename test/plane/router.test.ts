@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { idle } from '../../src/plane/in-flight.ts';
+import { pairPath } from '../../src/plane/kv-path.ts';
 import { chooseRoute, missingFor, type RouteQuestion, understand } from '../../src/plane/router.ts';
 import type { Heartbeat } from '../../src/protocol/message.ts';
 import { digest } from '../../src/std/hash.ts';
@@ -46,7 +47,7 @@ describe('router', () => {
   test('a pair must understand each other and share memory', () => {
     const others: Heartbeat[] = [
       heartbeat('x', 'context', { host: 'host-2' }),
-      heartbeat('x', 'context', { card: card({ kvDtype: 'int8' }) }),
+      heartbeat('x', 'context', { card: card({ kvDtype: 'int3' }) }),
       heartbeat('x', 'context', { card: card({ modelDigest: digest('other') }) }),
       ...(['layers', 'kvHeads', 'headDim', 'blockTokens'] as const).map((key) =>
         heartbeat('x', 'context', { card: card({ geometry: { ...card().geometry, [key]: 99 } }) }),
@@ -60,6 +61,33 @@ describe('router', () => {
     const busy = heartbeat('g2', 'generate', { load: load({ running: 5 }) });
     const alone = heartbeat('g3', 'generate', { host: 'host-3' });
     expect(route([c, busy, alone])).toBe('pair c g2');
+  });
+
+  test('through the object store across hosts, where both can use it; the flag decides', () => {
+    const near = { objects: true };
+    const far = { host: 'host-2', objects: true };
+    const path = (...pair: readonly [Partial<Heartbeat>, Partial<Heartbeat>]): string => {
+      const [one, two] = [heartbeat('c', 'context', pair[0]), heartbeat('g', 'generate', pair[1])];
+      const found = pairPath(one, two);
+      const chosen = chooseRoute({
+        ...routeQuestion(),
+        workers: [one, two],
+        localPrefillTokens: 0,
+      });
+      expect(chosen.route).toBe(found === null ? 'local' : 'disaggregated');
+      return found === null ? 'none' : `${found.path} ${found.reason}`;
+    };
+    expect(path({}, {})).toBe('shm same_host');
+    expect(path(near, near)).toBe('shm same_host');
+    expect(path(near, far)).toBe('object other_host');
+    expect(path(near, { host: 'host-2' })).toBe('none');
+    expect(path({ ...near, kvPath: 'object' }, near)).toBe('object flag');
+    expect(path({ kvPath: 'object' }, {})).toBe('none');
+    expect(path({ ...near, kvPath: 'shm' }, far)).toBe('none');
+    expect(path({ ...near, kvPath: 'shm' }, { ...near, kvPath: 'object' })).toBe('none');
+    expect(path({ kvPath: 'shm' }, {})).toBe('shm flag');
+    const int8 = { card: card({ kvDtype: 'int8' }) };
+    expect(path({ ...near, ...int8 }, far)).toBe('object other_host'); // the reader reads any dtype
   });
 
   test('only ready ones, none of the excluded', () => {
@@ -104,7 +132,7 @@ describe('router', () => {
       'no context worker and no generate worker is alive',
     );
     const far = heartbeat('g', 'generate', { host: 'elsewhere' });
-    expect(missingFor('disaggregated', [c, far])).toContain('shares model, KV layout and host');
+    expect(missingFor('disaggregated', [c, far])).toContain('model and KV layout must be equal');
   });
 
   test('drained workers do not come back by themselves: named; one that starts is waited for', () => {

@@ -23,6 +23,7 @@ const roomy: SizingOptions = {
   arenaBytes: null,
   shmBytes: 2 ** 40,
   freeBytes: 16 * gib,
+  memoryBytes: 20 * gib,
   weightBytes: 0.1 * gib,
 };
 
@@ -78,6 +79,53 @@ describe('sizeWorker', () => {
     }
   });
 
+  test('slots: as many usual sequences as memory holds, up to where a batch gains little', () => {
+    const slots = (memoryBytes: number, change: Partial<SizingOptions> = {}) =>
+      size({ geometry: llama1b, positions: 8192, weightBytes: 5 * gib, memoryBytes, ...change })
+        .slots;
+    const usualBytes = limit.usualTokens * tokenBytes(llama1b); // 64 MiB
+    // A quarter of what the weights leave may become the arena.
+    expect(slots(5 * gib + 12 * usualBytes)).toBe(9);
+    expect(slots(5 * gib + 12 * usualBytes, { hasArena: false })).toBe(12);
+    expect(slots(5 * gib + 12 * usualBytes, { arenaBytes: 2 * usualBytes })).toBe(10);
+    expect(slots(64 * gib)).toBe(limit.seqsDefault);
+    expect(slots(64 * gib, { isContext: true })).toBe(limit.contextSeqsDefault);
+    const arenaBytes = 10 * usualBytes;
+    expect(slots(5 * gib + 14 * usualBytes, { isContext: true, arenaBytes })).toBe(4);
+    expect(slots(5 * gib)).toBe(1);
+    // Of short sequences there is room for more.
+    expect(slots(5 * gib + 4 * usualBytes, { hasArena: false, maxModelLen: 256 })).toBe(16);
+    expect(slots(5 * gib, { seqCountMax: 40 })).toBe(40);
+  });
+
+  test('slots do not follow what other programs use at the moment', () => {
+    const options = {
+      geometry: llama1b,
+      positions: 8192,
+      weightBytes: 5 * gib,
+      memoryBytes: 7 * gib,
+    };
+    const found = [6, 6.5, 7].map((free) => size({ ...options, freeBytes: free * gib }));
+    expect(new Set(found.map(({ slots }) => slots)).size).toBe(1);
+    expect(new Set(found.map(({ tokensMax }) => tokensMax)).size).toBe(3);
+  });
+
+  test('the slots’ address space is bounded', () => {
+    const huge = {
+      geometry: { ...llama1b, layers: 256 },
+      positions: 2 ** 20,
+      memoryBytes: 2 ** 50,
+    };
+    const roomyNow = { freeBytes: 2 ** 50, shmBytes: 2 ** 40 };
+    const perSlot = 2 ** 20 * tokenBytes(huge.geometry); // 1 TiB
+    const { slots } = size({ ...huge, ...roomyNow });
+    expect(slots * perSlot).toBeLessThanOrEqual(limit.kvAddressBytesMax);
+    expect((slots + 1) * perSlot).toBeGreaterThan(limit.kvAddressBytesMax);
+    expect(refusal({ ...huge, ...roomyNow, seqCountMax: slots + 1 })).toBe(
+      `config: --max-num-seqs 17 with --max-model-len 1048576 needs 17408 GiB of address space, and 16384 GiB may be used: 16 sequences; lower the one or the other`,
+    );
+  });
+
   test('a context worker’s arena holds its longest prompt: the arena itself says so', () => {
     const sizing = size({
       isContext: true,
@@ -114,6 +162,7 @@ describe('sizeWorker', () => {
         arenaBytes: below(2) === 0 ? null : 2 ** (12 + below(20)),
         shmBytes: 2 ** 40,
         freeBytes: 2 ** (26 + below(10)),
+        memoryBytes: 2 ** 37,
         weightBytes: 2 ** (20 + below(12)),
       };
       const found = refusal(options);
@@ -142,6 +191,21 @@ describe('sizeWorker', () => {
     expect(refusal({ isContext: true, arenaBytes: 1_000_000 })).toMatch(
       /^config: --kv-arena-bytes 1000000 is less than the \d{8} that a prompt of --max-model-len 2048 takes; raise/,
     );
+    const block = blockStride(small, 'float32');
+    expect(refusal({ arenaBytes: 300_000 })).toMatch(
+      /^config: --kv-arena-bytes 300000 is less than the \d{6} that one block of --block-tokens 64 takes; raise/,
+    );
+    expect(refusal({ shmBytes: block })).toMatch(
+      /^config: memory and \/dev\/shm leave \d+ bytes for the KV arena, less than the \d{6} that/,
+    );
+    expect(refusal({ geometry: { ...small, blockTokens: 4096 } })).toBe(
+      "config: --block-tokens 4096 is more than the model's own 2048: no block would ever be full; lower it",
+    );
+    const tight = { freeBytes: 200 * perToken, weightBytes: 0, hasArena: false, maxModelLen: 100 };
+    expect(refusal({ ...tight, seqCountMax: 201 })).toMatch(
+      /^config: --max-num-seqs 201 is more than the 200 tokens that/,
+    );
+    expect(size({ ...tight, seqCountMax: 200 }).slots).toBe(200);
     expect(refusal({ weightBytes: 20 * gib })).toMatch(/20480 MiB of weights .* 16384 MiB may be/);
   });
 });

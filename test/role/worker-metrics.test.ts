@@ -60,6 +60,10 @@ describe('meteredEngine', () => {
     expect(await value('tdist_recomputes_total{reason="transfer"}')).toBeUndefined();
     inner.emit({ type: 'prefilled', requestId: 'r', firstToken: 1, ticket: null });
     expect(await value(`${failures}{path="none",reason="no_room"}`)).toBe(1);
+    const fault = { code: 'transfer', message: 'a bug' };
+    inner.emit({ type: 'prefilled', requestId: 'r', firstToken: 1, ticket: null, fault });
+    expect(await value(`${failures}{path="shm",reason="export"}`)).toBe(1);
+    expect(await value(`${failures}{path="none",reason="no_room"}`)).toBe(1);
   });
 
   test('the load is looked at when it is read', async () => {
@@ -73,6 +77,7 @@ describe('meteredEngine', () => {
     const counters = { moves: 1, preemptions: 6, recomputes: { preempted: 7 }, kvBlocks };
     load = { ...load, counters };
     expect(await value('tdist_preemptions_total')).toBe(6);
+    expect(await value('tdist_slot_moves_total')).toBe(1);
     expect(await value('tdist_recomputes_total{reason="preempted"}')).toBe(7);
     for (const [state, count] of Object.entries(kvBlocks)) {
       expect(await value(`tdist_kv_blocks{state="${state}"}`)).toBe(count);
