@@ -1,6 +1,8 @@
 // The gateway's bounded queue: requests from being read until workers have taken them on. Its length is
-// limited, and so is the time to the first token: whoever waits too long is told why.
+// limited, and so is the time to the first token: whoever waits too long is told why. Whoever finds it
+// full waits a moment for a place: workers that are idle are about to take on those before.
 
+import { limit } from '../protocol/limit.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
 import type { Exchange } from './gate.ts';
@@ -14,6 +16,8 @@ export class AdmissionQueue {
   readonly #clock: Clock;
   #count = 0;
   #waitingCount = 0;
+  /** Those who found it full, in order of arrival; each takes a place when called. */
+  readonly #held = new Set<() => void>();
   /** Mean time between two that left with their first token, while others waited; null: unknown. */
   #paceMs: number | null = null;
   #lastServedMs: number | null = null;
@@ -33,9 +37,9 @@ export class AdmissionQueue {
     return this.#count;
   }
 
-  /** Those of them that no worker has taken on yet: these --queue-limit bounds. */
+  /** Requests that no worker has taken on yet: --queue-limit and those who wait for a place in it. */
   get waitingCount(): number {
-    return this.#waitingCount;
+    return this.#waitingCount + this.#held.size;
   }
 
   /** Whole seconds until those who wait now will have been served, as far as can be told. */
@@ -55,15 +59,16 @@ export class AdmissionQueue {
     work: (signal: AbortSignal, onPlaced: (isPlaced: boolean) => void) => Promise<T>,
     clientLimitMs: number | null = null,
   ): Promise<T> {
-    if (this.#waitingCount >= this.#countMax) throw full(this.#waitingCount, missing());
+    if (this.#isFull) await this.#hold(exchange.signal, missing);
+    else this.#waitingCount++;
     this.#count++;
-    this.#waitingCount++;
     let waits = true;
     let isOver = false;
     const onPlaced = (isPlaced: boolean): void => {
       if (isOver || waits !== isPlaced) return;
       waits = !isPlaced;
       this.#waitingCount += isPlaced ? -1 : 1;
+      this.#letIn();
     };
     const isClients = clientLimitMs !== null && clientLimitMs < this.#timeoutMs;
     const limitMs = isClients ? clientLimitMs : this.#timeoutMs;
@@ -80,6 +85,48 @@ export class AdmissionQueue {
       isOver = true;
       this.#count--;
       if (this.#count === 0) this.#lastServedMs = null; // idle time says nothing about the pace
+    }
+  }
+
+  /** Also while somebody waits for a place: nobody overtakes. */
+  get #isFull(): boolean {
+    return this.#waitingCount >= this.#countMax || this.#held.size > 0;
+  }
+
+  /** Waits for a place, and takes it. Throws where none becomes free soon, or nobody could serve. */
+  #hold(signal: AbortSignal, missing: () => string | null): Promise<void> {
+    const held = this.#held;
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        timer.cancel();
+        held.delete(enter);
+        signal.removeEventListener('abort', onAbort);
+      };
+      const enter = (): void => {
+        leave();
+        this.#waitingCount++;
+        resolve();
+      };
+      const refuse = (): void => {
+        leave();
+        reject(full(this.#countMax, missing()));
+      };
+      const onAbort = (): void => {
+        leave();
+        reject(signal.reason);
+      };
+      const timer = this.#clock.after(limit.queueGraceMs, refuse);
+      held.add(enter);
+      signal.addEventListener('abort', onAbort, { once: true });
+      if (signal.aborted) onAbort();
+      else if (held.size > limit.queueGraceCountMax || missing() !== null) refuse();
+    });
+  }
+
+  #letIn(): void {
+    for (const enter of this.#held) {
+      if (this.#waitingCount >= this.#countMax) return;
+      enter();
     }
   }
 

@@ -8,6 +8,13 @@ export const limit = {
   stopCountMax: 4,
   stopCharsMax: 256,
   errorCharsMax: 1000,
+  /**
+   * A request that finds the gateway's queue full waits so long for a place in it: a burst that idle
+   * workers are about to take on is no overload, and their answers need a step of the engine.
+   */
+  queueGraceMs: 250,
+  /** Requests that may do so at once. */
+  queueGraceCountMax: 1024,
   /** A client that takes nothing of its stream for so long is given up. */
   readerSilenceMs: 60_000,
   // --- sampling

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'bun:test';
 import { Gate } from '../../src/api/gate.ts';
 import { AdmissionQueue } from '../../src/api/queue.ts';
+import { limit } from '../../src/protocol/limit.ts';
 import { ManualClock } from '../../src/std/clock.ts';
 import { Fault } from '../../src/std/fault.ts';
+import { settle } from '../plane/make.ts';
 import { tinyAssets } from '../text/tiny-tokenizer.ts';
 import { fails, llama, says, stalls } from './fake-cluster.ts';
 import { jsonOf, openWorld } from './world.ts';
@@ -29,7 +31,7 @@ describe('AdmissionQueue', () => {
 
   test('refuses whoever comes when it is full', async () => {
     const clock = new ManualClock();
-    const queue = new AdmissionQueue({ countMax: 1, timeoutMs: 100, clock });
+    const queue = new AdmissionQueue({ countMax: 1, timeoutMs: 1000, clock });
     const gate = new Gate();
     const never = new Promise<never>(() => undefined);
     const first = queue.admit(
@@ -42,8 +44,9 @@ describe('AdmissionQueue', () => {
       () => null,
       async () => 1,
     );
+    clock.advance(limit.queueGraceMs);
     await expect(second).rejects.toMatchObject({ code: 'queue_full' });
-    clock.advance(100);
+    clock.advance(1000);
     await expect(first).rejects.toMatchObject({ code: 'timeout' });
     expect(
       await queue.admit(
@@ -73,6 +76,65 @@ describe('who counts as waiting', () => {
     expect(seen).toEqual([1, 0, 0, 1, 1, 0, 1]);
     late(false); // an attempt that ends after its request
     expect([queue.waitingCount, queue.count]).toEqual([0, 0]);
+  });
+});
+
+describe('a full queue', () => {
+  const never = new Promise<never>(() => undefined);
+  type Work = Parameters<AdmissionQueue['admit']>[2];
+  const full = () => {
+    const clock = new ManualClock();
+    const queue = new AdmissionQueue({ countMax: 2, timeoutMs: 1e6, clock });
+    const gate = new Gate();
+    const place: (() => void)[] = [];
+    const order: string[] = [];
+    const enter = (name: string, missing: string | null = null, signal = client) => {
+      const work: Work = (_, onPlaced) => {
+        order.push(name);
+        place.push(() => onPlaced(true));
+        return never;
+      };
+      return queue.admit(gate.enter(signal), () => missing, work);
+    };
+    for (const name of ['a', 'b']) enter(name).catch(() => undefined);
+    return { clock, queue, place, order, enter };
+  };
+
+  test('a burst that workers are about to take on gets in, in its order', async () => {
+    const { queue, place, order, enter } = full();
+    for (const name of ['c', 'd', 'e']) enter(name).catch(() => undefined);
+    for (let turn = 0; turn < 3; turn++) {
+      place[turn]?.();
+      await settle();
+    }
+    expect(order).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect([queue.waitingCount, queue.count]).toEqual([2, 5]);
+  });
+
+  test('nobody could serve anyway: refused at once', async () => {
+    const { enter } = full();
+    await expect(enter('c', 'no worker is alive')).rejects.toMatchObject({ code: 'no_worker' });
+  });
+
+  test('a client that leaves meanwhile leaves nothing', async () => {
+    const { clock, place, order, enter } = full();
+    const left = new AbortController();
+    const gone = enter('c', null, left.signal);
+    const before = clock.pendingCount;
+    left.abort();
+    await expect(gone).rejects.toMatchObject({ code: 'cancelled' });
+    expect(clock.pendingCount).toBe(before - 1);
+    place[0]?.();
+    await settle();
+    expect(order).toEqual(['a', 'b']);
+  });
+
+  test('only so many are held', async () => {
+    const { enter } = full();
+    for (let count = 0; count < limit.queueGraceCountMax; count++) {
+      enter('held').catch(() => undefined);
+    }
+    await expect(enter('c')).rejects.toMatchObject({ code: 'queue_full' });
   });
 });
 
@@ -243,7 +305,7 @@ describe('waiting for workers', () => {
     expect((await world.chat()).status).toBe(200);
   });
 
-  test('more than --queue-limit are refused at once', async () => {
+  test('more than --queue-limit are refused', async () => {
     await using world = openWorld(stalls(''), { queueLimit: 1 });
     const first = world.chat().catch(() => undefined);
     await world.cluster.asked.promise;

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'bun:test';
 import { ask, post, question } from './chat.ts';
-import { freePlane, startApi, untilReady } from './deployment.ts';
+import { freePlane, startAll, startApi, untilReady } from './deployment.ts';
 import { until } from './until.ts';
 import { openWorld, testNothingLeft } from './world.ts';
 
@@ -52,6 +52,14 @@ describe('a worker that may hold one request', () => {
     left.abort();
     await kept.body?.cancel().catch(() => undefined);
     expect((await ask(api.url, peru)).body.choices[0]?.message.content).toBe(answer);
+  });
+});
+
+describe('idle workers', () => {
+  test('take a burst of twice the queue’s length', async () => {
+    await using all = await startAll(world, ['--queue-limit=4']);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => ask(all.url, peru)));
+    expect(answers.map(({ response }) => response.status)).toEqual(new Array(8).fill(200));
   });
 });
 

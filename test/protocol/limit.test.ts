@@ -19,6 +19,10 @@ describe('limits', () => {
     expect(limit.gatewaySilenceMs).toBeLessThan(limit.reserveMs / 4);
   });
 
+  test('a place in a full queue is waited for less than a client notices, a step of the engine at least', () => {
+    expect(limit.queueGraceMs).toBeLessThan(limit.heartbeatMs / 2);
+  });
+
   test('a request is in the second heartbeat after it, at the latest', () => {
     expect(limit.loadLagMs).toBeLessThan(limit.heartbeatMs / 2);
   });
