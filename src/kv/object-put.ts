@@ -106,7 +106,7 @@ export class ObjectPut {
       });
     }
     for (;;) {
-      const put = await this.#bucket.put(name, frame(), call);
+      const put = await this.#bucket.put(name, frame(), { ...call, freshMs });
       if (put.outcome !== 'full') {
         const untilMs = this.#clock.nowMs() + this.#ttlMs - freshMs;
         return this.#note(name, { info: put.info, isOurs: put.outcome === 'stored', untilMs });

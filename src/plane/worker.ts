@@ -59,6 +59,8 @@ export type WorkerOptions = {
 };
 
 export type WorkerNode = {
+  /** Tells everybody its state once more: something that heartbeats carry has changed. */
+  announce(): void;
   /** Resolves when it has announced itself as ready: requests may come. */
   readonly registered: Promise<void>;
   /** Begins as `starting`. Requests are taken while `ready`. */
@@ -210,5 +212,6 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     drain,
     close,
     jobCount: () => jobs.count,
+    announce: () => void heartbeat.announce(),
   };
 }

@@ -116,6 +116,8 @@ export const limit = {
   objectFreshMs: 60_000,
   /** Objects that a worker remembers to have put. */
   objectKnownMax: 65_536,
+  /** How often a worker without object store looks for one. */
+  objectProbeMs: 10_000,
   /** How often room in a full bucket is looked for. */
   objectRoomMs: 250,
   /** How long an exported block waits for its reader. */

@@ -80,7 +80,11 @@ export async function startEngine(
   }
   state = 'running';
   return {
-    submit: (command: EngineCommand) => post({ type: 'command', command }),
+    submit: (command: EngineCommand) => {
+      // A block's bytes change threads instead of being copied.
+      const moved = command.type === 'block' ? [command.frame.buffer] : [];
+      thread.postMessage({ type: 'command', command } satisfies ToEngine, moved);
+    },
     listen: (listener) => {
       handler = listener;
     },

@@ -1,6 +1,7 @@
 // A worker's metrics: counted from what passes between the message room and the engine, which
 // neither of them has to know, and from the engine's load when somebody reads them.
 
+import type { KvPaths } from '../kv/transfer.ts';
 import type { EngineEvent, EnginePort, StepTiming } from '../protocol/engine.ts';
 import type { Meter } from '../telemetry/metric.ts';
 
@@ -32,6 +33,14 @@ export function meteredEngine(engine: EnginePort, meter: Meter): EnginePort {
       }),
     load: () => engine.load(),
   };
+}
+
+/** What did not have to be sent is known only to who would have sent it. */
+export function countSaved(meter: Meter, { send }: KvPaths): void {
+  const labels = { reason: 'stored' };
+  meter.onRead(() => {
+    meter.countTo('tdist_kv_transfer_saved_bytes_total', labels, send.object.savedBytes());
+  });
 }
 
 function onTiming(meter: Meter, timing: StepTiming): void {

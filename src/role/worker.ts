@@ -7,11 +7,10 @@ import type { WorkerConfig } from '../cli/config.ts';
 import type { RoleIo } from '../cli/role-io.ts';
 import { arenaPrefix, shmFolder } from '../kv/arena.ts';
 import { sweepArenas } from '../kv/janitor.ts';
-import { shmReceive, shmSend } from '../kv/shm-path.ts';
 import { type Model, openModel } from '../model/folder.ts';
 import { cachedGraph } from '../model/graph-cache.ts';
 import { ortLibraryPath } from '../model/ort-library.ts';
-import { createWorkerNode } from '../plane/worker.ts';
+import { createWorkerNode, type WorkerNode } from '../plane/worker.ts';
 import type { Card } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { realClock } from '../std/clock.ts';
@@ -23,14 +22,16 @@ import { startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
 import { freeMemoryBytes, freeShmBytes, memoryBytes } from './free-memory.ts';
 import { hostIdentity } from './host.ts';
+import { openKvPaths } from './kv-paths.ts';
 import { type MetricsServer, serveMetrics } from './metrics-server.ts';
+import { ObjectAccess } from './object-access.ts';
 import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
 import { openPlane, startPlane } from './plane.ts';
 import { mustEnd, stopSignal } from './signals.ts';
 import { sizeWorker } from './sizing.ts';
 import { startStatistics } from './statistics.ts';
 import { superviseWorkers } from './supervisor.ts';
-import { meteredEngine } from './worker-metrics.ts';
+import { countSaved, meteredEngine } from './worker-metrics.ts';
 
 export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<number> {
   if (config.workerCount > 1) return await superviseWorkers(config, io);
@@ -72,7 +73,18 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
     threads,
   });
 
-  const node = createWorkerNode({
+  const metered = meteredEngine(engine, meter);
+  const access = { ...config, planeUris: uris };
+  const kv = openKvPaths({
+    config: access,
+    worker: options,
+    engine: metered,
+    clock: realClock,
+    log,
+  });
+  ends.defer(() => kv.close());
+  countSaved(meter, kv);
+  const node: WorkerNode = createWorkerNode({
     bus,
     clock: realClock,
     log,
@@ -83,16 +95,24 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
     host: hostIdentity(),
     pid: process.pid,
     build: `${io.version}+${io.build}`,
-    engine: meteredEngine(engine, meter),
-    kv: {
-      send: { shm: shmSend, object: shmSend },
-      receive: { shm: shmReceive, object: shmReceive },
-    },
+    engine: metered,
+    kv,
     kvPath: config.kvPath,
-    objects: () => false,
+    objects: () => objects?.isUsable() ?? false,
     assets: { tokenizer: model.tokenizer, tokenizerConfig: model.tokenizerConfig },
   });
   ends.defer(() => node.close());
+  const objects =
+    config.kind === 'baseline' || config.kvPath === 'shm'
+      ? null
+      : new ObjectAccess({
+          bus,
+          clock: realClock,
+          log,
+          isWanted: config.kvPath === 'object',
+          onChange: () => node.announce(),
+        });
+  ends.defer(() => objects?.stop());
   node.setState('ready');
   if (config.statistics) {
     const { load, tokenCount } = engine;

@@ -1,0 +1,70 @@
+// Whether this worker can use the object store now: asked when the request plane is there (again), and
+// now and then while the answer is no. Heartbeats carry it to the gateways, which then make pairs across
+// hosts, or do not.
+
+import type { Bus } from '../plane/bus.ts';
+import { jetStreamTrouble } from '../plane/jetstream-probe.ts';
+import { limit } from '../protocol/limit.ts';
+import type { Clock, Timer } from '../std/clock.ts';
+import type { Log } from '../telemetry/log.ts';
+
+export class ObjectAccess {
+  readonly #bus: Bus;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  /** `--kv-path object`: then doing without is worth a warning. */
+  readonly #isWanted: boolean;
+  readonly #onChange: () => void;
+  #isUsable = false;
+  #told: string | null = null;
+  #timer: Timer | null = null;
+  #isStopped = false;
+
+  constructor(options: {
+    readonly bus: Bus;
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly isWanted: boolean;
+    readonly onChange: () => void;
+  }) {
+    this.#bus = options.bus;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#isWanted = options.isWanted;
+    this.#onChange = options.onChange;
+    options.bus.onTrouble((trouble) => {
+      if (trouble === null) void this.#probe();
+    });
+    if (options.bus.trouble() === null) void this.#probe();
+  }
+
+  isUsable(): boolean {
+    return this.#isUsable && this.#bus.trouble() === null;
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+  }
+
+  async #probe(): Promise<void> {
+    this.#timer?.cancel();
+    const trouble = await jetStreamTrouble(this.#bus);
+    if (this.#isStopped || this.#bus.trouble() !== null) return; // asked again when it is back
+    const changed = this.#isUsable !== (trouble === null);
+    this.#isUsable = trouble === null;
+    if (trouble !== null) {
+      this.#tell(trouble);
+      this.#timer = this.#clock.after(limit.objectProbeMs, () => void this.#probe());
+    }
+    if (changed) this.#onChange();
+  }
+
+  #tell(trouble: string): void {
+    if (this.#told === trouble) return;
+    this.#told = trouble;
+    const text = `KV cannot go through the object store: ${trouble}`;
+    if (this.#isWanted) this.#log.error(`--kv-path object: ${text}; prompts are computed locally`);
+    else this.#log.info(`${text}; workers of other hosts compute their prompts themselves`);
+  }
+}
