@@ -34,8 +34,7 @@ test('float32 changes nothing; the others more, the fewer bits they have', async
   expect(all.map(({ ratio }) => Math.round(ratio * 100))).toEqual([100, 50, 50, 25, 25]);
   const deltas = all.map(({ deltaLogitMost }) => deltaLogitMost);
   expect(deltas[0]).toBe(0);
-  expect(deltas[1]).toBeGreaterThan(0);
-  expect(deltas).toEqual(deltas.toSorted((a, b) => a - b));
+  for (const [i, delta] of deltas.slice(1).entries()) expect(delta).toBeGreaterThan(deltas[i] ?? 0);
   expect(all[0]?.agreementPercent).toBe(100);
   for (const { agreementPercent } of all) expect(agreementPercent).toBeGreaterThan(95);
 }, 60_000);
