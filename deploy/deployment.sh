@@ -46,7 +46,7 @@ stop_all() {
 trap stop_all EXIT
 trap 'exit 0' INT TERM
 
-# The seed's flags. Those that mean nothing here, or not yet, are accepted with a line in the log.
+# The seed's flags. Those that mean nothing here are accepted with a line in the log.
 worker_flags=(
   --request-plane-uri "$PLANE"
   --model-name "$MODEL"

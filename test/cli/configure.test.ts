@@ -60,6 +60,19 @@ describe('numbers that contradict each other are refused with both', () => {
   });
 });
 
+test.each([
+  ['', 'float32'],
+  ['--kv-cache-dtype auto', 'float32'],
+  ['--kv-cache-dtype fp32', 'float32'],
+  ['--kv-cache-dtype fp16', 'float16'],
+  ['--kv-cache-dtype bf16', 'bfloat16'],
+  ['--kv-cache-dtype int8', 'int8'],
+  ['--kv-cache-dtype fp8_e4m3', 'fp8'],
+])('%s: blocks hold %s', (words, kvDtype) => {
+  expect(config(`--role context ${words}`)).toMatchObject({ kvDtype });
+  expect(config(`--role all ${words}`)).toMatchObject({ worker: { kvDtype } });
+});
+
 describe('--starting-metrics-port', () => {
   test('each worker has the next one; none without the flag', () => {
     expect(config('--role generate')).toMatchObject({ metricsPort: null });

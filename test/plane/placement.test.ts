@@ -17,7 +17,7 @@ import { type Estimate, placePrompt } from '../../src/plane/placement.ts';
 import { chooseRoute, type RouteQuestion } from '../../src/plane/router.ts';
 import type { Load } from '../../src/protocol/engine.ts';
 import { limit } from '../../src/protocol/limit.ts';
-import { heartbeat, load, plainRates, promptOf, routeQuestion } from './make.ts';
+import { card, heartbeat, load, plainRates, promptOf, routeQuestion } from './make.ts';
 
 function candidate(change: Partial<Candidate> = {}, loaded: Partial<Load> = {}): Candidate {
   return {
@@ -77,6 +77,12 @@ describe('cost', () => {
 
   test('bytes of KV', () => {
     expect(kvBytesOf(heartbeat('c', 'context'), 10)).toBe(10 * 2 * 2 * 2 * 8 * 4);
+    const bytesOf = (kvDtype: string, tokens: number): number =>
+      kvBytesOf(heartbeat('c', 'context', { card: card({ kvDtype }) }), tokens);
+    expect(bytesOf('float16', 10)).toBe(10 * 2 * 2 * 2 * 8 * 2);
+    // Blocks of 64: two of them, each with a scale for 2 layers × K, V × 2 heads.
+    expect(bytesOf('fp8', 70)).toBe(70 * 2 * 2 * 2 * 8 + 2 * 8 * 4);
+    expect(bytesOf('of another version', 10)).toBe(10 * 2 * 2 * 2 * 8 * 4);
   });
 });
 

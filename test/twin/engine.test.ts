@@ -9,6 +9,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { blockBegin } from '../../src/kv/arena.ts';
 import { blockHeaderBytes } from '../../src/kv/block.ts';
+import { type KvDtype, kvDtypes } from '../../src/protocol/kv-size.ts';
 import { limit } from '../../src/protocol/limit.ts';
 import { neutralSampling, type Sampling } from '../../src/protocol/request.ts';
 import { seededChance } from '../../src/std/prng.ts';
@@ -73,7 +74,7 @@ type Mishap = (context: TwinWorker, requestId: string) => 'none' | 'no ticket' |
 
 /** All requests through a pair: reserve, prefill, hand over, generate. Counts how they travelled. */
 function disaggregated(
-  options: { stepTokens: number; arenaBytes?: number },
+  options: { stepTokens: number; arenaBytes?: number; kvDtype?: KvDtype },
   mishap: Mishap = () => 'none',
 ) {
   const context = start({ role: 'context', slots: 3, ...options });
@@ -176,6 +177,21 @@ describe('one answer', () => {
   for (const stepTokens of [1, 16, 33, 64]) {
     test(`in chunks of ${stepTokens}`, () => {
       expect(aggregated({ slots: 4, stepTokens })).toEqual(alone);
+    });
+  }
+
+  // What a smaller dtype changes in answers is measured (bench/kv/accuracy.ts), not promised.
+  for (const kvDtype of kvDtypes.filter((dtype) => dtype !== 'float32')) {
+    test(`handed over as ${kvDtype} to a worker of float32: the first token, and all are answered`, () => {
+      const { answers, paths } = disaggregated({ stepTokens: 64, kvDtype });
+      expect(paths.fallback).toBe(0);
+      expect(paths.shm + paths.ended).toBe(requests.length);
+      const firstTokens = (all: Record<string, string>): string[] =>
+        Object.values(all).map((answer) => answer.split(/[ ,]/)[0] ?? '');
+      expect(firstTokens(answers)).toEqual(firstTokens(alone));
+      const alike = Object.keys(alone).filter((name) => answers[name] === alone[name]);
+      // A model with random weights chooses between near-ties; still most answers stay.
+      expect(alike.length).toBeGreaterThan(20);
     });
   }
 
