@@ -177,7 +177,7 @@ class ClaimBus implements Bus {
     return new Promise((resolve, reject) => {
       const isIn = lanes.add(lane, this.#whole(payload), (result) => {
         if (result instanceof Fault) reject(result);
-        else resolve({ reply: endpoint.handle(result) });
+        else resolve({ reply: (async () => await endpoint.handle(result))() });
       });
       if (isIn) return;
       const text = `${endpoint.subject}: ${limit.claimQueueMax} requests wait behind a large one`;
