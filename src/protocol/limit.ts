@@ -44,6 +44,17 @@ export const limit = {
   streamSilenceMs: 60_000,
   /** Bytes of a text asset in one reply; well below NATS's default max_payload of 1 MiB. */
   assetSliceBytes: 512 * 1024,
+  /** Left free in a message for headers; larger ones travel through the object store. */
+  messageHeadroomBytes: 512,
+  /** Largest message at all: what a body of the largest size can become, as token ids in JSON. */
+  messageBytesMax: 64 * 1024 * 1024,
+  /** All large messages under way in one namespace. */
+  messageBucketBytes: 256 * 1024 * 1024,
+  /** Putting or fetching one, and how long one that nobody fetches is kept. */
+  claimMs: 10_000,
+  claimKeepMs: 60_000,
+  /** Messages of a subject that wait behind a large one. */
+  claimQueueMax: 4096,
   // --- engine
   /** Tokens of one step: a row for each stream that decodes, prompt chunks for the rest. */
   stepTokens: 256,

@@ -46,6 +46,13 @@ describe('limits', () => {
     expect(limit.prefixTellMs).toBeLessThanOrEqual(limit.heartbeatMs);
   });
 
+  test('large messages: kept longer than fetching may take, several fit, a body becomes one', () => {
+    expect(limit.claimKeepMs).toBeGreaterThan(2 * limit.claimMs);
+    expect(limit.messageBucketBytes).toBeGreaterThanOrEqual(4 * limit.messageBytesMax);
+    expect(limit.messageBytesMax).toBeGreaterThanOrEqual(6 * limit.bodyBytesMax);
+    expect(limit.messageHeadroomBytes).toBeLessThan(1024); // a text asset's slice stays one message
+  });
+
   test('a gap is noticed before the stream is given up for silence', () => {
     expect(limit.gapTimeoutMs).toBeLessThan(limit.streamSilenceMs);
     expect(limit.presenceMs).toBeLessThan(limit.streamSilenceMs);
