@@ -171,7 +171,12 @@ const memory = {
     min: 0,
     max: 1,
   }),
-  'kv-path': choice(workers, 'auto', { auto: [], shm: [], object: [] }, 'how KV crosses'),
+  'kv-path': choice(
+    workers,
+    'auto',
+    { auto: [], shm: [], object: [] },
+    'how KV gets from worker to worker; auto: shm on one host, else object',
+  ),
   'kv-arena-bytes': number(
     'bytes',
     workers,

@@ -12,9 +12,8 @@ export function refuseUnavailable(values: Values, role: Role): void {
   for (const name of ['context-tp-size', 'generate-tp-size', 'baseline-tp-size'] as const) {
     refuse(role, name, values[name], values[name] > 1, '1: tensor parallelism is not available');
   }
-  const { device, 'kv-path': kvPath } = values;
+  const { device } = values;
   refuse(role, 'device', device, device === 'webgpu' || device === 'cuda', 'cpu or auto');
-  refuse(role, 'kv-path', kvPath, kvPath === 'object', 'auto or shm: KV stays on one host');
 }
 
 function refuse(role: Role, name: FlagName, found: unknown, bad: boolean, wanted: string): void {

@@ -10,7 +10,7 @@ import { sweepArenas } from '../kv/janitor.ts';
 import { type Model, openModel } from '../model/folder.ts';
 import { cachedGraph } from '../model/graph-cache.ts';
 import { ortLibraryPath } from '../model/ort-library.ts';
-import { createWorkerNode, type WorkerNode } from '../plane/worker.ts';
+import { createWorkerNode } from '../plane/worker.ts';
 import type { Card } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { realClock } from '../std/clock.ts';
@@ -84,7 +84,19 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   });
   ends.defer(() => kv.close());
   countSaved(meter, kv);
-  const node: WorkerNode = createWorkerNode({
+  let announce = (): void => undefined; // until there is a node to do it
+  const objects =
+    config.kind === 'baseline' || config.kvPath === 'shm'
+      ? null
+      : new ObjectAccess({
+          bus,
+          clock: realClock,
+          log,
+          isWanted: config.kvPath === 'object',
+          onChange: () => announce(),
+        });
+  ends.defer(() => objects?.stop());
+  const node = createWorkerNode({
     bus,
     clock: realClock,
     log,
@@ -102,17 +114,7 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
     assets: { tokenizer: model.tokenizer, tokenizerConfig: model.tokenizerConfig },
   });
   ends.defer(() => node.close());
-  const objects =
-    config.kind === 'baseline' || config.kvPath === 'shm'
-      ? null
-      : new ObjectAccess({
-          bus,
-          clock: realClock,
-          log,
-          isWanted: config.kvPath === 'object',
-          onChange: () => node.announce(),
-        });
-  ends.defer(() => objects?.stop());
+  announce = () => node.announce();
   node.setState('ready');
   if (config.statistics) {
     const { load, tokenCount } = engine;

@@ -207,7 +207,6 @@ describe('refused', () => {
   test.each([
     ['--role generate --context-tp-size 2', '--context-tp-size 2: this version offers only 1'],
     ['--role all --device cuda', '--device cuda: this version offers only cpu or auto'],
-    ['--role context --kv-path object', '--kv-path object'],
     ['--role context --context-worker-count 0', 'leaves --role context nothing to do'],
     ['--role all --context-worker-count 0', 'without a worker'],
     ['--role api --namespace a.b', 'wanted letters, digits'],

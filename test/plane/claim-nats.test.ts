@@ -13,7 +13,7 @@ import { silentLog } from '../../src/telemetry/log.ts';
 import { faultOf, read, request } from './cluster.ts';
 import { FakeEngine } from './fake-engine.ts';
 import { FakeObjects } from './fake-objects.ts';
-import { card, promptOf, tokenizer, tokenizerConfig } from './make.ts';
+import { card, promptOf, ticketsOnly, tokenizer, tokenizerConfig } from './make.ts';
 import { type NatsProcess, startNatsProcess } from './nats-process.ts';
 import { connected, temporaryFolder } from './nats-world.ts';
 
@@ -63,6 +63,9 @@ async function worker(workerId: string, role: WorkerRole, engine: FakeEngine): P
     pid: 42,
     build: '0.1.0',
     engine,
+    kv: ticketsOnly,
+    kvPath: 'auto',
+    objects: () => false,
     assets: { tokenizer, tokenizerConfig },
   }).setState('ready');
   return bus;

@@ -86,9 +86,9 @@ function prefill({ session, pool }: BareModel, ids: readonly number[]): number {
 function handOver({ kvExport, kvImport }: KvDesk, ids: readonly number[]): void {
   const requestId = 'one at a time';
   kvExport.append({ requestId, ids, slot: exact, computed: ids.length });
-  const ticket = kvExport.offer(requestId);
+  const ticket = kvExport.offer(requestId, limit.leaseMs);
   if (ticket === null) throw new Error('the arena is too small for the benchmark');
-  kvImport.fetch({ ticket, ids, slot: handed });
+  kvImport.fetch({ ticket, ids, slot: handed, from: 0 });
   kvExport.release(requestId);
 }
 
