@@ -94,7 +94,7 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   const handler = config.kind === 'generate' ? 'generate' : config.servedName;
   log.info('Worker started...', { worker: workerId });
   log.info(`Starting ${handler} handler...`);
-  if (!isSupervised()) log.info('Workers started ... press Ctrl-C to Exit');
+  if (!isSupervised()) log.say('Workers started ... press Ctrl-C to Exit');
 
   const how = await Promise.race([stop, crash.promise.then((reason) => ({ reason }))]);
   const drainMs = typeof how !== 'string' || isOrphan() ? 0 : config.drainTimeoutMs;
