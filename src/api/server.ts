@@ -4,7 +4,7 @@
 
 import type { Cluster } from '../protocol/request.ts';
 import { type Clock, withDeadline } from '../std/clock.ts';
-import { Fault, toFault } from '../std/fault.ts';
+import { Fault, sentence, toFault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Meter, noMeter } from '../telemetry/metric.ts';
@@ -61,7 +61,7 @@ export function createServer(options: ServerOptions): ApiServer {
   const port = server.port ?? options.port;
   const url = `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
   log.info('Application startup complete.');
-  log.info(`Listening on ${url}`);
+  log.say(`Listening on ${url}`);
 
   const stop = async (limits: { readonly limitMs?: number } = {}): Promise<void> => {
     const drained = gateway.gate.drain();
@@ -151,7 +151,7 @@ function listen(
   } catch (cause) {
     throw new Fault(
       'config',
-      `cannot listen on ${host}:${port}: ${toFault(cause).message}. Stop what uses the port, or ` +
+      `cannot listen on ${host}:${port}: ${sentence(toFault(cause).message)} Stop what uses the port, or ` +
         'choose others with --api-server-host and --api-server-port (0: any free port).',
       { cause },
     );

@@ -213,10 +213,15 @@ const memory = {
 };
 
 const logs = {
-  'log-dir': text(every, null, 'folder for one log file per process', {
-    example: './logs',
-    unset: 'stdout',
-  }),
+  'log-dir': text(
+    every,
+    null,
+    'folder for one log file per process; errors, and where it listens, still come here',
+    {
+      example: './logs',
+      unset: 'stdout',
+    },
+  ),
   'log-level': choice(
     every,
     'info',

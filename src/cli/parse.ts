@@ -15,8 +15,15 @@ export type Parsed = {
   readonly given: ReadonlySet<FlagName>;
 };
 
-/** Faults with code `usage`. The command line wins over the environment, a later flag over an earlier. */
-export function parseFlags(argv: readonly string[], env: Env): Parsed {
+/**
+ * Faults with code `usage`. The command line wins over the environment, a later flag over an earlier.
+ * @param alsoKnown names that the caller takes besides, for the hint at what was meant.
+ */
+export function parseFlags(
+  argv: readonly string[],
+  env: Env,
+  alsoKnown: readonly string[] = [],
+): Parsed {
   const set = new Map<FlagName, FlagValue>();
   for (const name of flagNames) {
     const twin = envTwin(name);
@@ -24,18 +31,21 @@ export function parseFlags(argv: readonly string[], env: Env): Parsed {
     if (twin === null || found === undefined || found === '') continue;
     set.set(name, parseValue(flagOf(name), found, { label: twin, joint: '=' }));
   }
-  for (const [name, value] of commandLine(argv)) set.set(name, value);
+  for (const [name, value] of commandLine(argv, alsoKnown)) set.set(name, value);
   const all = flagNames.map((name) => [name, set.get(name) ?? flagOf(name).default]);
   // Every name of the table is present, with a value made by its own row: that is what Values says.
   const values = Object.fromEntries(all) as Values;
   return { values, given: new Set(set.keys()) };
 }
 
-function commandLine(argv: readonly string[]): Map<FlagName, FlagValue> {
+function commandLine(
+  argv: readonly string[],
+  alsoKnown: readonly string[],
+): Map<FlagName, FlagValue> {
   const set = new Map<FlagName, FlagValue>();
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] === '-h' ? '--help' : (argv[at] ?? '');
-    const { name, negated, inline } = readWord(word);
+    const { name, negated, inline } = readWord(word, alsoKnown);
     const flag = flagOf(name);
     const origin: Origin = { label: `--${name}`, joint: inline === undefined ? ' ' : '=' };
     let value: FlagValue;
@@ -64,7 +74,7 @@ function isList(value: FlagValue | undefined): value is readonly string[] {
 
 type Word = { readonly name: FlagName; readonly negated: boolean; readonly inline?: string };
 
-function readWord(word: string): Word {
+function readWord(word: string, alsoKnown: readonly string[]): Word {
   if (!word.startsWith('-')) {
     throw new Fault('usage', `unexpected argument ${JSON.stringify(word)}; flags begin with --`);
   }
@@ -76,7 +86,9 @@ function readWord(word: string): Word {
     return { name: positive, negated: true, ...rest };
   }
   const booleans = flagNames.filter((name) => flagOf(name).kind === 'boolean');
-  const known = typed.startsWith('no-') ? booleans.map((name) => `no-${name}`) : flagNames;
+  const known = typed.startsWith('no-')
+    ? booleans.map((name) => `no-${name}`)
+    : [...flagNames, ...alsoKnown];
   const shown = word.split('=')[0] ?? word;
   throw new Fault(
     'usage',

@@ -1,5 +1,6 @@
 // The tools beside the roles: name, help line, and what runs. Loaded only when called.
 
+import { deploymentFlags } from './deployment-flags.ts';
 import { type Output, processOutput } from './output.ts';
 import type { Env } from './parse.ts';
 import { versionLine } from './version.ts';
@@ -9,34 +10,43 @@ type Tool = {
   readonly run: (argv: readonly string[], output: Output, env: Env) => Promise<number>;
 };
 
+/** Of `verify`, besides those of the deployment that it starts. */
+const verifyFlags = ['api-url', 'model'];
+
 export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'demo',
     {
       help: 'start everything on free ports, ask one question, show where the time went',
-      run: async (argv) => (await import('../bench/demo.ts')).runDemo(argv),
+      run: async (argv, _output, env) => {
+        const flags = deploymentFlags('demo', argv, env);
+        return await (await import('../bench/demo.ts')).runDemo(flags);
+      },
     },
   ],
   [
     'verify',
     {
       help: 'prove disaggregated and aggregated answers identical, token by token',
-      run: async (argv, output) =>
-        (await import('../bench/verify/verify.ts')).runVerify(argv, (line) => output.out(line)),
+      run: async (argv, output, env) => {
+        const flags = deploymentFlags('verify', argv, env, verifyFlags);
+        const { runVerify } = await import('../bench/verify/verify.ts');
+        return await runVerify(flags, (line) => output.out(line));
+      },
     },
   ],
   [
     'bench',
     {
       help: 'measure what a request costs; bench engine: the engine, and long prompts',
-      run: async ([first, ...rest], output) =>
-        first === 'engine'
-          ? (await import('../bench/engine/bench.ts')).runEngineBench(rest, (line) =>
-              output.out(line),
-            )
-          : (await import('../bench/bench.ts')).runBench(
-              first === undefined ? [] : [first, ...rest],
-            ),
+      run: async (argv, output, env) => {
+        if (argv[0] === 'engine') {
+          const { runEngineBench } = await import('../bench/engine/bench.ts');
+          return await runEngineBench(argv.slice(1), (line) => output.out(line));
+        }
+        const flags = deploymentFlags('bench', argv, env);
+        return await (await import('../bench/bench.ts')).runBench(flags);
+      },
     },
   ],
   [

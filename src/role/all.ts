@@ -33,8 +33,8 @@ export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
     async ready(uris, signal) {
       await waitForWorkers(config, uris, signal);
       await waitUntilReady(url, signal);
-      io.log.info(`Ready: ${url}`);
-      io.log.info(`Try it: ${example(url, config.worker.servedName)}`);
+      io.log.say(`Ready: ${url}`);
+      io.log.say(`Try it: ${example(url, config.worker.servedName)}`);
     },
   });
 }

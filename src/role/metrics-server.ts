@@ -1,6 +1,6 @@
 // A worker's `/metrics`, the only thing it says over HTTP.
 
-import { Fault, toFault } from '../std/fault.ts';
+import { Fault, sentence, toFault } from '../std/fault.ts';
 import { type Meter, metricsContentType } from '../telemetry/metric.ts';
 
 export type MetricsServer = { readonly url: string; stop(): Promise<void> };
@@ -31,7 +31,7 @@ export function serveMetrics(options: {
   } catch (cause) {
     throw new Fault(
       'config',
-      `cannot serve metrics on ${host}:${port}: ${toFault(cause).message}. Stop what uses the ` +
+      `cannot serve metrics on ${host}:${port}: ${sentence(toFault(cause).message)} Stop what uses the ` +
         'port, or choose another --starting-metrics-port (0: none).',
       { cause },
     );

@@ -53,7 +53,7 @@ export async function supervise(config: CommonConfig, io: RoleIo, plan: Plan): P
     () => children.settle(),
     (reason: unknown) => log.debug('not waiting for readiness any longer', { why: String(reason) }),
   );
-  log.info('Workers started ... press Ctrl-C to Exit');
+  log.say('Workers started ... press Ctrl-C to Exit');
   const neverEnds = new Promise<never>(() => undefined);
   const how = await Promise.race([
     stop.then(() => 'stop' as const),

@@ -126,7 +126,7 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   const trouble = bus.trouble();
   if (trouble !== null) log.info(`Waiting to be registered: ${trouble}`);
   void node.registered.then(() => {
-    if (!isSupervised()) log.info('Workers started ... press Ctrl-C to Exit');
+    if (!isSupervised()) log.say('Workers started ... press Ctrl-C to Exit');
   });
 
   const how = await Promise.race([stop, crash.promise.then((reason) => ({ reason }))]);

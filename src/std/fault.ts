@@ -52,6 +52,11 @@ export function toFault(thrown: unknown, code: FaultCode = 'internal'): Fault {
   return new Fault(code, message, { cause: thrown });
 }
 
+/** With a full stop, unless the text ends a sentence by itself: another may follow. */
+export function sentence(text: string): string {
+  return /[.?!]$/.test(text) ? text : `${text}.`;
+}
+
 /** For what only a bug can do. Never for input. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`);

@@ -9,6 +9,8 @@ export type Log = {
   error(message: string, fields?: Fields): void;
   warn(message: string, fields?: Fields): void;
   info(message: string, fields?: Fields): void;
+  /** Like `info`, of the few things that a person at the terminal waits for: where it listens. */
+  say(message: string, fields?: Fields): void;
   debug(message: string, fields?: Fields): void;
   /** The same log with a name in front: `context-0`, `api`. */
   named(name: string): Log;
@@ -23,6 +25,10 @@ export const stdoutSink: LogSink = (line) => {
   process.stdout.write(`${line}\n`);
 };
 
+export const stderrSink: LogSink = (line) => {
+  process.stderr.write(`${line}\n`);
+};
+
 export function fileSink(path: string): LogSink {
   return (line) => appendFileSync(path, `${line}\n`);
 }
@@ -32,23 +38,34 @@ export const silentLog: Log = createLog({ level: 0, sink: () => undefined, name:
 export function createLog(options: {
   readonly level: LogLevel;
   readonly sink: LogSink;
+  /** Where errors, and what is said, go besides. */
+  readonly console?: { readonly errors: LogSink; readonly said: LogSink };
   readonly name: string;
   readonly now?: () => Date;
 }): Log {
-  const { level, sink, name, now = () => new Date() } = options;
-  const write = (at: LogLevel, label: string, message: string, fields: Fields = {}): void => {
+  const { level, sink, console, name, now = () => new Date() } = options;
+  const write = (
+    at: LogLevel,
+    label: string,
+    message: string,
+    fields: Fields = {},
+    more?: LogSink,
+  ): void => {
     if (at > level) return;
     const time = now().toISOString().slice(11, 23);
     const tail = Object.entries(fields)
       .filter(([, value]) => value !== undefined)
       .map(([key, value]) => ` ${key}=${fieldText(value)}`)
       .join('');
-    sink(`${time} ${label} ${name === '' ? '' : `[${name}] `}${escapeControl(message)}${tail}`);
+    const line = `${time} ${label} ${name === '' ? '' : `[${name}] `}${escapeControl(message)}${tail}`;
+    sink(line);
+    more?.(line);
   };
   return {
-    error: (message, fields) => write(0, 'ERROR', message, fields),
+    error: (message, fields) => write(0, 'ERROR', message, fields, console?.errors),
     warn: (message, fields) => write(1, 'WARN ', message, fields),
     info: (message, fields) => write(1, 'INFO ', message, fields),
+    say: (message, fields) => write(1, 'INFO ', message, fields, console?.said),
     debug: (message, fields) => write(2, 'DEBUG', message, fields),
     named: (child) => createLog({ ...options, name: child }),
   };

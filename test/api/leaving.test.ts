@@ -131,6 +131,6 @@ describe('a server that starts', () => {
     const log = createLog({ level: 0, name: '', sink: () => undefined });
     const start = (): unknown => createServer({ ...options, log, port: world.server.port });
     expect(start).toThrow(Fault);
-    expect(start).toThrow('--api-server-port');
+    expect(start).toThrow(/ in use\? Stop what uses the port, or .*--api-server-port/);
   });
 });

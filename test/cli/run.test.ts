@@ -1,7 +1,7 @@
 // Whole command lines that end before a role starts: exit code, and what is said where.
 
 import { describe, expect, test } from 'bun:test';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { configure } from '../../src/cli/configure.ts';
@@ -59,6 +59,17 @@ describe('exit codes', () => {
     ['--rol api', 'unknown flag --rol; the nearest known one is --role'],
     ['demoo', 'unknown tool demoo; the nearest known one is demo'],
     ['--role apy', 'wanted one of api, context'],
+    ['demo --bogus', 'unknown flag --bogus; the nearest known one is --'],
+    ['demo --worker-nam x', 'unknown flag --worker-nam; the nearest known one is --worker-name'],
+    ['demo --threads x', '--threads "x": wanted a whole number'],
+    ['demo --role api', 'demo starts --role all, not --role api'],
+    ['demo paris', 'unexpected argument "paris"'],
+    ['bench --bogus', 'unknown flag --bogus; the nearest known one is --'],
+    ['bench --dump-config', '--dump-config starts nothing: give it without bench'],
+    ['bench engine --bogus', 'bench engine: --bogus: wanted --quick or one of'],
+    ['verify --api-ulr x', 'unknown flag --api-ulr; the nearest known one is --api-url'],
+    ['verify --model x --bogus', 'unknown flag --bogus; the nearest known one is --'],
+    ['verify --block-tokens 9 --max-model-len 8', '--block-tokens 9'],
     ['--role api --log-dir /proc/nowhere --api-server-port 0', '--log-dir "/proc/nowhere"'],
     ['--role api --nats-creds-file /no/such', '--nats-creds-file "/no/such": no such file; give'],
     ['--role generate --nats-cert-file x', '--nats-cert-file "x": no such file; give'],
@@ -109,8 +120,23 @@ test('--log-dir: one file per process, named after it', () => {
       const parsed = parseFlags(['--log-dir', dir], { TDIST_WORKER_ID: '3' });
       return configure(parsed, 'generate', { TDIST_WORKER_ID: '3' }).config;
     };
-    openLog(at(join(folder, 'a/b')), 42).info('x');
+    const console = { errors: [] as string[], said: [] as string[] };
+    const log = openLog(at(join(folder, 'a/b')), 42, {
+      errors: (line) => console.errors.push(line),
+      said: (line) => console.said.push(line),
+    });
+    log.info('detail');
+    log.say('listening');
+    log.error('broken');
     expect(readdirSync(join(folder, 'a/b'))).toEqual(['generate-3-42.log']);
+    const lines = readFileSync(join(folder, 'a/b/generate-3-42.log'), 'utf8').trim().split('\n');
+    expect(lines.map((line) => line.slice(13))).toEqual([
+      'INFO  [generate-3] detail',
+      'INFO  [generate-3] listening',
+      'ERROR [generate-3] broken',
+    ]);
+    // The few lines that matter are seen at the terminal as well.
+    expect(console).toEqual({ errors: lines.slice(2), said: lines.slice(1, 2) });
     writeFileSync(join(folder, 'file'), '');
     expect(() => openLog(at(join(folder, 'file')), 42)).toThrow('cannot be written to');
   } finally {

@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'bun:test';
-import { assert, Fault, toFault, unreachable } from '../../src/std/fault.ts';
+import { assert, Fault, sentence, toFault, unreachable } from '../../src/std/fault.ts';
+
+test('a sentence ends once', () => {
+  const texts = ['refused', 'refused.', 'In use?', ''];
+  expect(texts.map(sentence)).toEqual(['refused.', 'refused.', 'In use?', '.']);
+});
 
 describe('Fault', () => {
   test('carries code, message, field and cause', () => {
