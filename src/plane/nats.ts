@@ -7,27 +7,25 @@
 import {
   type ConnectionOptions,
   connect,
-  Events,
   headers,
   jwtAuthenticator,
   type NatsConnection,
   nkeyAuthenticator,
   type ServiceMsg,
 } from 'nats';
-import { type Clock, realClock, type Timer, withDeadline } from '../std/clock.ts';
+import { type Clock, realClock, withDeadline } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Bus, BusHandler, Ending, Endpoint, Service } from './bus.ts';
-import { codeHeader, readReply, requestFault, tooLarge } from './nats-fault.ts';
+import { ConnectionKeeper } from './connection-keeper.ts';
+import { codeHeader, readReply, reason, requestFault, tooLarge } from './nats-fault.ts';
 import { type NatsFiles, type NatsSecrets, noNatsFiles, readNatsFiles } from './nats-files.ts';
-import { connectionOptions, peerOf, triedWith, usesFile } from './nats-options.ts';
-import { connectReason, connectTimeoutMs, reason } from './nats-reason.ts';
+import { connectionOptions, connectTimeoutMs, triedWith, usesFile } from './nats-options.ts';
+import { connectReason } from './nats-reason.ts';
 import { oneLine } from './remote-fault.ts';
 import { Trouble } from './trouble.ts';
 import { type PlaneUri, parsePlaneUris } from './uri.ts';
 
-const retryFirstMs = 50;
-const retryMaxMs = 1000;
 const closeTimeoutMs = 2000;
 /** Until the server has told its own; NATS's default. */
 const maxPayloadDefault = 1024 * 1024;
@@ -53,33 +51,34 @@ type Attachment = { attach(connection: NatsConnection): void; detach(): Promise<
 class NatsBus implements Bus {
   readonly #log: Log;
   readonly #clock: Clock;
-  readonly #name: string;
-  readonly #configured: readonly PlaneUri[];
-  readonly #files: NatsFiles;
+  readonly #keeper: ConnectionKeeper;
   readonly #trouble: Trouble;
   readonly #attachments = new Set<Attachment>();
   readonly #pending = new Set<(fault: Fault) => void>();
   /** Services on their way to the server: the library registers them asynchronously. */
   readonly #registering = new Set<Promise<unknown>>();
-  #discovered: readonly PlaneUri[] = [];
   #connection: NatsConnection | null = null;
   #maxPayloadBytes = maxPayloadDefault;
   #closed = false;
-  #retry: { timer: Timer; go: () => void } | null = null;
 
   constructor(options: NatsBusOptions) {
     this.#log = options.log;
     this.#clock = options.clock ?? realClock;
-    this.#name = options.name;
-    this.#files = options.files ?? noNatsFiles;
-    this.#configured = options.uris.flatMap((text) => parsePlaneUris(text));
-    const shown = this.#configured.map((uri) => uri.shown).join(', ');
+    const uris = options.uris.flatMap((text) => parsePlaneUris(text));
+    const shown = uris.map((uri) => uri.shown).join(', ');
     this.#trouble = new Trouble({
       log: this.#log,
       clock: this.#clock,
       initial: `request plane ${shown}: connecting`,
     });
-    this.#keepConnected().catch((error: unknown) => {
+    this.#keeper = new ConnectionKeeper({
+      uris,
+      clock: this.#clock,
+      connect: (target) => dial(target, options),
+      up: (connection, target) => this.#up(connection, target),
+      down: (target, why) => this.#down(target, why),
+    });
+    this.#keeper.run().catch((error: unknown) => {
       this.#log.error('request plane: connection loop ended', { reason: String(error) });
     });
   }
@@ -208,8 +207,7 @@ class NatsBus implements Bus {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#retry?.timer.cancel();
-    this.#retry?.go();
+    this.#keeper.stop();
     const connection = this.#connection;
     if (connection === null) return;
     const late = () => new Fault('timeout', 'NATS did not take the last messages');
@@ -262,68 +260,10 @@ class NatsBus implements Bus {
     }
   }
 
-  async #keepConnected(): Promise<void> {
-    let failures = 0;
-    for (let turn = 0; !this.#closed; turn++) {
-      const targets = this.#targets();
-      const target = targets[turn % targets.length];
-      if (target === undefined) throw new Fault('usage', 'request plane: no address given');
-      const why = await this.#connectTo(target);
-      failures = why.wasUp ? 0 : failures + 1;
-      this.#down(target, why.text);
-      await this.#pause(Math.min(retryMaxMs, retryFirstMs * 2 ** Math.min(failures, 10)));
-    }
-  }
-
-  /** Those the user named, with their own credentials, then the other members of their cluster. */
-  #targets(): readonly PlaneUri[] {
-    const known = new Set(this.#configured.map(({ host, port }) => `${host} ${port}`));
-    const others = this.#discovered.filter(({ host, port }) => !known.has(`${host} ${port}`));
-    return [...this.#configured, ...others];
-  }
-
-  /** One connection from its beginning to its end; says why it ended. Throws nothing. */
-  async #connectTo(target: PlaneUri): Promise<{ readonly wasUp: boolean; readonly text: string }> {
-    let secrets: NatsSecrets | null = null;
-    let wasUp = false;
-    try {
-      secrets = readNatsFiles(this.#files);
-      const connection = await connect({
-        ...connectionOptions(target, this.#name, secrets),
-        ...(usesFile(target) ? userOf(secrets) : {}),
-      });
-      if (this.#closed) await connection.close();
-      else await this.#up(connection, target);
-      wasUp = true;
-      const error = await connection.closed();
-      // What ends a connection that was up is not about its handshake.
-      const tried = { ...triedWith(target, secrets), tls: false };
-      return { wasUp, text: connectReason(error ?? undefined, tried) };
-    } catch (error) {
-      const text =
-        secrets === null ? reason(error) : connectReason(error, triedWith(target, secrets));
-      return { wasUp, text };
-    }
-  }
-
-  /** Members that join while a connection lives. */
-  async #follow(connection: NatsConnection, target: PlaneUri): Promise<void> {
-    for await (const { type } of connection.status()) {
-      if (type === Events.Update) this.#learn(connection, target);
-    }
-  }
-
-  #learn({ info }: NatsConnection, target: PlaneUri): void {
-    const members = info?.connect_urls ?? [];
-    if (members.length > 0) this.#discovered = members.flatMap((each) => peerOf(each, target));
-  }
-
   async #up(connection: NatsConnection, target: PlaneUri): Promise<void> {
     const info = connection.info;
     this.#connection = connection;
     this.#maxPayloadBytes = info?.max_payload ?? maxPayloadDefault;
-    this.#learn(connection, target);
-    void this.#follow(connection, target); // ends with the connection
     for (const attachment of this.#attachments) attachment.attach(connection);
     await Promise.all(this.#registering);
     this.#log.info('Request plane connected', { uri: target.shown, server: info?.version });
@@ -356,13 +296,18 @@ class NatsBus implements Bus {
       );
     });
   }
+}
 
-  async #pause(delayMs: number): Promise<void> {
-    if (this.#closed) return;
-    await new Promise<void>((go) => {
-      this.#retry = { timer: this.#clock.after(delayMs, go), go };
+/** Rejects with a Fault whose message says what is wrong and how to mend it. */
+async function dial(target: PlaneUri, { name, files }: NatsBusOptions): Promise<NatsConnection> {
+  const secrets = readNatsFiles(files ?? noNatsFiles);
+  try {
+    return await connect({
+      ...connectionOptions(target, name, secrets),
+      ...(usesFile(target) ? userOf(secrets) : {}),
     });
-    this.#retry = null;
+  } catch (error) {
+    throw new Fault('plane', connectReason(error, triedWith(target, secrets)), { cause: error });
   }
 }
 
