@@ -65,6 +65,7 @@ function natsWorld(): World {
 function claimWorld(inner: World): World {
   const store = new FakeObjects();
   store.down = 'JetStream is not enabled';
+  store.refusal = store.down;
   const ports = { store, namespace: 'tdist', clock: realClock, chance: realChance, log: silentLog };
   return {
     ...inner,
