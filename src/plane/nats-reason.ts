@@ -24,8 +24,8 @@ export function connectReason(error: unknown, tried: Tried): string {
   }
   if (tried.tls && (error === undefined || cutShort.has(code) || /alert/i.test(String(error)))) {
     return tried.identity
-      ? 'the server ended the TLS handshake: it does not accept the certificate of --nats-cert-file'
-      : 'the server ended the TLS handshake: it asks for a certificate of ours; give --nats-cert-file and --nats-key-file';
+      ? 'the server ended the TLS handshake; if that goes on, it does not accept the certificate of --nats-cert-file'
+      : 'the server ended the TLS handshake; if it asks for a certificate of ours, give --nats-cert-file and --nats-key-file';
   }
   return error === undefined ? 'the connection ended' : reason(error);
 }
