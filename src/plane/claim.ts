@@ -5,8 +5,8 @@
 //   sender ── put ──▶ bucket tdist-<namespace>-messages ── get, remove ──▶ receiver
 //     └────────────── note, by the bus ─────────────────────────────────────▲
 //
-// What nobody fetches, or several may, goes by the bucket's time to live. Where no object store can be
-// used, a large message is refused with what would help.
+// What nobody fetches, or several may, goes by the bucket's time to live. Where there is no object store,
+// a large message is refused with what would help; where it has only gone, as while the plane is away.
 
 import { limit } from '../protocol/limit.ts';
 import type { Clock } from '../std/clock.ts';
@@ -48,6 +48,9 @@ class ClaimBus implements Bus {
   readonly #bucket: ObjectBucket;
   /** By subject: what waits to be published behind a large message. */
   readonly #outgoing = new Lanes(limit.claimQueueMax);
+  /** The store has taken a message: if it cannot be reached later, it will be back. */
+  #hasWorked = false;
+  #isProbing = false;
 
   constructor(options: ClaimOptions) {
     this.#options = options;
@@ -83,6 +86,11 @@ class ClaimBus implements Bus {
     }
     const trouble = this.#inner.trouble();
     if (trouble !== null) throw new Fault('plane', trouble);
+    const missing = isLarge ? this.#options.store.trouble() : null;
+    if (missing !== null) {
+      this.#probe();
+      throw this.#refusal(subject, payload.byteLength, missing);
+    }
     const copy = payload.slice(); // it is the caller's again
     const ready = isLarge ? this.#noteFor(subject, copy) : Promise.resolve(copy);
     const lost = (why: string): void =>
@@ -218,7 +226,7 @@ class ClaimBus implements Bus {
     }
   }
 
-  /** Whether it travels through the bucket. Throws `too_large` where it would have to and cannot. */
+  /** Whether it travels through the bucket. Throws `too_large` for what nothing can carry. */
   #isLarge(subject: string, { byteLength: bytes }: Uint8Array): boolean {
     const bytesMax = this.#inner.maxPayloadBytes;
     if (bytes <= bytesMax - limit.messageHeadroomBytes) return false;
@@ -226,15 +234,27 @@ class ClaimBus implements Bus {
       const text = `${subject}: message of ${bytes} bytes, at most ${limit.messageBytesMax} can be sent`;
       throw new Fault('too_large', text);
     }
-    const trouble = this.#options.store.trouble();
-    if (trouble === null) return true;
-    if (bytes <= bytesMax) return false;
+    return bytes > bytesMax || this.#options.store.trouble() === null;
+  }
+
+  #refusal(subject: string, bytes: number, missing: string): Fault {
+    const bytesMax = this.#inner.maxPayloadBytes;
     const text = `${subject}: message of ${bytes} bytes, NATS carries at most ${bytesMax} in one`;
+    if (this.#hasWorked) {
+      return new Fault('plane', `${text} and the object store is away (${missing})`);
+    }
     const mend = 'raise max_payload in nats-server’s configuration or enable JetStream there';
-    throw new Fault(
-      'too_large',
-      `${text} and there is no object store for it (${trouble}); ${mend}`,
-    );
+    return new Fault('too_large', `${text} and there is no object store (${missing}); ${mend}`);
+  }
+
+  /** Asks the store whether it is back: it knows only by being used. */
+  #probe(): void {
+    if (this.#isProbing) return;
+    this.#isProbing = true;
+    const done = (): void => {
+      this.#isProbing = false;
+    };
+    this.#bucket.usedBytes({ timeoutMs: limit.claimMs }).then(done, done);
   }
 
   async #put(
@@ -245,7 +265,14 @@ class ClaimBus implements Bus {
     const { timeoutMs } = wait;
     const call = { ...wait, timeoutMs: Math.min(timeoutMs, limit.claimMs) };
     const name = this.#options.chance.id();
-    const put = await orCancelled(subject, wait, this.#bucket.put(name, payload, call));
+    const put = await orCancelled(subject, wait, this.#bucket.put(name, payload, call)).catch(
+      (error: unknown) => {
+        const fault = toFault(error);
+        const isAway = fault.reason === 'unreachable';
+        throw isAway ? this.#refusal(subject, payload.byteLength, fault.message) : fault;
+      },
+    );
+    this.#hasWorked = true;
     if (put.outcome === 'full') {
       const text = `${subject}: no room for a message of ${payload.byteLength} bytes in bucket ${this.#bucket.name}`;
       throw new Fault('overloaded', `${text}; large messages under way must end first`);

@@ -1,10 +1,10 @@
 // The NATS library's errors and the micro protocol's error headers as Faults, and as one line of text.
 // Types of the library alone: its errors are known by their codes.
 
-import type { Msg } from 'nats';
+import type { Msg, NatsError } from 'nats';
 import { Fault } from '../std/fault.ts';
-import { isNatsError, reason } from './nats-reason.ts';
-import { remoteFault } from './remote-fault.ts';
+import { connectTimeoutMs } from './nats-options.ts';
+import { oneLine, remoteFault } from './remote-fault.ts';
 
 /** Our own header beside the micro protocol's two: the Fault's code. */
 export const codeHeader = 'Tdist-Fault-Code';
@@ -34,4 +34,17 @@ export function tooLarge(subject: string, bytes: number, bytesMax: number): Faul
     'too_large',
     `${subject}: message of ${bytes} bytes, NATS carries at most ${bytesMax}; raise max_payload in nats-server's configuration`,
   );
+}
+
+/** Why a connection or call failed, in one line. */
+export function reason(error: unknown): string {
+  if (!isNatsError(error)) return oneLine(error instanceof Error ? error.message : String(error));
+  if (error.code === 'CONNECTION_REFUSED') return 'connection refused';
+  if (error.code === 'TIMEOUT') return `no answer within ${connectTimeoutMs} ms`;
+  if (error.code === 'AUTHENTICATION_EXPIRED') return 'the credentials have expired';
+  return oneLine(error.chainedError?.message ?? error.message);
+}
+
+function isNatsError(error: unknown): error is NatsError {
+  return error instanceof Error && error.name === 'NatsError';
 }

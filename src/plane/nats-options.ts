@@ -5,8 +5,10 @@ import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { ConnectionOptions } from 'nats';
 import type { NatsSecrets } from './nats-files.ts';
-import { connectTimeoutMs, type Tried } from './nats-reason.ts';
+import type { Tried } from './nats-reason.ts';
 import { type PlaneUri, parsePlaneUris } from './uri.ts';
+
+export const connectTimeoutMs = 5000;
 
 /** All but the user of a credentials or nkey file, which takes the library's code. */
 export function connectionOptions(

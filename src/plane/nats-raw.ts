@@ -5,16 +5,16 @@ import type { MsgHdrs, NatsConnection } from 'nats';
 import { type Clock, withDeadline } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
-import { ConnectionKeeper, type ConnectLibrary } from './connection-keeper.ts';
-import type { NatsFiles } from './nats-files.ts';
-import { reason } from './nats-reason.ts';
+import { ConnectionKeeper } from './connection-keeper.ts';
+import { reason } from './nats-fault.ts';
 import type { RawLink, RawMessage, RawPlane } from './raw-plane.ts';
 import { Trouble } from './trouble.ts';
 import { type PlaneUri, parsePlaneUris } from './uri.ts';
 
 const closeTimeoutMs = 2000;
 
-type Library = ConnectLibrary & {
+type Library = {
+  readonly connect: (target: PlaneUri) => Promise<NatsConnection>;
   readonly headers: () => MsgHdrs;
   readonly createInbox: () => string;
 };
@@ -35,7 +35,6 @@ export class NatsRawPlane implements RawPlane {
 
   constructor(options: {
     readonly uris: readonly string[];
-    readonly files: NatsFiles;
     readonly name: string;
     readonly log: Log;
     readonly clock: Clock;
@@ -50,9 +49,7 @@ export class NatsRawPlane implements RawPlane {
     this.#keeper = new ConnectionKeeper({
       uris: options.uris.flatMap((text) => parsePlaneUris(text)),
       clock,
-      files: options.files,
-      name: options.name,
-      library,
+      connect: library.connect,
       up: (connection, target) => this.#up(connection, target),
       down: (target, why) => this.#down(target, why),
     });

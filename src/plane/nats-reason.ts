@@ -1,10 +1,7 @@
 // Why a connection to NATS failed, in words for whoever has to mend it: credentials, certificates, TLS on
-// one side only. Types of the library alone: its errors are known by their codes.
+// one side only. The library's errors, and Node's, are known by their codes.
 
-import type { NatsError } from 'nats';
-import { oneLine } from './remote-fault.ts';
-
-export const connectTimeoutMs = 5000;
+import { reason } from './nats-fault.ts';
 
 /** What the failed connection had used. */
 export type Tried = {
@@ -14,24 +11,9 @@ export type Tried = {
   readonly identity: boolean;
 };
 
-/** Why a connection or call failed, in one line. */
-export function reason(error: unknown): string {
-  if (!isNatsError(error)) return oneLine(error instanceof Error ? error.message : String(error));
-  if (error.code === 'CONNECTION_REFUSED') return 'connection refused';
-  if (error.code === 'TIMEOUT') return `no answer within ${connectTimeoutMs} ms`;
-  return oneLine(error.chainedError?.message ?? error.message);
-}
-
-export function isNatsError(error: unknown): error is NatsError {
-  return error instanceof Error && error.name === 'NatsError';
-}
-
 export function connectReason(error: unknown, tried: Tried): string {
   const code = codeOf(error);
   if (code === 'AUTHORIZATION_VIOLATION') return `authorization violation: ${refused(tried)}`;
-  if (code === 'AUTHENTICATION_EXPIRED' || code === 'ACCOUNT_EXPIRED') {
-    return `the credentials have expired: ${oneLine(reason(error))}`;
-  }
   if (code === 'SERVER_OPT_NA' && /tls/.test(String(error))) {
     return 'the server speaks no TLS, which tls:// or a --nats-ca-file or --nats-cert-file asks for; give the server a certificate, or write nats:// and leave these out';
   }
@@ -42,8 +24,8 @@ export function connectReason(error: unknown, tried: Tried): string {
   }
   if (tried.tls && (error === undefined || cutShort.has(code) || /alert/i.test(String(error)))) {
     return tried.identity
-      ? 'the server ended the TLS handshake: it does not accept the certificate of --nats-cert-file'
-      : 'the server ended the TLS handshake: it asks for a certificate of ours; give --nats-cert-file and --nats-key-file';
+      ? 'the server ended the TLS handshake; if that goes on, it does not accept the certificate of --nats-cert-file'
+      : 'the server ended the TLS handshake; if it asks for a certificate of ours, give --nats-cert-file and --nats-key-file';
   }
   return error === undefined ? 'the connection ended' : reason(error);
 }

@@ -5,6 +5,7 @@
 // The library flushes in a microtask: a request's round trip is 0.13 ms (p50) over loopback here.
 
 import {
+  type ConnectionOptions,
   connect,
   createInbox,
   headers,
@@ -17,11 +18,12 @@ import { type Clock, realClock, withDeadline } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Bus, BusHandler, Ending, Endpoint, Service } from './bus.ts';
-import { ConnectionKeeper, type ConnectLibrary } from './connection-keeper.ts';
-import { codeHeader, readReply, requestFault, tooLarge } from './nats-fault.ts';
-import { type NatsFiles, noNatsFiles } from './nats-files.ts';
+import { ConnectionKeeper } from './connection-keeper.ts';
+import { codeHeader, readReply, reason, requestFault, tooLarge } from './nats-fault.ts';
+import { type NatsFiles, type NatsSecrets, noNatsFiles, readNatsFiles } from './nats-files.ts';
+import { connectionOptions, connectTimeoutMs, triedWith, usesFile } from './nats-options.ts';
 import { NatsRawPlane } from './nats-raw.ts';
-import { connectTimeoutMs, reason } from './nats-reason.ts';
+import { connectReason } from './nats-reason.ts';
 import type { RawPlane } from './raw-plane.ts';
 import { oneLine } from './remote-fault.ts';
 import { Trouble } from './trouble.ts';
@@ -42,14 +44,6 @@ export type NatsBusOptions = {
   readonly clock?: Clock;
 };
 
-const connectLibrary: ConnectLibrary = {
-  connect: (options) => connect(options),
-  authenticator: ({ seed: text, jwt }) => {
-    const seed = new TextEncoder().encode(text);
-    return jwt === null ? nkeyAuthenticator(seed) : jwtAuthenticator(jwt, seed);
-  },
-};
-
 export function openNatsBus(options: NatsBusOptions): Bus {
   return new NatsBus(options);
 }
@@ -59,8 +53,7 @@ export function openRawPlane(options: NatsBusOptions): RawPlane {
   return new NatsRawPlane({
     ...options,
     clock: options.clock ?? realClock,
-    files: options.files ?? noNatsFiles,
-    library: { ...connectLibrary, headers, createInbox },
+    library: { connect: (target) => dial(target, options), headers, createInbox },
   });
 }
 
@@ -93,9 +86,7 @@ class NatsBus implements Bus {
     this.#keeper = new ConnectionKeeper({
       uris,
       clock: this.#clock,
-      files: options.files ?? noNatsFiles,
-      name: options.name,
-      library: connectLibrary,
+      connect: (target) => dial(target, options),
       up: (connection, target) => this.#up(connection, target),
       down: (target, why) => this.#down(target, why),
     });
@@ -317,4 +308,25 @@ class NatsBus implements Bus {
       );
     });
   }
+}
+
+/** Rejects with a Fault whose message says what is wrong and how to mend it. */
+async function dial(target: PlaneUri, { name, files }: NatsBusOptions): Promise<NatsConnection> {
+  const secrets = readNatsFiles(files ?? noNatsFiles);
+  try {
+    return await connect({
+      ...connectionOptions(target, name, secrets),
+      ...(usesFile(target) ? userOf(secrets) : {}),
+    });
+  } catch (error) {
+    throw new Fault('plane', connectReason(error, triedWith(target, secrets)), { cause: error });
+  }
+}
+
+/** The user of a credentials or nkey file. */
+function userOf({ user }: NatsSecrets): Pick<ConnectionOptions, 'authenticator'> {
+  if (user === null) return {};
+  const seed = new TextEncoder().encode(user.seed);
+  const { jwt } = user;
+  return { authenticator: jwt === null ? nkeyAuthenticator(seed) : jwtAuthenticator(jwt, seed) };
 }

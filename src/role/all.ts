@@ -54,10 +54,10 @@ async function waitForWorkers(
     if (ready.length >= wanted) enough.resolve();
   });
   signal.addEventListener('abort', () => enough.reject(signal.reason), { once: true });
-  const bus = openPlane({ ...config, planeUris: uris }, 'all', silentLog);
+  const plane = openPlane({ ...config, planeUris: uris }, 'all', silentLog);
   const presence = watchPresence({
     ...ports,
-    bus,
+    bus: plane.bus,
     registry,
     subjects: subjects(config.namespace),
   });
@@ -65,7 +65,7 @@ async function waitForWorkers(
     await enough.promise;
   } finally {
     await presence.stop();
-    await bus.close();
+    await plane.close();
   }
 }
 

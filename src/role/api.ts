@@ -19,9 +19,9 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
   const { log } = io;
   const stop = stopSignal(log);
   const text = config.tokenizerFolder === null ? null : readAssets(config.tokenizerFolder);
-  const bus = openPlane(config, 'api', log);
+  const plane = openPlane(config, 'api', log);
   const client = createClient({
-    bus,
+    bus: plane.bus,
     clock: realClock,
     chance: realChance,
     log,
@@ -50,7 +50,7 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
     await server.stop({ limitMs });
   } finally {
     await client.close();
-    await bus.close();
+    await plane.close();
   }
   return 0;
 }

@@ -1,6 +1,5 @@
 // How this worker's KV reaches others and theirs reaches it: shared memory, and the object store where
-// that is allowed. The store's connection is its own, made when the first block moves, so that blocks
-// never queue before tokens.
+// that is allowed.
 
 import type { WorkerConfig } from '../cli/config.ts';
 import { arenaPrefix } from '../kv/arena.ts';
@@ -12,8 +11,7 @@ import { ObjectSend } from '../kv/object-send.ts';
 import { PeerArenas } from '../kv/peers.ts';
 import { shmReceive, shmSend } from '../kv/shm-path.ts';
 import type { KvPaths } from '../kv/transfer.ts';
-import { openNatsObjectStore } from '../plane/nats-object.ts';
-import type { ObjectBucket } from '../plane/object-store.ts';
+import type { ObjectBucket, ObjectStore } from '../plane/object-store.ts';
 import type { EnginePort } from '../protocol/engine.ts';
 import { isKvDtype } from '../protocol/kv-size.ts';
 import type { Clock } from '../std/clock.ts';
@@ -21,8 +19,9 @@ import type { Log } from '../telemetry/log.ts';
 import type { EngineOptions } from './engine-thread.ts';
 
 export type KvPathsOptions = {
-  /** Addresses of the request plane as they are now, our own server's included. */
-  readonly config: Pick<WorkerConfig, 'planeUris' | 'natsFiles' | 'kvPath' | 'kvObject'>;
+  readonly config: Pick<WorkerConfig, 'kvPath' | 'kvObject'>;
+  /** Whoever opened it closes it, after this. */
+  readonly store: ObjectStore;
   readonly worker: Pick<
     EngineOptions,
     'namespace' | 'workerId' | 'role' | 'modelDigest' | 'geometry' | 'kvDtype'
@@ -32,7 +31,7 @@ export type KvPathsOptions = {
   readonly log: Log;
 };
 
-export type OwnKvPaths = KvPaths & { close(): Promise<void> };
+export type OwnKvPaths = KvPaths & { close(): void };
 
 const shmOnly: KvPaths = {
   send: { shm: shmSend, object: shmSend },
@@ -40,13 +39,12 @@ const shmOnly: KvPaths = {
 };
 
 export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
-  const { config, worker, engine, clock, log } = options;
+  const { config, store, worker, engine, clock, log } = options;
   const { role, workerId, geometry, kvDtype } = worker;
   if (role === 'baseline' || config.kvPath === 'shm') {
-    return { ...shmOnly, close: async () => undefined };
+    return { ...shmOnly, close: () => undefined };
   }
-  const { planeUris: uris, natsFiles: files, kvObject } = config;
-  const store = openNatsObjectStore({ uris, files, log, name: `tdist ${workerId}` });
+  const { kvObject } = config;
   const buckets = new Map<string, ObjectBucket>();
   const bucketOf = (dtype: string): ObjectBucket | null => {
     const known = buckets.get(dtype);
@@ -80,9 +78,6 @@ export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
   return {
     send: { shm: shmSend, object: send },
     receive: { shm: shmReceive, object: receive },
-    async close() {
-      arenas.close();
-      await store.close();
-    },
+    close: () => arenas.close(),
   };
 }

@@ -4,10 +4,15 @@
 import { tmpdir } from 'node:os';
 import type { CommonConfig } from '../cli/config.ts';
 import type { Bus } from '../plane/bus.ts';
+import { withClaims } from '../plane/claim.ts';
 import { embeddedNatsServer } from '../plane/embedded-nats.ts';
 import { openNatsBus } from '../plane/nats.ts';
+import { openNatsObjectStore } from '../plane/nats-object.ts';
+import type { ObjectStore } from '../plane/object-store.ts';
 import { startNatsServer } from '../plane/server.ts';
+import { realClock } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
+import { realChance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
 import { cacheDir } from './cache-dir.ts';
 
@@ -48,8 +53,29 @@ export async function startPlane(config: CommonConfig, log: Log): Promise<OwnSer
 }
 
 /** Addresses, and what else it takes to be let in: a CommonConfig, or one with our own server's address. */
-export type PlaneAccess = Pick<CommonConfig, 'planeUris' | 'natsFiles'>;
+export type PlaneAccess = Pick<CommonConfig, 'planeUris' | 'natsFiles' | 'namespace'>;
 
-export function openPlane({ planeUris, natsFiles }: PlaneAccess, name: string, log: Log): Bus {
-  return openNatsBus({ uris: planeUris, files: natsFiles, name: `tdist ${name}`, log });
+export type Plane = {
+  /** Takes messages of any size, where the server has JetStream. */
+  readonly bus: Bus;
+  /** A connection of its own, made at its first use: blocks and large messages do not hold tokens up. */
+  readonly store: ObjectStore;
+  close(): Promise<void>;
+};
+
+export function openPlane(access: PlaneAccess, name: string, log: Log): Plane {
+  const { planeUris: uris, natsFiles: files, namespace } = access;
+  const options = { uris, files, name: `tdist ${name}`, log };
+  const store = openNatsObjectStore(options);
+  const inner = openNatsBus(options);
+  const ports = { clock: realClock, chance: realChance, log };
+  const bus = withClaims({ bus: inner, store, namespace, ...ports });
+  return {
+    bus,
+    store,
+    async close() {
+      await bus.close();
+      await store.close();
+    },
+  };
 }

@@ -54,8 +54,9 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   const { meter, server: metrics } = await openMetrics(config, log);
   if (metrics !== null) ends.defer(() => metrics.stop());
   const workerId = `${config.kind}-${realChance.id().slice(0, 12)}`;
-  const bus = openPlane({ ...config, planeUris: uris }, workerId, log);
-  ends.defer(() => bus.close());
+  const plane = openPlane({ ...config, planeUris: uris }, workerId, log);
+  ends.defer(() => plane.close());
+  const { bus, store } = plane;
 
   const model = openModel(config.modelName, config.quantization);
   const options = await engineOptions(config, model, workerId);
@@ -74,9 +75,9 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   });
 
   const metered = meteredEngine(engine, meter);
-  const access = { ...config, planeUris: uris };
   const kv = openKvPaths({
-    config: access,
+    config,
+    store,
     worker: options,
     engine: metered,
     clock: realClock,

@@ -2,12 +2,15 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import type { Bus, Service } from '../../src/plane/bus.ts';
+import { withClaims } from '../../src/plane/claim.ts';
 import { MemoryHub } from '../../src/plane/memory.ts';
 import { openNatsBus } from '../../src/plane/nats.ts';
 import type { NatsServer } from '../../src/plane/server.ts';
 import { realClock } from '../../src/std/clock.ts';
 import { Fault } from '../../src/std/fault.ts';
+import { realChance } from '../../src/std/prng.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
+import { FakeObjects } from '../plane/fake-objects.ts';
 import { connected, startTestNats, temporaryFolder } from '../plane/nats-world.ts';
 
 type World = {
@@ -58,6 +61,19 @@ function natsWorld(): World {
   };
 }
 
+/** Another world behind claims; without an object store the limit is the bus's own. */
+function claimWorld(inner: World): World {
+  const store = new FakeObjects();
+  store.down = 'JetStream is not enabled';
+  store.refusal = store.down;
+  const ports = { store, namespace: 'tdist', clock: realClock, chance: realChance, log: silentLog };
+  return {
+    ...inner,
+    name: `${inner.name} with claims`,
+    open: () => withClaims({ ...ports, bus: inner.open() }),
+  };
+}
+
 const bytes = (text: string) => new TextEncoder().encode(text);
 const text = (payload: Uint8Array) => new TextDecoder().decode(payload);
 
@@ -100,7 +116,8 @@ function collector() {
   };
 }
 
-for (const world of [memoryWorld(), natsWorld()]) {
+const worlds = [memoryWorld(), natsWorld()];
+for (const world of [...worlds, claimWorld(memoryWorld()), claimWorld(natsWorld())]) {
   describe(`bus contract: ${world.name}`, () => {
     let one: Bus;
     let two: Bus;

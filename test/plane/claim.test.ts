@@ -80,7 +80,7 @@ describe('published', () => {
   test('what fits goes as before: at once, and without the store', async () => {
     const world = new World();
     const got = world.collect('a');
-    world.store.down = 'no JetStream';
+    world.store.refusal = 'no JetStream';
     world.one.publish('a', bytes('y'.repeat(maxPayloadBytes)));
     await Promise.resolve();
     await Promise.resolve();
@@ -149,13 +149,41 @@ describe('published', () => {
     expect(got).toEqual([]);
   });
 
-  test('without an object store: refused, with what would help; unconnected: as ever', async () => {
+  test('without an object store: refused, with what would help, until there is one', async () => {
     const world = new World();
+    const got = world.collect('a');
     world.store.down = 'JetStream is not enabled';
-    expect(() => world.one.publish('a', bytes(large))).toThrow(
+    world.store.refusal = world.store.down;
+    const send = () => world.one.publish('a', bytes(large));
+    expect(send).toThrow(
       /message of 5000 bytes, NATS carries at most 2048 .*\(JetStream is not enabled\); raise max_payload .* or enable JetStream/,
     );
+    expect(send).toThrow(Fault);
+    await settle();
+    expect(world.store.probeCount).toBe(1); // one question at a time
     world.store.down = null;
+    expect(send).toThrow('raise max_payload');
+    await settle();
+    send();
+    await settle();
+    expect(got).toHaveLength(1);
+  });
+
+  test('an object store that has gone will be back: no fault of the message’s', async () => {
+    const world = new World();
+    world.one.publish('a', bytes(large));
+    await settle();
+    world.store.refusal = 'no answer';
+    expect(() => world.one.publish('a', bytes(large))).toThrow(
+      'the object store is away (no answer)',
+    );
+    world.store.down = 'no answer';
+    const fault = await faultOf(world.one.request('svc', bytes(large), { timeoutMs: 100 }));
+    expect([fault.code, fault.message.includes('is away (no answer)')]).toEqual(['plane', true]);
+  });
+
+  test('unconnected: as ever', () => {
+    const world = new World();
     for (const bus of world.hub.buses) bus.disconnect('cut');
     expect(() => world.one.publish('a', bytes(large))).toThrow('cut');
     expect(world.store.puts).toEqual([]);
@@ -250,8 +278,9 @@ describe('asked', () => {
     world.store.isFull = true;
     const full = await faultOf(world.one.request('svc', bytes(large), { timeoutMs: 100 }));
     expect(full.code).toBe('overloaded');
-    world.store.down = 'no JetStream';
-    const none = await faultOf(world.one.request('svc', bytes(large), { timeoutMs: 100 }));
+    const other = new World();
+    other.store.down = 'no JetStream';
+    const none = await faultOf(other.one.request('svc', bytes(large), { timeoutMs: 100 }));
     expect(none.code).toBe('too_large');
     expect(none.message).toContain('raise max_payload');
   });

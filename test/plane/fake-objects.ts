@@ -15,14 +15,18 @@ export class FakeObjects implements ObjectStore {
   readonly puts: number[] = [];
   opened: BucketOptions | null = null;
   isFull = false;
+  /** Cannot be reached. */
   down: string | null = null;
+  /** What it says of itself; set by a test as a failed call would. */
+  refusal: string | null = null;
+  probeCount = 0;
   /** Awaited before each get: a test holds it back here. */
   beforeGet: (info: ObjectInfo) => Promise<void> = async () => undefined;
   /** How long each put and get was given, in order. */
   readonly waits: number[] = [];
 
   trouble(): string | null {
-    return this.down;
+    return this.refusal;
   }
 
   async close(): Promise<void> {
@@ -36,6 +40,7 @@ export class FakeObjects implements ObjectStore {
       put: async (name, bytes, { timeoutMs }) => {
         this.waits.push(timeoutMs);
         await new Promise((resolve) => setImmediate(resolve)); // a round trip
+        this.#check();
         if (this.isFull) return { outcome: 'full' };
         const info = {
           name,
@@ -51,6 +56,7 @@ export class FakeObjects implements ObjectStore {
       info: async (name) => this.objects.get(name)?.info ?? null,
       get: async (info, { timeoutMs, signal }) => {
         this.waits.push(timeoutMs);
+        this.#check();
         const gone = new Promise<never>((_, reject) =>
           signal?.addEventListener('abort', () =>
             reject(new Fault('transfer', 'get: cancelled', { reason: 'cancelled' })),
@@ -66,8 +72,17 @@ export class FakeObjects implements ObjectStore {
       remove: async ({ name }) => {
         this.objects.delete(name);
       },
-      usedBytes: async () =>
-        [...this.objects.values()].reduce((sum, { bytes }) => sum + bytes.length, 0),
+      usedBytes: async () => {
+        this.probeCount += 1;
+        this.#check();
+        return [...this.objects.values()].reduce((sum, { bytes }) => sum + bytes.length, 0);
+      },
     };
+  }
+
+  /** As the real one: what failed says so until a call succeeds. */
+  #check(): void {
+    if (this.down !== null) throw new Fault('transfer', this.down, { reason: 'unreachable' });
+    this.refusal = null;
   }
 }

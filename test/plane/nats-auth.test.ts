@@ -236,7 +236,7 @@ describe('refused, in words', () => {
       mutual,
       'tls://',
       { caFile },
-      'it asks for a certificate of ours; give --nats-cert-file',
+      'if it asks for a certificate of ours, give --nats-cert-file',
     ],
     [
       'a foreign certificate of ours',
