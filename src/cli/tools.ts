@@ -28,15 +28,17 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure what a request costs; bench engine: the engine, and long prompts',
-      run: async ([first, ...rest], output) =>
-        first === 'engine'
-          ? (await import('../bench/engine/bench.ts')).runEngineBench(rest, (line) =>
-              output.out(line),
-            )
-          : (await import('../bench/bench.ts')).runBench(
-              first === undefined ? [] : [first, ...rest],
-            ),
+      help: 'measure what a request costs; bench engine: the engine, and long prompts; bench kv: transfers',
+      run: async (argv, output) => {
+        const [first, ...rest] = argv;
+        const print = (line: string) => output.out(line);
+        if (first === 'engine') {
+          return await (await import('../bench/engine/bench.ts')).runEngineBench(rest, print);
+        }
+        if (first === 'kv')
+          return await (await import('../bench/kv/bench.ts')).runKvBench(rest, print);
+        return await (await import('../bench/bench.ts')).runBench(argv);
+      },
     },
   ],
   [
