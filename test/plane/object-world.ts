@@ -138,8 +138,12 @@ export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
 }
 
 /** Asks again and again, letting everything else go on in between. */
-export async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
-  const endMs = performance.now() + 15_000;
+export async function until(
+  holds: () => Promise<boolean>,
+  what: string,
+  limitMs = 15_000,
+): Promise<void> {
+  const endMs = performance.now() + limitMs;
   while (!(await holds())) {
     if (performance.now() > endMs) throw new Error(`waited too long until ${what}`);
     await new Promise((resolve) => setImmediate(resolve));
