@@ -43,7 +43,9 @@ for (const world of [memoryObjectWorld(), natsObjectWorld()]) {
     });
 
     afterEach(async () => {
-      for (const name of used) {
+      const names = [...used];
+      used.clear();
+      for (const name of names) {
         let left: readonly string[] = [];
         const isClean = async () => {
           left = await world.leftovers(name).catch(() => []); // never made
@@ -54,7 +56,6 @@ for (const world of [memoryObjectWorld(), natsObjectWorld()]) {
           throw new Error(`${error.message}; there are ${left.join(', ')}`);
         });
       }
-      used.clear();
     });
 
     afterAll(async () => {

@@ -167,6 +167,20 @@ describe('beside the stock client', () => {
     await other.close();
   });
 
+  test('a put given up halfway takes back what is still on its way', async () => {
+    const options = bucketOptions({ bytesMax: 256 * mib });
+    const bucket = store.bucket(options);
+    await bucket.usedBytes(call);
+    const bytes = bytesOf(64 * mib); // hashing alone takes longer than the deadline
+    expect(await reasonOf(bucket.put('x', bytes, { timeoutMs: 15 }))).toBe('timeout');
+    const isGone = async () => (await world.leftovers(options.name)).length === 0;
+    await until(isGone, 'its chunks are gone');
+    // What the server would have stored after a purge that came too early is stored by now.
+    await bucket.put('y', bytesOf(1), call);
+    expect(await world.leftovers(options.name)).toEqual([]);
+    expect(await bucket.info('x', call)).toBeNull();
+  });
+
   test('a bucket deleted under us is made again by the next call', async () => {
     const options = bucketOptions();
     const bucket = store.bucket(options);
