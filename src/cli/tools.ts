@@ -38,12 +38,15 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure what a request costs; bench engine: the engine, and long prompts',
+      help: 'measure what a request costs; bench engine: the engine, and long prompts; bench kv: transfers',
       run: async (argv, output, env) => {
-        if (argv[0] === 'engine') {
-          const { runEngineBench } = await import('../bench/engine/bench.ts');
-          return await runEngineBench(argv.slice(1), (line) => output.out(line));
+        const [first, ...rest] = argv;
+        const print = (line: string) => output.out(line);
+        if (first === 'engine') {
+          return await (await import('../bench/engine/bench.ts')).runEngineBench(rest, print);
         }
+        if (first === 'kv')
+          return await (await import('../bench/kv/bench.ts')).runKvBench(rest, print);
         const flags = deploymentFlags('bench', argv, env);
         return await (await import('../bench/bench.ts')).runBench(flags);
       },

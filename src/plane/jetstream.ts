@@ -41,6 +41,8 @@ export function isFull({ errCode, text }: ApiError): boolean {
 type Waiting = {
   readonly subject: string;
   readonly onReply: (message: RawMessage) => void;
+  /** The server has dropped what was published on the subject. */
+  readonly onRefused?: () => void;
   readonly scope: CallScope;
 };
 
@@ -84,7 +86,9 @@ export class JetStream {
   /** A request of JetStream's API. */
   async api(name: string, body: unknown, scope: CallScope): Promise<ApiReply> {
     const text = body === null ? '' : JSON.stringify(body);
-    return this.read(await this.ask(`$JS.API.${name}`, text, scope), scope);
+    const reply = await this.ask(`$JS.API.${name}`, text, scope);
+    if (reply.headers?.code === 503) throw this.#noJetStream(scope);
+    return this.read(reply, scope);
   }
 
   /** Like `api`, without waiting for the answer. */
@@ -94,7 +98,10 @@ export class JetStream {
 
   /** An API reply or a publish acknowledgement. Throws when JetStream is not to be had. */
   read(message: RawMessage, scope: CallScope): ApiReply {
-    if (message.headers?.code === 503) throw this.#noJetStream(scope);
+    if (message.headers?.code === 503) {
+      const text = `${scope.what}: ${this.link.shown} does not store it: the bucket has been deleted`;
+      throw flaw('unreachable', text);
+    }
     let value: unknown;
     try {
       value = JSON.parse(new TextDecoder().decode(message.data));
@@ -129,6 +136,7 @@ export class JetStream {
       const { scope } = waiting;
       const text = `${scope.what}: ${this.link.shown} does not permit ${subject} to this user; ${mend}`;
       scope.fail(flaw('unreachable', text));
+      waiting.onRefused?.();
     }
   }
 }
