@@ -3,12 +3,14 @@
 
 import type { Effort } from '../engine/section.ts';
 import { runParts } from '../part.ts';
+import { measureKvAccuracy } from './accuracy.ts';
 import { withNatsServer } from './nats.ts';
 import { measureObject } from './object.ts';
 
 const bench = {
   name: 'bench kv',
   parts: {
+    accuracy: measureKvAccuracy,
     object: (effort: Effort) => withNatsServer((uri) => measureObject(uri, effort)),
   },
   note: 'Starts a nats-server of its own on a free port.',
