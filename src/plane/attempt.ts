@@ -22,6 +22,7 @@ import { askWorker } from './ask.ts';
 import type { Bus } from './bus.ts';
 import type { InFlight, Work } from './in-flight.ts';
 import { Inbox } from './inbox.ts';
+import { type PairPath, pathUnseen } from './kv-path.ts';
 import { Learning } from './learning.ts';
 import type { Rates } from './rates.ts';
 import { Reassembly } from './reassembly.ts';
@@ -82,6 +83,8 @@ export class Attempt {
   readonly #silence: Silence;
   readonly #gap: GapTimer;
   readonly #unwatch: () => void;
+  /** How the KV is to travel; null: it is not to. */
+  #path: PairPath | null;
   /** Leading tokens of the prompt whose KV the generate worker holds already. */
   #heldTokens = 0;
   #isStreaming = false;
@@ -96,6 +99,7 @@ export class Attempt {
     this.#context = choice.route === 'disaggregated' ? choice.context.worker : null;
     this.#generate =
       choice.route === 'aggregated' ? choice.baseline.worker : choice.generate.worker;
+    this.#path = choice.route === 'disaggregated' ? choice.kvPath : null;
     this.#timing = new TimingSum(choice, waitedMs);
     const promptTokens = options.request.promptIds.length;
     this.#learning = new Learning({ ...ports, choice, promptTokens });
@@ -134,11 +138,11 @@ export class Attempt {
     const stream = this.#ports.hub.subjectOf(requestId);
     const common = { v: protocolVersion, requestId, promptIds, sampling, priority, stream };
     const source = this.#context === null ? 'local' : 'handover';
-    const reserve = { ...common, type: 'generate', source };
+    const seen = this.#path?.path === 'shm' ? { contextWorker: this.#context } : {};
+    const reserve = { ...common, type: 'generate', source, ...seen };
     if (!(await this.#place(this.#generate, 'generate', reserve))) return;
     if (this.#context === null) return;
-    const { choice } = this.#options;
-    const kvPath = choice.route === 'disaggregated' ? choice.kvPath.path : 'shm';
+    const kvPath = this.#path?.path ?? 'shm';
     const whereto = { generateWorker: this.#generate, kvPath, heldTokens: this.#heldTokens };
     const prefill = { ...common, type: 'prefill', ...whereto };
     await this.#place(this.#context, 'prefill', prefill);
@@ -187,10 +191,21 @@ export class Attempt {
     return false;
   }
 
-  #noteReserved({ waitedMs = 0, heldTokens = 0 }: Extract<Ack, { ok: true }>): void {
+  #noteReserved({ waitedMs = 0, heldTokens = 0, shm = true }: Extract<Ack, { ok: true }>): void {
+    const { choice } = this.#options;
     this.#heldTokens = heldTokens;
+    // It cannot see the other's memory after all: heartbeats only say that it should.
+    if (!shm && choice.route === 'disaggregated') {
+      const unseen = pathUnseen(choice.context, choice.generate);
+      if (unseen !== null) this.#setPath(unseen);
+    }
     this.#timing.addQueue(waitedMs);
     this.#learning.noteSlotWait(waitedMs);
+  }
+
+  #setPath(path: PairPath): void {
+    this.#path = path;
+    this.#timing.setPath(path.reason);
   }
 
   #workOf(worker: string): Work {

@@ -27,6 +27,8 @@ export type Job = {
   readonly stream: string;
   /** Who gets the KV of a `prefill`, and how. */
   readonly generateWorker: string | null;
+  /** Who is to fill the reservation through shared memory. */
+  readonly contextWorker: string | null;
   readonly kvPath: 'shm' | 'object';
   readonly promptTokens: number;
   readonly admission: Pending;

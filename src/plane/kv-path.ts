@@ -1,7 +1,8 @@
 // How KV gets from a context to a generate worker: through shared memory where both see the same, else
 // through the object store where both can use it. `--kv-path` on either side decides instead.
 //
-//   same_host    both map the same /dev/shm (role/host.ts says how that is known)
+//   same_host    both map the same /dev/shm: so they say of themselves (role/host.ts), and the reader
+//                has looked for the other's arena when it reserved
 //   other_host   they do not
 //   flag         --kv-path of one of them says so
 
@@ -15,6 +16,12 @@ export type PairPath = { readonly path: 'shm' | 'object'; readonly reason: KvPat
 export function layoutKey({ card }: Heartbeat): string {
   const { layers, kvHeads, headDim, blockTokens } = card.geometry;
   return `${layers} ${kvHeads} ${headDim} ${blockTokens} ${card.modelDigest}`;
+}
+
+/** Where the reader does not see the other's memory although their hosts are called the same. */
+export function pathUnseen(context: Heartbeat, generate: Heartbeat): PairPath | null {
+  const path = pairPath({ ...context, host: `not ${generate.host}` }, generate);
+  return path?.path === 'object' ? path : null;
 }
 
 /** Null: KV cannot get from the one to the other. */

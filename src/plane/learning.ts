@@ -41,7 +41,7 @@ export class Learning {
       const knownMs = this.#slotWaitMs + queueMs + prefillMs;
       rates.noteHop(route, clock.nowMs() - this.#beganMs - knownMs);
     }
-    const path = choice.route === 'disaggregated' ? choice.kvPath.path : 'shm';
+    const path = timing.kvPath === 'object' ? 'object' : 'shm';
     if (context !== null && transferMs !== undefined && kvBytes !== undefined) {
       rates.noteTransfer(context, generate, path, { bytes: kvBytes, ms: transferMs });
     }

@@ -2,15 +2,13 @@
 // a pair may report a phase (the generate worker queues too, and prefills where a hand-over failed).
 
 import type { TokensMessage } from '../protocol/message.ts';
-import type { KvPath, Timing } from '../protocol/request.ts';
+import type { KvPath, KvPathReason, Timing } from '../protocol/request.ts';
 import type { Choice } from './router.ts';
 
 export class TimingSum {
-  readonly #base: Pick<
-    Timing,
-    'route' | 'reason' | 'contextWorker' | 'generateWorker' | 'kvPathReason'
-  >;
+  readonly #base: Pick<Timing, 'route' | 'reason' | 'contextWorker' | 'generateWorker'>;
   #queueMs: number;
+  #kvPathReason: KvPathReason | null;
   #prefillMs = 0;
   #transferMs = 0;
   #cachedTokens = 0;
@@ -19,10 +17,10 @@ export class TimingSum {
 
   constructor(choice: Exclude<Choice, { route: 'none' }>, waitedMs: number) {
     this.#queueMs = waitedMs;
+    this.#kvPathReason = choice.route === 'disaggregated' ? choice.kvPath.reason : null;
     this.#base = {
       route: choice.route,
       reason: choice.reason,
-      kvPathReason: choice.route === 'disaggregated' ? choice.kvPath.reason : null,
       contextWorker: choice.route === 'disaggregated' ? choice.context.worker : null,
       generateWorker:
         choice.route === 'aggregated' ? choice.baseline.worker : choice.generate.worker,
@@ -38,6 +36,11 @@ export class TimingSum {
     this.#kvBytes = timing.kvBytes ?? this.#kvBytes;
   }
 
+  /** KV goes another way than was chosen. */
+  setPath(reason: KvPathReason): void {
+    this.#kvPathReason = reason;
+  }
+
   /** A wait that no chunk tells of. */
   addQueue(ms: number): void {
     this.#queueMs += ms;
@@ -47,6 +50,7 @@ export class TimingSum {
     return {
       ...this.#base,
       kvPath: this.#kvPath,
+      kvPathReason: this.#kvPathReason,
       kvBytes: this.#kvBytes,
       cachedTokens: this.#cachedTokens,
       queueMs: this.#queueMs,

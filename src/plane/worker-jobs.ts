@@ -23,6 +23,8 @@ import { LostStreams } from './lost-streams.ts';
 import { oneLine } from './remote-fault.ts';
 
 export type WorkerJobsPorts = HandoverPorts & {
+  /** Whether that worker's shared memory can be read here. */
+  readonly sees: (worker: string) => boolean;
   readonly workerId: string;
   /** Called whenever the last job has ended. */
   readonly onIdle: () => void;
@@ -57,6 +59,7 @@ export class WorkerJobs {
       source,
       op: 'generate',
       generateWorker: null,
+      contextWorker: message.contextWorker ?? null,
       kvPath: 'shm',
       promptTokens: promptIds.length,
     });
@@ -81,6 +84,7 @@ export class WorkerJobs {
       source: 'local',
       op: 'prefill',
       generateWorker,
+      contextWorker: null,
       kvPath,
       promptTokens: promptIds.length,
     });
@@ -214,7 +218,9 @@ export class WorkerJobs {
 
   #onAdmitted(job: Job, { waitedMs = 0, heldTokens = 0 }: AdmittedEvent): void {
     if (job.source === 'handover') this.#handover.beginReceive(job, heldTokens);
-    job.admission.settle({ v: protocolVersion, ok: true, waitedMs, heldTokens });
+    const { contextWorker } = job;
+    const shm = contextWorker === null ? {} : { shm: this.#ports.sees(contextWorker) };
+    job.admission.settle({ v: protocolVersion, ok: true, waitedMs, heldTokens, ...shm });
   }
 
   #onTokens(job: Job, event: TokensEvent): void {

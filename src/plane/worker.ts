@@ -53,6 +53,8 @@ export type WorkerOptions = {
   readonly kv: KvPaths;
   /** `--kv-path`. */
   readonly kvPath: KvPathChoice;
+  /** Whether that worker's shared memory can be read here. */
+  readonly sees: (worker: string) => boolean;
   /** Whether the object store can be used now. */
   readonly objects: () => boolean;
   readonly assets: AssetFiles;
@@ -105,9 +107,20 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     if (state === 'draining') void heartbeat.announce(); // somebody waits for it to be safe to stop
     idle?.();
   };
-  const { kv, kvPath } = options;
+  const { kv, kvPath, sees } = options;
   const { kvDtype } = card;
-  const jobs = new WorkerJobs({ bus, clock, log, subjects, engine, kv, kvDtype, workerId, onIdle });
+  const jobs = new WorkerJobs({
+    bus,
+    clock,
+    log,
+    subjects,
+    engine,
+    kv,
+    sees,
+    kvDtype,
+    workerId,
+    onIdle,
+  });
 
   const closedFor = (): Ack | null => {
     if (state === 'ready') return null;

@@ -42,6 +42,8 @@ export const generateSchema = v.object({
   stream: subject,
   /** `handover`: keep room and wait for a ticket. `local`: prefill here. */
   source: v.picklist(['handover', 'local']),
+  /** Who will compute the KV of a `handover`, where it is to come through shared memory. */
+  contextWorker: v.optional(idSchema),
 });
 export type GenerateMessage = v.InferOutput<typeof generateSchema>;
 
@@ -127,6 +129,8 @@ export const ackSchema = v.variant('ok', [
     waitedMs: v.optional(ms),
     /** Of a reservation: leading tokens whose KV it holds already. */
     heldTokens: v.optional(countSchema),
+    /** Of a reservation that named its context worker: whether that one's memory can be read here. */
+    shm: v.optional(v.boolean()),
   }),
   v.object({
     v: version,

@@ -1,12 +1,19 @@
-// Which host this is, for the question "can we share memory?": equal exactly for processes that see
-// the same /dev/shm under the same running kernel, so two containers with their own differ.
+// Which host this is, for the question "can we share memory?": equal for processes that see the same
+// /dev/shm under the same running kernel, so two containers with their own differ and two that share it
+// do not, whatever they are called. That is what gateways choose pairs by; before KV moves, the reader
+// looks for the other's arena itself (`seesArena`).
 
-import { readFileSync, statSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { arenaPrefix, shmFolder } from '../kv/arena.ts';
 import { digest } from '../std/hash.ts';
 
 export function hostIdentity(): string {
-  return digest(hostname(), '\n', bootId(), '\n', shmIdentity()).slice(0, 16);
+  return digest(bootId(), '\n', shmIdentity()).slice(0, 16);
+}
+
+/** Whether that worker's arena lies where this process can map it. */
+export function seesArena(worker: string): boolean {
+  return existsSync(`${shmFolder}/${arenaPrefix}${worker}`);
 }
 
 function bootId(): string {

@@ -21,7 +21,7 @@ import { cacheDir } from './cache-dir.ts';
 import { startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
 import { freeMemoryBytes, freeShmBytes, memoryBytes } from './free-memory.ts';
-import { hostIdentity } from './host.ts';
+import { hostIdentity, seesArena } from './host.ts';
 import { openKvPaths } from './kv-paths.ts';
 import { type MetricsServer, serveMetrics } from './metrics-server.ts';
 import { ObjectAccess } from './object-access.ts';
@@ -111,6 +111,7 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
     engine: metered,
     kv,
     kvPath: config.kvPath,
+    sees: seesArena,
     objects: () => objects?.isUsable() ?? false,
     assets: { tokenizer: model.tokenizer, tokenizerConfig: model.tokenizerConfig },
   });

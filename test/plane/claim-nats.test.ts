@@ -65,6 +65,7 @@ async function worker(workerId: string, role: WorkerRole, engine: FakeEngine): P
     engine,
     kv: ticketsOnly,
     kvPath: 'auto',
+    sees: () => true,
     objects: () => false,
     assets: { tokenizer, tokenizerConfig },
   }).setState('ready');

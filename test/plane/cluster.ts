@@ -83,6 +83,7 @@ export class Cluster {
       engine,
       kv: ticketsOnly,
       kvPath: 'auto',
+      sees: () => true,
       objects: () => false,
       assets: { tokenizer, tokenizerConfig },
       ...options,

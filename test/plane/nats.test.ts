@@ -42,6 +42,7 @@ function worker(bus: Bus, workerId: string, role: WorkerRole, answer: readonly n
     engine: new FakeEngine(answer),
     kv: ticketsOnly,
     kvPath: 'auto',
+    sees: () => true,
     objects: () => false,
     assets: { tokenizer, tokenizerConfig },
   });

@@ -59,6 +59,22 @@ describe('a request that goes well', () => {
     expect(aggregated.timing()).toMatchObject({ route: 'aggregated', contextWorker: null });
   });
 
+  test('a reader that does not see the memory after all gets the KV as objects', async () => {
+    const path = async (objects: boolean, sees: boolean): Promise<unknown[]> => {
+      const cluster = new Cluster();
+      const change = { objects: () => objects, sees: () => sees };
+      const c = await cluster.worker('c', 'context', [7, 8], change);
+      await cluster.worker('g', 'generate', [7, 8], change);
+      const generation = await cluster.ask();
+      expect(await read(generation)).toBe('7 8 stop');
+      const [prefill] = c.engine.commands;
+      return [prefill?.type === 'prefill' && prefill.kvPath, generation.timing().kvPathReason];
+    };
+    expect(await path(true, true)).toEqual(['shm', 'same_host']);
+    expect(await path(true, false)).toEqual(['object', 'other_host']);
+    expect(await path(false, false)).toEqual(['shm', 'same_host']); // tried, and prefilled there else
+  });
+
   test('the first token is the last: the reservation is given back', async () => {
     const cluster = new Cluster();
     const c = await cluster.worker('c', 'context', [2]);
