@@ -54,7 +54,7 @@ host_port() {
   local rest=${1%%,*}
   rest=${rest#*://} rest=${rest##*@} rest=${rest%%/*}
   local host=${rest%:*} port=${rest##*:}
-  [[ $rest == *:* && $rest != *] ]] || host=$rest port=4223
+  [[ $rest == *:* && $rest != *"]" ]] || host=$rest port=4223
   host=${host#[} host=${host%]}
   echo "$host" "$port"
 }
