@@ -43,6 +43,8 @@ if [[ -z $node || -z $head_url ]]; then
 fi
 
 PLANE=$head_url
+shown=$head_url # without a password
+[[ $head_url != *@* ]] || shown="nats://***@${head_url##*@}"
 source "$(dirname "${BASH_SOURCE[0]}")/deployment.sh"
 
 # Debian's /etc/hosts gives a machine's own name the address 127.0.1.1: nats-server would listen where
@@ -52,14 +54,14 @@ check_reach() {
   read -r host port < <(host_port "$OWN_PLANE")
   case $host in
     localhost | 127.* | ::1)
-      echo "$(basename "$0"): --head-url $head_url can be reached from this machine alone" >&2
+      echo "$(basename "$0"): --head-url $shown can be reached from this machine alone" >&2
       return
       ;;
   esac
   found=$(getent ahosts "$host" | awk 'NR == 1 { print $1 }') || true
   case $found in
-    127.* | ::1) fail "--head-url $head_url: $host is $found on this machine, which no other node reaches; give its address in the network (hostname -I), or set PLANE_LISTEN=0.0.0.0" ;;
-    "") fail "--head-url $head_url: $host has no address; give one that the other nodes reach (hostname -I)" ;;
+    127.* | ::1) fail "--head-url $shown: $host is $found on this machine, which no other node reaches; give its address in the network (hostname -I), or set PLANE_LISTEN=0.0.0.0" ;;
+    "") fail "--head-url $shown: $host has no address; give one that the other nodes reach (hostname -I)" ;;
   esac
 }
 
@@ -67,14 +69,14 @@ prepare
 if [[ $node == generate ]]; then
   start_generate
   wait_plane "$READY_S"
-  serve "the generate workers of $head_url"
+  serve "the generate workers of $shown"
 fi
 prepare_plane --head-url
 check_reach
 prepare_api
 start_context
 start_api
-echo "Now start the generate worker on the second node: $(basename "$0") generate --head-url $head_url"
+echo "Now start the generate worker on the second node: $(basename "$0") generate --head-url $shown"
 wait_ready "${READY_S_HEAD:-86400}" # as long as it takes somebody to start it
 ask
 serve

@@ -93,6 +93,8 @@ prepare_api() {
   refuse_taken "the API" "$API_HOST" "$API_PORT" "set API_PORT"
 }
 
+# The plane's address goes by the environment (`start`): it may hold a password, and arguments are
+# everybody's to read.
 worker_flags() {
   flags=(
     --namespace "$NAMESPACE"
@@ -111,25 +113,25 @@ worker_flags() {
 start_context() {
   worker_flags
   VLLM_WORKER_ID=0 start context --role context --context-worker-count "$CONTEXT_WORKERS" \
-    --request-plane-uri "$OWN_PLANE" --initialize-request-plane "${flags[@]}"
+    --initialize-request-plane "${flags[@]}"
 }
 
 start_generate() {
   worker_flags
   VLLM_WORKER_ID=$CONTEXT_WORKERS start generate --role generate \
-    --generate-worker-count "$GENERATE_WORKERS" --request-plane-uri "$OWN_PLANE" "${flags[@]}"
+    --generate-worker-count "$GENERATE_WORKERS" "${flags[@]}"
 }
 
 start_baseline() {
   worker_flags
   VLLM_WORKER_ID=0 start baseline --role baseline --baseline-worker-count "$BASELINE_WORKERS" \
-    --request-plane-uri "$OWN_PLANE" --initialize-request-plane "${flags[@]}"
+    --initialize-request-plane "${flags[@]}"
 }
 
 start_api() {
   # 0: also the short prompt below goes through a context worker, as the deployment's name says.
-  start api --role api --request-plane-uri "$OWN_PLANE" --namespace "$NAMESPACE" \
-    --model-name "$WORKER_NAME" --local-prefill-tokens 0 \
+  start api --role api --namespace "$NAMESPACE" --model-name "$WORKER_NAME" \
+    --local-prefill-tokens 0 \
     --api-server-host "$API_HOST" --api-server-port "$API_PORT"
 }
 

@@ -59,6 +59,7 @@ start() {
   shift
   ((claimed += 1))
   (
+    export TDIST_REQUEST_PLANE_URI=$OWN_PLANE
     claim "$name" "$BASHPID" "$tie"
     # shellcheck disable=SC2016
     exec setsid "${tied[@]}" bash -c '[[ $PPID == "$0" ]] && exec "$@"' "$$" "$TDIST" "$@"
