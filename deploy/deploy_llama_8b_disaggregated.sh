@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The seed's deployment on one host: request plane and context worker, generate worker, API server;
-# then one streamed request. With `context|generate --head-url URL` it is the multi-node script.
-# Settings: see deployment.sh.
+# The seed's deployment on one host: request plane and context worker(s), generate worker(s), API
+# server; then one streamed request. With `context|generate --head-url URL` it is the multi-node script.
+# Settings: see deployment.sh. teardown.sh stops it from elsewhere.
 set -euo pipefail
 
 if (($# > 0)); then
@@ -9,6 +9,9 @@ if (($# > 0)); then
 fi
 
 source "$(dirname "${BASH_SOURCE[0]}")/deployment.sh"
+prepare
+prepare_plane
+prepare_api
 start_context
 start_generate
 start_api

@@ -9,7 +9,7 @@ import { dirname, join, normalize } from 'node:path';
 const floors: readonly (readonly string[])[] = [
   ['main'],
   ['cli'],
-  ['bench', 'sim'],
+  ['bench', 'sim', 'doctor'],
   ['role'],
   ['api', 'engine', 'plane'],
   ['model', 'kv', 'demo'],
@@ -110,8 +110,8 @@ describe('rooms', () => {
   test('nothing but cli imports a tool', () => {
     const wrong = sources.flatMap((source) =>
       source.own
-        .filter((target) => /^(bench|sim)\//.test(target))
-        .filter(() => !['cli', 'bench', 'sim'].includes(source.room))
+        .filter((target) => /^(bench|sim|doctor)\//.test(target))
+        .filter(() => !['cli', 'bench', 'sim', 'doctor'].includes(source.room))
         .map((target) => `src/${source.path} imports ${target}: tools are for cli alone`),
     );
     expect(wrong).toEqual([]);
@@ -190,7 +190,7 @@ describe('code', () => {
     expect(
       offenders(
         /\bDate\.now\b|\bMath\.random\b|\bset(Timeout|Interval)\b|\bBun\.sleep\b/,
-        /^(std|role|cli|bench|sim|telemetry)\//,
+        /^(std|role|cli|bench|sim|doctor|telemetry)\//,
         'a clock, timer or chance that is not a parameter (std/clock.ts, std/prng.ts)',
       ),
     ).toEqual([]);

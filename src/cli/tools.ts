@@ -53,6 +53,13 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
     },
   ],
   [
+    'doctor',
+    {
+      help: 'check what a deployment needs, and say what is missing with its mend',
+      run: async (argv, output, env) => (await import('./doctor.ts')).runDoctor(argv, output, env),
+    },
+  ],
+  [
     'workers',
     {
       help: 'list workers, drain one, or let it take work again',

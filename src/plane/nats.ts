@@ -178,8 +178,11 @@ class NatsBus implements Bus {
       attach: (connection) => {
         const { name, version, description } = service;
         const metadata = { ...service.metadata };
+        // The server keeps a connection whose link was cut for minutes. In one queue group with its
+        // successor, the dead one would take every other request with it.
+        const queue = `q${connection.info?.client_id ?? ''}`;
         const added = this.#whileAlive(
-          connection.services.add({ name, version, description, metadata }),
+          connection.services.add({ name, version, description, metadata, queue }),
         );
         const running = added.then((micro) => {
           for (const endpoint of service.endpoints) {

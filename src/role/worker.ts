@@ -28,7 +28,7 @@ import { ObjectAccess } from './object-access.ts';
 import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
 import { openPlane, startPlane } from './plane.ts';
 import { mustEnd, stopSignal } from './signals.ts';
-import { sizeWorker } from './sizing.ts';
+import { sizeWorker, weightShare } from './sizing.ts';
 import { startStatistics } from './statistics.ts';
 import { superviseWorkers } from './supervisor.ts';
 import { countSaved, meteredEngine } from './worker-metrics.ts';
@@ -155,12 +155,6 @@ async function openMetrics(
   log.info(`Metrics: ${server.url}`);
   return { meter, server };
 }
-
-/**
- * Memory for weights by bytes of the files, which may be 16-bit: as the graph keeps them, and once
- * more in the form that ONNX Runtime's kernels want; the embedding always float32.
- */
-const weightShare = { none: 4, int8: 3, int4: 2 } as const;
 
 async function engineOptions(
   config: WorkerConfig,

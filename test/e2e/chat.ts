@@ -99,6 +99,8 @@ export function question(content: string, more: ChatBody = {}): ChatBody {
 export type PostOptions = {
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** Path of a socket that leads to the gateway. */
+  readonly unix?: string;
 };
 
 export async function post(
@@ -111,6 +113,7 @@ export async function post(
     headers: { 'content-type': 'application/json', ...options.headers },
     body: typeof body === 'string' ? body : JSON.stringify(body),
     signal: options.signal ?? null,
+    ...(options.unix === undefined ? {} : { unix: options.unix }),
   });
 }
 

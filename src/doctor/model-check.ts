@@ -1,0 +1,68 @@
+// Findings about the model that workers would load, and about the library that computes it. Pure but
+// for reading the model, which is a port.
+
+import type { Model } from '../model/folder.ts';
+import type { Sizing } from '../role/sizing.ts';
+import { toFault } from '../std/fault.ts';
+import { type Finding, fail, ok, sizeText, warn } from './finding.ts';
+
+/** What was tried, or the line that says why it cannot be. */
+export type Tried<T> = { readonly value: T } | { readonly fault: string };
+
+export async function tried<T>(work: () => T | Promise<T>): Promise<Tried<T>> {
+  try {
+    return { value: await work() };
+  } catch (thrown) {
+    return { fault: toFault(thrown).message };
+  }
+}
+
+export function checkModel(model: Tried<Model>): Finding {
+  if ('fault' in model) {
+    return fail('model', model.fault, 'see --model-name: a folder in Hugging Face layout');
+  }
+  const { source, config, modelDigest, textDigest, weightBytes, quantization } = model.value;
+  const kind = quantization === 'none' ? '' : `, as ${quantization}`;
+  return ok(
+    'model',
+    `${source}: ${config.layers} layers, ${config.positions} positions, weights ${sizeText(weightBytes)}${kind}; ` +
+      `digest ${modelDigest.slice(0, 12)}, text ${textDigest.slice(0, 12)}`,
+  );
+}
+
+export function checkLibrary(version: Tried<string>): Finding {
+  if ('value' in version) return ok('onnxruntime', `${version.value} loads`);
+  return fail(
+    'onnxruntime',
+    version.fault,
+    'remove the copy in the cache folder and see that it may hold executable files (noexec matters there)',
+  );
+}
+
+export type MemoryFacts = {
+  readonly freeBytes: number;
+  readonly weightBytes: number;
+  /** By the kind of worker. */
+  readonly sizings: readonly { readonly kind: string; readonly sizing: Tried<Sizing> }[];
+  /** What the user, or else the model, would allow. */
+  readonly wantedLen: number;
+};
+
+export function checkMemory(facts: MemoryFacts): readonly Finding[] {
+  const { freeBytes, weightBytes, sizings, wantedLen } = facts;
+  const free = `${sizeText(freeBytes)} free`;
+  return sizings.map(({ kind, sizing }) => {
+    if ('fault' in sizing)
+      return fail('memory', `${free}; ${kind}: ${sizing.fault}`, 'or free some');
+    const { maxModelLen, tokensMax, slots, arenaBytes } = sizing.value;
+    const text =
+      `${free}; ${kind}: ${sizeText(weightBytes)} of weights, ${sizeText(arenaBytes)} of arena, ` +
+      `KV of ${tokensMax} tokens in ${slots} slots, prompts up to ${maxModelLen}`;
+    if (maxModelLen >= wantedLen) return ok('memory', text);
+    return warn(
+      'memory',
+      `${text} instead of ${wantedLen}`,
+      'free memory or /dev/shm, raise --gpu-memory-utilization, or give --max-model-len',
+    );
+  });
+}
