@@ -2,18 +2,18 @@
 // runs, and says what is missing with its mend. Changes nothing.
 
 import type { ApiSettings, RoleConfig, WorkerSettings } from '../cli/config.ts';
-import { tokenBytes } from '../kv/geometry.ts';
 import { type Model, openModel } from '../model/folder.ts';
 import { Ort } from '../model/ort.ts';
 import { ortLibraryPath, ortVersion } from '../model/ort-library.ts';
 import { openNatsBus } from '../plane/nats.ts';
 import { findNatsServer } from '../plane/nats-binary.ts';
 import { type PlaneUri, parsePlaneUris } from '../plane/uri.ts';
+import { kvBytes } from '../protocol/kv-size.ts';
 import type { WorkerRole } from '../protocol/message.ts';
 import { workerRoles } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { cacheDir } from '../role/cache-dir.ts';
-import { freeMemoryBytes } from '../role/free-memory.ts';
+import { freeMemoryBytes, memoryBytes } from '../role/free-memory.ts';
 import { sizeWorker, weightShare } from '../role/sizing.ts';
 import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
@@ -109,7 +109,10 @@ function needOf(known: Known | null): PlaneNeed {
   if (known === null || geometry === null || 'fault' in known.model) return null;
   const tokens = lengthOf(known);
   const digits = String(known.model.value.config.vocabSize).length + 1; // and a comma
-  return { messageBytes: tokens * digits + 4096, kvBytes: tokens * tokenBytes(geometry) };
+  return {
+    messageBytes: tokens * digits + 4096,
+    kvBytes: kvBytes(known.settings.kvDtype, geometry, tokens),
+  };
 }
 
 async function examinePlane(
@@ -147,7 +150,12 @@ async function examineServer(
   { text, uri }: { readonly text: string; readonly uri: PlaneUri },
   known: Known | null,
 ): Promise<readonly Finding[]> {
-  const bus = openNatsBus({ uris: [text], name: 'tdist doctor', log: silentLog });
+  const bus = openNatsBus({
+    uris: [text],
+    files: config.natsFiles,
+    name: 'tdist doctor',
+    log: silentLog,
+  });
   const ports: ProbePorts = {
     bus,
     clock: realClock,
@@ -234,6 +242,7 @@ async function examineWorker(
       sizing: await tried(() =>
         sizeWorker({
           geometry,
+          kvDtype: settings.kvDtype,
           positions: model.config.positions,
           isContext: kind === 'context',
           hasArena: hasArena(kind, settings),
@@ -243,6 +252,7 @@ async function examineWorker(
           seqCountMax: settings.seqCountMax,
           shmBytes,
           freeBytes: Math.floor((freeBytes * settings.memoryShare) / kinds.length),
+          memoryBytes: Math.floor((memoryBytes() * settings.memoryShare) / kinds.length),
           weightBytes,
         }),
       ),

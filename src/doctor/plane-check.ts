@@ -47,7 +47,7 @@ export function checkReach(facts: PlaneFacts): Finding {
   const mend =
     version === null
       ? 'start it (or let a worker: --initialize-request-plane), or see to address and firewall'
-      : 'put user:password@ or token@ before the host, and use tls:// if the server wants it';
+      : 'put user:password@ or token@ before the host or give --nats-creds-file, and use tls:// with --nats-ca-file if the server wants it';
   return fail('nats', trouble.replace('; trying again', ''), mend);
 }
 
@@ -118,7 +118,11 @@ function leftText(bytes: number | null): string {
   return bytes === null ? 'unlimited by the account' : sizeText(bytes);
 }
 
-export function checkPayload({ maxPayloadBytes }: PlaneAnswers, need: PlaneNeed): Finding {
+/** Larger prompts travel through JetStream, where there is one. */
+export function checkPayload(
+  { maxPayloadBytes, jetStream }: PlaneAnswers,
+  need: PlaneNeed,
+): Finding {
   const name = 'max_payload';
   const text = sizeText(maxPayloadBytes);
   const mend = 'raise max_payload in nats-server.conf, for example to 8MB';
@@ -126,7 +130,9 @@ export function checkPayload({ maxPayloadBytes }: PlaneAnswers, need: PlaneNeed)
     return fail(name, `${text}: too small even for heartbeats and tokenizer files`, mend);
   }
   if (need === null || maxPayloadBytes >= need.messageBytes) return ok(name, text);
-  return warn(name, `${text}; the longest prompt takes ${sizeText(need.messageBytes)}`, mend);
+  const longest = `${text}; the longest prompt takes ${sizeText(need.messageBytes)}`;
+  if (jetStream.state === 'on') return ok(name, `${longest}, and goes through JetStream`);
+  return warn(name, longest, `${mend}, or turn JetStream on`);
 }
 
 export function checkSkew({ skew }: PlaneAnswers): Finding {

@@ -72,6 +72,11 @@ function agreement(beats: readonly Heartbeat[]): readonly Finding[] {
     const what = part === 'modelDigest' ? 'weights' : 'tokenizers';
     findings.push(fail('models', `model ${model} with several ${what}: ${shown(kinds)}`, stop));
   }
+  const dtypes = kindsOf(beats, ({ card }) => card.kvDtype);
+  if (dtypes.length > 1) {
+    const text = `model ${model} with several of --kv-cache-dtype: ${shown(dtypes)}; they share no cached KV`;
+    findings.push(warn('kv', text, 'start all with the same --kv-cache-dtype'));
+  }
   for (const [flag, of] of layoutParts) {
     const kinds = kindsOf(beats, of);
     if (kinds.length < 2) continue;
@@ -83,7 +88,6 @@ function agreement(beats: readonly Heartbeat[]): readonly Finding[] {
 }
 
 const layoutParts: readonly (readonly [string, (beat: Heartbeat) => string])[] = [
-  ['--kv-cache-dtype', ({ card }) => card.kvDtype],
   ['--block-tokens', ({ card }) => String(card.geometry.blockTokens)],
   ['layers, heads and their size', ({ card }) => shape(card.geometry)],
 ];

@@ -2,7 +2,6 @@
 // the object store's own connection is opened by whoever moves the first block.
 
 import * as v from 'valibot';
-import { limit } from '../protocol/limit.ts';
 import { toFault } from '../std/fault.ts';
 import type { Bus } from './bus.ts';
 
@@ -13,10 +12,9 @@ const replySchema = v.object({
 const mend = 'start nats-server with -js, or with a jetstream block in its configuration';
 
 /** Null: it has. Else why not, in one line fit for a user. */
-export async function jetStreamTrouble(bus: Bus): Promise<string | null> {
+export async function jetStreamTrouble(bus: Bus, timeoutMs: number): Promise<string | null> {
   try {
-    const options = { timeoutMs: limit.replyTimeoutMs };
-    const reply = await bus.request('$JS.API.INFO', new Uint8Array(), options);
+    const reply = await bus.request('$JS.API.INFO', new Uint8Array(), { timeoutMs });
     const { error } = v.parse(replySchema, JSON.parse(new TextDecoder().decode(reply)));
     return error === undefined ? null : `JetStream says: ${error.description}; ${mend}`;
   } catch (thrown) {

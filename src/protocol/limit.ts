@@ -127,6 +127,8 @@ export const limit = {
   objectFreshMs: 60_000,
   /** Objects that a worker remembers to have put. */
   objectKnownMax: 65_536,
+  /** Wait for JetStream's answer; a worker is ready no sooner, since gateways go by it. */
+  objectAskMs: 2000,
   /** How often a worker without object store looks for one. */
   objectProbeMs: 10_000,
   /** How often room in a full bucket is looked for. */

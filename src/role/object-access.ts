@@ -15,6 +15,9 @@ export class ObjectAccess {
   /** `--kv-path object`: then doing without is worth a warning. */
   readonly #isWanted: boolean;
   readonly #onChange: () => void;
+  readonly #settled = Promise.withResolvers<void>();
+  /** Resolves when the first answer is there, whatever it is. */
+  readonly settled = this.#settled.promise;
   #isUsable = false;
   #told: string | null = null;
   #timer: Timer | null = null;
@@ -49,7 +52,7 @@ export class ObjectAccess {
 
   async #probe(): Promise<void> {
     this.#timer?.cancel();
-    const trouble = await jetStreamTrouble(this.#bus);
+    const trouble = await jetStreamTrouble(this.#bus, limit.objectAskMs);
     if (this.#isStopped || this.#bus.trouble() !== null) return; // asked again when it is back
     const changed = this.#isUsable !== (trouble === null);
     this.#isUsable = trouble === null;
@@ -57,6 +60,7 @@ export class ObjectAccess {
       this.#tell(trouble);
       this.#timer = this.#clock.after(limit.objectProbeMs, () => void this.#probe());
     }
+    this.#settled.resolve();
     if (changed) this.#onChange();
   }
 

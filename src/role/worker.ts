@@ -117,7 +117,8 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   });
   ends.defer(() => node.close());
   announce = () => node.announce();
-  node.setState('ready');
+  const ready = objects?.settled ?? Promise.resolve();
+  void ready.then(() => node.setState('ready'));
   if (config.statistics) {
     const { load, tokenCount } = engine;
     ends.defer(startStatistics({ clock: realClock, log, load, tokenCount }));

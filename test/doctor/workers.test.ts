@@ -67,7 +67,7 @@ describe('workers', () => {
   test.each<[string, Change, string, RegExp]>([
     ['weights', { card: { modelDigest: 'cccc' } }, 'fail', /weights: aaaa.*cccc.*--worker-name/],
     ['tokenizers', { card: { textDigest: 'dddd' } }, 'fail', /tokenizers: bbbb.*dddd/],
-    ['KV dtypes', { card: { kvDtype: 'fp8' } }, 'fail', /--kv-cache-dtype: float32.*fp8/],
+    ['KV dtypes', { card: { kvDtype: 'fp8' } }, 'warn', /--kv-cache-dtype: float32.*fp8/],
     [
       'block sizes',
       { card: { geometry: { ...context.card.geometry, blockTokens: 32 } } },
