@@ -96,9 +96,11 @@ test('a script killed outright leaves nothing behind teardown.sh', async () => {
 test('what does not end in time is killed, with all below it', async () => {
   const env = await settings({ CONTEXT_WORKERS: '2' });
   const program = await serving(env);
-  const stopped = world.processes().filter(({ command }) => command.includes('--role=context'));
-  expect(stopped).toHaveLength(2);
-  for (const { pid } of stopped) process.kill(pid, 'SIGSTOP');
+  const workers = () =>
+    world.processes().filter(({ command }) => command.includes('--role=context'));
+  // One may still be on its way from fork to its own command line.
+  await until('both context workers', async () => workers().length === 2);
+  for (const { pid } of workers()) process.kill(pid, 'SIGSTOP');
   const { code, stdout } = await script('teardown.sh', { ...env, TEARDOWN_S: '1' }).exit();
   expect([code, stdout.join('\n')]).toEqual([
     0,
