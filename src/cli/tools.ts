@@ -28,7 +28,7 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure what a request costs; bench engine: the engine, and long prompts; bench kv: transfers',
+      help: 'measure what a request costs; bench engine: steps, long prompts; bench kv: transfers',
       run: async (argv, output) => {
         const [first, ...rest] = argv;
         const print = (line: string) => output.out(line);
