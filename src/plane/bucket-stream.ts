@@ -9,13 +9,18 @@ import { bucketLayout, streamConfig } from './object-layout.ts';
 import type { BucketOptions } from './object-store.ts';
 
 const infoSchema = v.object({
-  config: v.object({ max_age: v.optional(v.number(), 0) }),
+  config: v.object({
+    max_age: v.optional(v.number(), 0),
+    allow_direct: v.optional(v.boolean(), false),
+  }),
   state: v.object({ bytes: v.number() }),
 });
 
 export type StreamFacts = {
   /** After so long a message is gone; 0: never. What it was made with, whoever made it. */
   readonly ttlMs: number;
+  /** Whether every server that has a copy answers for it; if not, only the leader does. */
+  readonly isDirect: boolean;
   readonly usedBytes: number;
 };
 
@@ -53,7 +58,11 @@ export async function streamFacts(
 
 function factsOf(value: unknown): StreamFacts {
   const { config, state } = v.parse(infoSchema, value);
-  return { ttlMs: config.max_age / 1e6, usedBytes: state.bytes };
+  return {
+    ttlMs: config.max_age / 1e6,
+    isDirect: config.allow_direct,
+    usedBytes: state.bytes,
+  };
 }
 
 /** Removes what a subject has, up to the message `upTo` if given. Harmless when there is nothing. */

@@ -2,6 +2,7 @@
 // after it, so that nobody finds an info without its bytes; of several writers of one name exactly one
 // gets its meta message in; whoever fails takes its chunks back.
 
+import { toFault } from '../std/fault.ts';
 import { ensureStream, purgeSubject, type StreamFacts, streamFacts } from './bucket-stream.ts';
 import type { CallScope } from './call-scope.ts';
 import type { JetStream } from './jetstream.ts';
@@ -23,6 +24,7 @@ import type {
 const ensureTimeoutMs = 5000;
 /** The clock port counts whole seconds. */
 const clockStepMs = 1000;
+
 type Ensured = { readonly jetStream: JetStream; readonly facts: Promise<StreamFacts> };
 
 /** What a call works with once the bucket is known to be there. */
@@ -30,7 +32,7 @@ type Ready = {
   readonly jetStream: JetStream;
   readonly scope: CallScope;
   readonly layout: BucketLayout;
-  readonly ttlMs: number;
+  readonly facts: StreamFacts;
 };
 
 export class NatsBucket implements ObjectBucket {
@@ -47,7 +49,7 @@ export class NatsBucket implements ObjectBucket {
   }
 
   put(name: string, bytes: Uint8Array, call: FreshCall): Promise<PutOutcome> {
-    return this.#run(`put ${name}`, call, ({ jetStream, scope, layout, ttlMs }) =>
+    return this.#run(`put ${name}`, call, ({ jetStream, scope, layout, facts }) =>
       putObject({
         clock: this.#host.clock,
         chance: this.#host.chance,
@@ -57,16 +59,17 @@ export class NatsBucket implements ObjectBucket {
         layout,
         name,
         bytes,
-        isFresh: (found) => this.#isFresh(found, ttlMs, call.freshMs),
+        isDirect: facts.isDirect,
+        isFresh: (found) => this.#isFresh(found, facts, call.freshMs),
         later: (work) => this.#host.later(work),
       }),
     );
   }
 
   info(name: string, call: FreshCall): Promise<ObjectInfo | null> {
-    return this.#run(`info of ${name}`, call, async ({ jetStream, scope, layout, ttlMs }) => {
-      const found = await findMeta(jetStream, layout, { name, scope });
-      return this.#isFresh(found, ttlMs, call.freshMs) ? found.info : null;
+    return this.#run(`info of ${name}`, call, async ({ jetStream, scope, layout, facts }) => {
+      const found = await findMeta(jetStream, layout, { name, isDirect: facts.isDirect, scope });
+      return this.#isFresh(found, facts, call.freshMs) ? found.info : null;
     });
   }
 
@@ -79,9 +82,10 @@ export class NatsBucket implements ObjectBucket {
   }
 
   remove(info: ObjectInfo, call: ObjectCall): Promise<void> {
-    return this.#run(`remove ${info.name}`, call, async ({ jetStream, scope, layout }) => {
+    return this.#run(`remove ${info.name}`, call, async ({ jetStream, scope, layout, facts }) => {
       const { stream } = layout;
-      const found = await findMeta(jetStream, layout, { name: info.name, scope });
+      const { isDirect } = facts;
+      const found = await findMeta(jetStream, layout, { name: info.name, isDirect, scope });
       if (found.info?.nuid === info.nuid) {
         // Purged, not marked as stock clients do: a marker for every block there ever was would pile up.
         const target = { stream, subject: layout.metaSubject(info.name), upTo: found.sequence };
@@ -102,8 +106,15 @@ export class NatsBucket implements ObjectBucket {
     const whole = `object bucket ${this.name}: ${what}`;
     return this.#host.run(whole, call, async (jetStream, scope) => {
       const layout = bucketLayout(this.name);
-      const { ttlMs } = await scope.of(this.#ensure(jetStream));
-      return await act({ jetStream, scope, layout, ttlMs });
+      const facts = await scope.of(this.#ensure(jetStream));
+      try {
+        return await act({ jetStream, scope, layout, facts });
+      } catch (error) {
+        const { reason } = toFault(error);
+        // The bucket may have been deleted: the next call looks again.
+        if (reason === 'timeout' || reason === 'unreachable') this.#ensured = null;
+        throw error;
+      }
     });
   }
 
@@ -122,7 +133,7 @@ export class NatsBucket implements ObjectBucket {
     return facts;
   }
 
-  #isFresh(found: FoundMeta, ttlMs: number, freshMs: number | undefined): boolean {
+  #isFresh(found: FoundMeta, { ttlMs }: StreamFacts, freshMs: number | undefined): boolean {
     if (found.info === null) return false;
     if (freshMs === undefined || ttlMs === 0) return true;
     const nowMs = this.#host.clock.epochS() * 1000 + clockStepMs;

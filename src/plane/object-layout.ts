@@ -21,6 +21,7 @@ const bucketPattern = /^[-\w]{1,200}$/;
 export type BucketLayout = {
   readonly stream: string;
   chunkSubject(nuid: string): string;
+  /** Throws a Fault `usage` for an empty name. */
   metaSubject(name: string): string;
 };
 
@@ -33,7 +34,11 @@ export function bucketLayout(bucket: string): BucketLayout {
   return {
     stream: `OBJ_${bucket}`,
     chunkSubject: (nuid) => `$O.${bucket}.C.${nuid}`,
-    metaSubject: (name) => `$O.${bucket}.M.${base64Url(Buffer.from(name))}`,
+    metaSubject(name) {
+      if (name === '')
+        throw new Fault('usage', `object bucket ${bucket}: an object without a name`);
+      return `$O.${bucket}.M.${base64Url(Buffer.from(name))}`;
+    },
   };
 }
 

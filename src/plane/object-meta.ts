@@ -1,5 +1,6 @@
 // Finds and writes an object's meta message. The latest one of a name counts; it is read from whichever
-// server is asked (direct get), or from the stream's leader where a bucket does not allow that.
+// server is asked (direct get), or from the stream's leader where a bucket does not allow that: a direct
+// get would get no answer then, not even a refusal.
 
 import * as v from 'valibot';
 import type { CallScope } from './call-scope.ts';
@@ -21,14 +22,15 @@ const none: FoundMeta = { info: null, sequence: 0, storedMs: 0 };
 export async function findMeta(
   jetStream: JetStream,
   layout: BucketLayout,
-  options: { readonly name: string; readonly scope: CallScope },
+  options: { readonly name: string; readonly isDirect: boolean; readonly scope: CallScope },
 ): Promise<FoundMeta> {
   const { name, scope } = options;
+  if (!options.isDirect) return await fromLeader(jetStream, layout, options);
   const subject = layout.metaSubject(name);
   const direct = `$JS.API.DIRECT.GET.${layout.stream}.${subject}`;
   const message = await jetStream.ask(direct, '', scope);
   const { headers } = message;
-  // 503: nobody serves direct gets of it. 404 may be a follower's that lags behind.
+  // 404: it may be a follower that lags behind.
   if (headers === undefined || headers.code !== 0)
     return await fromLeader(jetStream, layout, options);
   return {

@@ -13,11 +13,11 @@ import type { ObjectInfo, PutOutcome } from './object-store.ts';
 import { ChunkWriter } from './object-writer.ts';
 
 /** How long what a failed put has left is waited for, and then purged, behind its caller's back. */
-const cleanTimeoutMs = 5000;
+const cleanTimeoutMs = 3000;
+/** For the meta message's answer, which decides what happens to the chunks. */
+const metaTimeoutMs = 5000;
 /** How often somebody else's meta message may come and go under a writer before it gives up. */
 const attemptMax = 5;
-/** Headers count towards max_payload; chunks have none, but other clients read ours by their own rule. */
-const payloadMarginBytes = 1024;
 
 export type PutOptions = {
   readonly clock: Clock;
@@ -26,6 +26,7 @@ export type PutOptions = {
   readonly scope: CallScope;
   readonly bucket: string;
   readonly layout: BucketLayout;
+  readonly isDirect: boolean;
   readonly name: string;
   readonly bytes: Uint8Array;
   /** Whether what is there counts as there. */
@@ -37,8 +38,9 @@ export type PutOptions = {
 export async function putObject(options: PutOptions): Promise<PutOutcome> {
   const { jetStream, layout, scope } = options;
   const found = await findMeta(jetStream, layout, options);
-  if (found.info !== null && options.isFresh(found))
+  if (found.info !== null && options.isFresh(found)) {
     return { outcome: 'present', info: found.info };
+  }
   const writing = new Writing(options);
   try {
     const outcome = await writing.run(found);
@@ -67,8 +69,7 @@ class Writing {
     this.#options = options;
     this.#nuid = options.chance.id();
     this.#subject = layout.chunkSubject(this.#nuid);
-    const payloadBytes = jetStream.link.maxPayloadBytes - payloadMarginBytes;
-    this.#chunkBytes = Math.min(chunkBytesWanted, payloadBytes);
+    this.#chunkBytes = Math.min(chunkBytesWanted, jetStream.link.maxPayloadBytes);
     const [subject, chunkBytes] = [this.#subject, this.#chunkBytes];
     this.#writer = new ChunkWriter({ jetStream, scope, subject, bytes, chunkBytes });
   }
@@ -77,14 +78,15 @@ class Writing {
     const { bytes, name } = this.#options;
     if ((await this.#writer.write()) === 'full') return { outcome: 'full' };
     this.#writer.end();
-    const { chunkCount, digest } = this.#writer;
+    const { chunkCount } = this.#writer;
+    const digest = this.#writer.finish();
     const info = { name, nuid: this.#nuid, bytes: bytes.byteLength, chunkCount, digest };
     return await this.#announce(info, found);
   }
 
   /** Leaves the object alone if its meta message got in after all. Never throws. */
   async clean(): Promise<void> {
-    const { clock, jetStream, layout, name } = this.#options;
+    const { clock, jetStream, layout, name, isDirect } = this.#options;
     const what = `purge of ${this.#subject}`;
     using scope = new CallScope({ clock, call: { timeoutMs: cleanTimeoutMs }, what });
     const forget = jetStream.link.onLost((fault) => scope.fail(fault));
@@ -92,7 +94,7 @@ class Writing {
       if (!this.#writer.hasSent) return;
       await this.#writer.settle(scope);
       await scope.of(this.#metaSent.catch(() => undefined));
-      const found = await findMeta(jetStream, layout, { name, scope });
+      const found = await findMeta(jetStream, layout, { name, isDirect, scope });
       if (found.info?.nuid === this.#nuid) return;
       const target = { stream: layout.stream, subject: this.#subject };
       await purgeSubject(jetStream, target, scope);
@@ -105,14 +107,14 @@ class Writing {
   }
 
   async #announce(info: ObjectInfo, first: FoundMeta): Promise<PutOutcome> {
-    const { jetStream, layout, scope, name } = this.#options;
+    const { jetStream, layout, scope } = this.#options;
     let found = first;
     for (let attempt = 0; attempt < attemptMax; attempt++) {
       const error = await scope.of(this.#sendMeta(info, found.sequence));
       if (error === null) return { outcome: 'stored', info };
       if (isFull(error)) return { outcome: 'full' };
       if (error.errCode !== apiCode.wrongLastSequence) throw jetStream.refusal(error, scope);
-      found = await findMeta(jetStream, layout, { name, scope });
+      found = await findMeta(jetStream, layout, this.#options);
       if (found.info !== null && this.#options.isFresh(found)) {
         return { outcome: 'present', info: found.info };
       }
@@ -124,7 +126,7 @@ class Writing {
   #sendMeta(info: ObjectInfo, expected: number) {
     const { clock, jetStream, layout, bucket, name, scope: caller } = this.#options;
     const send = async () => {
-      const call = { timeoutMs: cleanTimeoutMs };
+      const call = { timeoutMs: metaTimeoutMs };
       using scope = new CallScope({ clock, call, what: caller.what });
       const forget = jetStream.link.onLost((fault) => scope.fail(fault));
       const more = { bucket, chunkBytes: this.#chunkBytes, epochS: clock.epochS() };

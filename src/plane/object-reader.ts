@@ -29,7 +29,7 @@ export type ReadOptions = {
 /** The bytes, counted, their digest checked, in a buffer of their own. */
 export async function readChunks(options: ReadOptions): Promise<Uint8Array<ArrayBuffer>> {
   const { jetStream, scope, stream, subject, consumer } = options;
-  if (options.info.chunkCount === 0) return new Uint8Array(0);
+  if (options.info.bytes === 0) return new Uint8Array(0);
   const { link } = jetStream;
   const inbox = link.inbox();
   return await scope.wait<Uint8Array<ArrayBuffer>>((resolve, reject) => {

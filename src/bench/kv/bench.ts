@@ -1,0 +1,22 @@
+// `tdist bench kv`: how fast KV travels, each figure beside what it is measured against and the claim it
+// is held to. The last line is one JSON object.
+
+import type { Effort } from '../engine/section.ts';
+import { runParts } from '../part.ts';
+import { withNatsServer } from './nats.ts';
+import { measureObject } from './object.ts';
+
+const bench = {
+  name: 'bench kv',
+  parts: {
+    object: (effort: Effort) => withNatsServer((uri) => measureObject(uri, effort)),
+  },
+  note: 'Starts a nats-server of its own on a free port.',
+};
+
+export function runKvBench(
+  argv: readonly string[],
+  print: (line: string) => void,
+): Promise<number> {
+  return runParts(bench, argv, print);
+}
