@@ -38,27 +38,18 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-<<<<<<< HEAD
-      help: 'measure what a request costs; bench engine: the engine, and long prompts',
-      run: async (argv, output, env) => {
-        if (argv[0] === 'engine') {
-          const { runEngineBench } = await import('../bench/engine/bench.ts');
-          return await runEngineBench(argv.slice(1), (line) => output.out(line));
-        }
-        const flags = deploymentFlags('bench', argv, env);
-        return await (await import('../bench/bench.ts')).runBench(flags);
-=======
       help: 'measure what a request costs; bench engine: steps, long prompts; bench kv: transfers',
-      run: async (argv, output) => {
+      run: async (argv, output, env) => {
         const [first, ...rest] = argv;
         const print = (line: string) => output.out(line);
         if (first === 'engine') {
           return await (await import('../bench/engine/bench.ts')).runEngineBench(rest, print);
         }
-        if (first === 'kv')
+        if (first === 'kv') {
           return await (await import('../bench/kv/bench.ts')).runKvBench(rest, print);
-        return await (await import('../bench/bench.ts')).runBench(argv);
->>>>>>> h-obj
+        }
+        const flags = deploymentFlags('bench', argv, env);
+        return await (await import('../bench/bench.ts')).runBench(flags);
       },
     },
   ],
