@@ -12,8 +12,8 @@ import { ObjectSend } from '../kv/object-send.ts';
 import { PeerArenas } from '../kv/peers.ts';
 import { shmReceive, shmSend } from '../kv/shm-path.ts';
 import type { KvPaths } from '../kv/transfer.ts';
-import { openNatsObjectStore } from '../plane/nats-object.ts';
-import type { ObjectBucket } from '../plane/object-store.ts';
+import { type NatsObjectStoreOptions, openNatsObjectStore } from '../plane/nats-object.ts';
+import type { ObjectBucket, ObjectStore } from '../plane/object-store.ts';
 import type { EnginePort } from '../protocol/engine.ts';
 import { isKvDtype } from '../protocol/kv-size.ts';
 import type { Clock } from '../std/clock.ts';
@@ -30,6 +30,8 @@ export type KvPathsOptions = {
   readonly engine: EnginePort;
   readonly clock: Clock;
   readonly log: Log;
+  /** Tests bring a store of their own. */
+  readonly openStore?: (options: NatsObjectStoreOptions) => ObjectStore;
 };
 
 export type OwnKvPaths = KvPaths & { close(): Promise<void> };
@@ -46,7 +48,8 @@ export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
     return { ...shmOnly, close: async () => undefined };
   }
   const { planeUris: uris, natsFiles: files, kvObject } = config;
-  const store = openNatsObjectStore({ uris, files, log, name: `tdist ${workerId}` });
+  const { openStore = openNatsObjectStore } = options;
+  const store = openStore({ uris, files, log, name: `tdist ${workerId}` });
   const buckets = new Map<string, ObjectBucket>();
   const bucketOf = (dtype: string): ObjectBucket | null => {
     const known = buckets.get(dtype);
