@@ -81,6 +81,8 @@ export type KvSend = {
   stage(requestId: string, blocks: readonly BlockRef[]): void;
   /** Resolves when the reader can read all of it; rejects with a Fault `transfer` and its reason. */
   offer(requestId: string, ticket: ShmTicket): Promise<Ticket>;
+  /** The reader could not use what was offered, for that reason: others shall not fail of it, too. */
+  refused(requestId: string, reason: string): void;
   /** Over, at whatever point: what is under way is ended. Harmless when unknown. */
   end(requestId: string): void;
   /** Bytes that did not have to be sent because they were there already, since the start. */
