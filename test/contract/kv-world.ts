@@ -15,7 +15,7 @@ import type { ObjectStore } from '../../src/plane/object-store.ts';
 import type { EngineCommand } from '../../src/protocol/engine.ts';
 import type { KvDtype } from '../../src/protocol/kv-size.ts';
 import { limit } from '../../src/protocol/limit.ts';
-import type { ObjectBlock, Ticket } from '../../src/protocol/ticket.ts';
+import type { ObjectBlock, ShmTicket, Ticket } from '../../src/protocol/ticket.ts';
 import { type OwnKvPaths, openKvPaths } from '../../src/role/kv-paths.ts';
 import type { Clock, Timer } from '../../src/std/clock.ts';
 import { Fault, toFault } from '../../src/std/fault.ts';
@@ -154,10 +154,20 @@ export class Writer {
     if (this.#path === 'object') this.paths.send.object.stage(requestId, blocks);
   }
 
-  async offer(requestId: string): Promise<Ticket> {
+  /** The engine's ticket: the lease begins. */
+  ticket(requestId: string): ShmTicket {
     const ticket = this.#export.offer(requestId, limit.leaseMs);
     if (ticket === null) throw new Error('the arena has no room');
-    return await this.paths.send[this.#path].offer(requestId, ticket);
+    return ticket;
+  }
+
+  async offer(requestId: string): Promise<Ticket> {
+    return await this.paths.send[this.#path].offer(requestId, this.ticket(requestId));
+  }
+
+  /** As when the lease expires: the arena may use the blocks again. */
+  loseArena(requestId: string): void {
+    this.#export.release(requestId);
   }
 
   end(requestId: string): void {
