@@ -38,9 +38,9 @@ export type KvExport = {
 export type KvCache = {
   /**
    * Fills the slot with the KV of the longest known beginning of `ids`, full blocks and never all of
-   * them. Returns how many tokens.
+   * them, behind the first `from` that it holds (they stay as they are). Returns how many it then holds.
    */
-  restore(request: { ids: readonly number[]; slot: number }): number;
+  restore(request: { ids: readonly number[]; slot: number; from: number }): number;
   /** Leaves the full blocks of the first `computed` tokens of `ids` behind, as far as there is room. */
   keep(request: { ids: readonly number[]; slot: number; computed: number }): void;
 };
