@@ -15,7 +15,13 @@ import type { ObjectStore } from '../../src/plane/object-store.ts';
 import type { EngineCommand } from '../../src/protocol/engine.ts';
 import type { KvDtype } from '../../src/protocol/kv-size.ts';
 import { limit } from '../../src/protocol/limit.ts';
-import type { ObjectBlock, ShmTicket, Ticket } from '../../src/protocol/ticket.ts';
+import type {
+  BlockRef,
+  Geometry,
+  ObjectBlock,
+  ShmTicket,
+  Ticket,
+} from '../../src/protocol/ticket.ts';
 import { type OwnKvPaths, openKvPaths } from '../../src/role/kv-paths.ts';
 import type { Clock, Timer } from '../../src/std/clock.ts';
 import { Fault, toFault } from '../../src/std/fault.ts';
@@ -70,11 +76,13 @@ export type EndOptions = {
   readonly namespace: string;
   readonly dtype?: KvDtype;
   readonly modelDigest?: string;
+  readonly geometry?: Geometry;
   readonly bytesMax?: number;
   readonly ttlMs?: number;
 };
 
-function pathsOf(
+/** A worker’s paths, over a store of the test’s. */
+export function pathsOf(
   options: EndOptions,
   worker: { readonly workerId: string; readonly role: 'context' | 'generate' },
   submit: (command: EngineCommand) => void,
@@ -92,7 +100,7 @@ function pathsOf(
       ...worker,
       namespace,
       modelDigest: options.modelDigest ?? modelDigest,
-      geometry,
+      geometry: options.geometry ?? geometry,
       kvDtype: dtype,
     },
     engine: {
@@ -148,10 +156,19 @@ export class Writer {
 
   /** The prompt's KV up to there, each value telling its place (and `salt`), and out with its blocks. */
   compute(requestId: string, computed: number, salt = 1000): void {
-    const ids = this.#idsOf(requestId);
-    fillRows(this.pool, 0, computed, salt);
-    const blocks = this.#export.append({ requestId, ids, slot: 0, computed });
+    const blocks = this.stage(requestId, this.#idsOf(requestId), computed, salt);
     if (this.#path === 'object') this.paths.send.object.stage(requestId, blocks);
+  }
+
+  /** The engine's part alone. */
+  stage(
+    requestId: string,
+    ids: readonly number[],
+    computed: number,
+    salt = 1000,
+  ): readonly BlockRef[] {
+    fillRows(this.pool, 0, computed, salt);
+    return this.#export.append({ requestId, ids, slot: 0, computed });
   }
 
   /** The engine's ticket: the lease begins. */
