@@ -15,6 +15,8 @@ import { digest } from '../std/hash.ts';
 import { realChance } from '../std/prng.ts';
 
 export type KvDesk = Disposable & {
+  /** The arena's: as a worker's id. */
+  readonly id: string;
   readonly kvExport: ShmExport;
   readonly kvImport: ShmImport;
   readonly kvCache: PrefixCache;
@@ -39,6 +41,7 @@ export function openKvDesk(options: {
   const kv = new KvIdentity({ modelDigest: digest('bench'), dtype, geometry });
   const common = { kv, peers, own };
   return {
+    id,
     kvExport: new ShmExport({ ...common, pool: source, clock: realClock, owner: 'bench' }),
     kvImport: new ShmImport({ ...common, pool: target, worker: 'bench' }),
     kvCache: new PrefixCache({ ...common, pool: source }),

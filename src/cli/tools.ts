@@ -45,8 +45,9 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
         if (first === 'engine') {
           return await (await import('../bench/engine/bench.ts')).runEngineBench(rest, print);
         }
-        if (first === 'kv')
+        if (first === 'kv') {
           return await (await import('../bench/kv/bench.ts')).runKvBench(rest, print);
+        }
         const flags = deploymentFlags('bench', argv, env);
         return await (await import('../bench/bench.ts')).runBench(flags);
       },

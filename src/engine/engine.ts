@@ -246,12 +246,12 @@ export class Engine {
     this.#parts.flush();
   }
 
-  /** Known KV of the sequence's beginning into its slot; returns how many tokens. */
-  #restore(sequence: Sequence): number {
+  /** Known KV behind what is in the sequence's slot; returns how many tokens are there then. */
+  #restore({ ids, slot, computed: from }: Sequence): number {
     const { kvCache } = this.#parts;
-    if (kvCache === null || sequence.slot === null) return 0;
-    this.#memory.note(sequence.slot, sequence.ids.length - 1);
-    return kvCache.restore({ ids: sequence.ids, slot: sequence.slot });
+    if (kvCache === null || slot === null) return from;
+    this.#memory.note(slot, ids.length - 1);
+    return kvCache.restore({ ids, slot, from });
   }
 
   /** Leaves the sequence's KV to whoever comes next with the same beginning: itself, perhaps. */

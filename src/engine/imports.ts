@@ -18,7 +18,7 @@ export type ImportsPorts = {
   readonly parts: Pick<EngineParts, 'kvImport' | 'clock' | 'emit' | 'runner'>;
   readonly scheduler: Scheduler;
   readonly memory: MemoryUse;
-  /** Known KV of the sequence's beginning into its slot; returns how many tokens. */
+  /** Known KV behind what is in the sequence's slot; returns how many tokens are there then. */
   readonly restore: (sequence: Sequence) => number;
   /** Ends the sequence with this. */
   readonly fail: (sequence: Sequence, fault: Fault) => void;
@@ -127,8 +127,7 @@ export class Imports {
     this.recomputeCount++;
     const { computed, promptLength } = sequence;
     // The context worker may have left in an arena of the host what it could not hand over.
-    const known = promptLength - computed > 1 ? this.#ports.restore(sequence) : 0;
-    sequence.computed = Math.max(computed, known);
+    if (promptLength - computed > 1) sequence.computed = this.#ports.restore(sequence);
     this.#ports.note(sequence.requestId, { kvPath: 'none', kvBytes: 0 });
   }
 

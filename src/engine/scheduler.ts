@@ -14,7 +14,7 @@
 import { limit } from '../protocol/limit.ts';
 import { assert } from '../std/fault.ts';
 import type { BatchRow, Chunk, Move, StepPlan } from './plan.ts';
-import { behind, generatedCount, type Sequence } from './sequence.ts';
+import { behind, generatedCount, rowCount, type Sequence } from './sequence.ts';
 import { TurnList } from './waiting.ts';
 
 /** What happens to a slot's content when it changes hands. */
@@ -132,7 +132,7 @@ export class Scheduler {
   #makeRoom(): Sequence[] {
     const preempted: Sequence[] = [];
     let used = 0;
-    for (const sequence of this.#running) used += sequence.ids.length;
+    for (const sequence of this.#running) used += rowCount(sequence);
     if (used <= this.tokensMax) return preempted;
     for (const sequence of this.#running.youngestFirst()) {
       // One that waits for KV does not grow, and taking its slot would waste the transfer.

@@ -71,6 +71,11 @@ export function behind(sequence: Sequence): number {
   return sequence.ids.length - sequence.computed;
 }
 
+/** Positions of its slot that it may write: one that waits for KV has a dummy row behind its prompt. */
+export function rowCount({ ids, awaitsImport }: Sequence): number {
+  return ids.length + (awaitsImport ? 1 : 0);
+}
+
 export function generatedCount(sequence: Sequence): number {
   return sequence.ids.length - sequence.promptLength;
 }

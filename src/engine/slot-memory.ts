@@ -8,6 +8,7 @@
 import { type ChunkGroup, groupChunks, longestOf, paddingOf } from './group.ts';
 import type { StepPlan } from './plan.ts';
 import type { Scheduler } from './scheduler.ts';
+import { rowCount } from './sequence.ts';
 
 /** Which pages the slots have touched, and how to give them back. */
 export type SlotMemory = {
@@ -59,8 +60,8 @@ export class MemoryUse {
     for (let slot = 0; slot < this.#scheduler.slots; slot++) {
       if (this.#scheduler.isFree(slot)) this.#memory.forget(slot, 0);
     }
-    for (const { slot, ids } of this.#scheduler.running()) {
-      if (slot !== null) this.#memory.forget(slot, ids.length);
+    for (const sequence of this.#scheduler.running()) {
+      if (sequence.slot !== null) this.#memory.forget(sequence.slot, rowCount(sequence));
     }
     return this.#memory.residentTokens() <= most;
   }

@@ -14,28 +14,31 @@ export class Lanes {
     try {
       return await work();
     } finally {
-      this.#free++;
-      this.#waiting.shift()?.();
+      // Handed on directly: counted as free in between, somebody new could take it as well.
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next();
     }
   }
 
   async #enter(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#free === 0) {
-      await new Promise<void>((resolve, reject) => {
-        const enter = (): void => {
-          signal.removeEventListener('abort', leave);
-          resolve();
-        };
-        const leave = (): void => {
-          const at = this.#waiting.indexOf(enter);
-          if (at >= 0) this.#waiting.splice(at, 1);
-          reject(signal.reason);
-        };
-        this.#waiting.push(enter);
-        signal.addEventListener('abort', leave, { once: true });
-      });
+    if (this.#free > 0) {
+      this.#free--;
+      return;
     }
-    this.#free--;
+    await new Promise<void>((resolve, reject) => {
+      const enter = (): void => {
+        signal.removeEventListener('abort', leave);
+        resolve();
+      };
+      const leave = (): void => {
+        const at = this.#waiting.indexOf(enter);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        reject(signal.reason);
+      };
+      this.#waiting.push(enter);
+      signal.addEventListener('abort', leave, { once: true });
+    });
   }
 }

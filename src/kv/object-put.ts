@@ -22,6 +22,13 @@ type Wanted = {
   readonly signal: AbortSignal;
 };
 
+/** An object that stays as long as one of its holders needs it, as far as that is ours to say. */
+export type HeldObject = {
+  readonly info: ObjectInfo;
+  /** Once. */
+  letGo(): void;
+};
+
 export class ObjectPut {
   /** Bytes not sent because the bucket had them. */
   savedBytes = 0;
@@ -31,8 +38,8 @@ export class ObjectPut {
   readonly #ttlMs: number;
   /** By name, least recently used first. */
   readonly #known = new Map<string, Known>();
-  /** Names on their way: two requests with one beginning send it once. */
-  readonly #pending = new Map<string, Promise<Known>>();
+  /** Names on their way in (two requests with one beginning send it once) or out. */
+  readonly #busy = new Map<string, Promise<unknown>>();
 
   constructor(options: {
     readonly bucket: ObjectBucket;
@@ -47,41 +54,50 @@ export class ObjectPut {
   }
 
   /**
-   * The object of that name, put if it is not there; held until `letGo`. Throws a Fault `transfer`:
+   * The object of that name, put if it is not there; held until let go. Throws a Fault `transfer`:
    * reason `full` when there was no room until the signal, the bucket's own reasons else.
    */
-  async put(name: string, wanted: Wanted): Promise<ObjectInfo> {
+  async put(name: string, wanted: Wanted): Promise<HeldObject> {
     for (;;) {
       const known = this.#fresh(name);
       if (known !== null) {
         this.savedBytes += wanted.bytes;
         return this.#hold(name, known);
       }
-      const pending = this.#pending.get(name);
-      if (pending === undefined) break;
-      await pending.catch(() => undefined); // another request's: if it failed, it is ours to try
-      wanted.signal.throwIfAborted();
+      const busy = this.#busy.get(name);
+      if (busy === undefined) break;
+      await settled(busy, wanted.signal); // another request's: if it failed, it is ours to try
     }
-    const work = this.#ensure(name, wanted);
-    this.#pending.set(name, work);
+    return this.#hold(name, await this.#alone(name, this.#ensure(name, wanted)));
+  }
+
+  /** A reader could not read it: it goes, whoever has put it, and is put anew when it is wanted. */
+  doubt(info: ObjectInfo): void {
+    const { name } = info;
+    if (this.#known.get(name)?.info.nuid === info.nuid) this.#known.delete(name);
+    if (this.#busy.has(name)) return; // on its way anew already, or going
+    const removal = this.#alone(name, this.#bucket.remove(info, { timeoutMs: limit.objectCallMs }));
+    removal.catch((thrown: unknown) => this.#noteStuck(name, thrown));
+  }
+
+  /** Whoever wants that name waits until `work` is over. */
+  async #alone<T>(name: string, work: Promise<T>): Promise<T> {
+    this.#busy.set(name, work);
     try {
-      return this.#hold(name, await work);
+      return await work;
     } finally {
-      this.#pending.delete(name);
+      this.#busy.delete(name);
     }
   }
 
-  /** One request needs it no more. */
-  letGo(name: string): void {
-    const known = this.#known.get(name);
-    if (known !== undefined && known.holders > 0) known.holders--;
-  }
-
-  #hold(name: string, known: Known): ObjectInfo {
+  #hold(name: string, known: Known): HeldObject {
     known.holders++;
     this.#known.delete(name);
     this.#known.set(name, known);
-    return known.info;
+    const letGo = (): void => {
+      known.holders--;
+    };
+    return { info: known.info, letGo };
   }
 
   #fresh(name: string): Known | null {
@@ -96,27 +112,25 @@ export class ObjectPut {
     const call = { timeoutMs: limit.objectCallMs, signal };
     const freshMs = Math.min(limit.objectFreshMs, this.#ttlMs / 2);
     const there = await this.#bucket.info(name, { ...call, freshMs });
-    if (there !== null) {
+    // Of another's all that is known is that it has `freshMs` left: half of that is the reader's.
+    const foreign = (info: ObjectInfo): Known => {
       this.savedBytes += bytes;
-      // Its age is not known here: it is asked for again when a fresh one would be half as old.
-      return this.#note(name, {
-        info: there,
-        isOurs: false,
-        untilMs: this.#clock.nowMs() + freshMs,
-      });
-    }
+      return this.#note(name, { info, isOurs: false, leftMs: freshMs / 2 });
+    };
+    if (there !== null) return foreign(there);
     for (;;) {
       const put = await this.#bucket.put(name, frame(), { ...call, freshMs });
-      if (put.outcome !== 'full') {
-        const untilMs = this.#clock.nowMs() + this.#ttlMs - freshMs;
-        return this.#note(name, { info: put.info, isOurs: put.outcome === 'stored', untilMs });
+      if (put.outcome === 'present') return foreign(put.info);
+      if (put.outcome === 'stored') {
+        return this.#note(name, { info: put.info, isOurs: true, leftMs: this.#ttlMs - freshMs });
       }
-      if (!(await this.#evict(bytes))) await this.#room(signal);
+      if (!(await this.#evict(bytes, signal))) await this.#room(signal);
     }
   }
 
-  #note(name: string, what: Omit<Known, 'holders'>): Known {
-    const known: Known = { ...what, holders: 0 };
+  #note(name: string, what: Pick<Known, 'info' | 'isOurs'> & { readonly leftMs: number }): Known {
+    const { info, isOurs, leftMs } = what;
+    const known: Known = { info, isOurs, untilMs: this.#clock.nowMs() + leftMs, holders: 0 };
     this.#known.set(name, known);
     if (this.#known.size > limit.objectKnownMax) {
       for (const [oldest, { holders }] of this.#known) {
@@ -129,21 +143,27 @@ export class ObjectPut {
   }
 
   /** Removes objects of ours that nobody needs, at least `bytes` of them; false when there are none. */
-  async #evict(bytes: number): Promise<boolean> {
+  async #evict(bytes: number, signal: AbortSignal): Promise<boolean> {
     let freed = 0;
-    const call = { timeoutMs: limit.objectCallMs };
+    const call = { timeoutMs: limit.objectCallMs, signal };
     for (const [name, { info, isOurs, holders }] of this.#known) {
       if (freed >= bytes) break;
-      if (!isOurs || holders > 0) continue;
+      if (!isOurs || holders > 0 || this.#busy.has(name)) continue;
       this.#known.delete(name);
       try {
-        await this.#bucket.remove(info, call);
+        await this.#alone(name, this.#bucket.remove(info, call));
         freed += info.bytes;
       } catch (thrown) {
-        this.#log.debug('object not removed', { name, reason: toFault(thrown).message });
+        // Perhaps half gone. The others would hardly fare better now.
+        this.#noteStuck(name, thrown);
+        break;
       }
     }
     return freed > 0;
+  }
+
+  #noteStuck(name: string, thrown: unknown): void {
+    this.#log.debug('object not removed', { name, reason: toFault(thrown).message });
   }
 
   /** Others' objects fill the bucket: they end, or the signal does. */
@@ -167,4 +187,18 @@ export class ObjectPut {
       signal.addEventListener('abort', leave, { once: true });
     });
   }
+}
+
+/** When `work` is over, whatever came of it. Throws the signal's reason if that comes first. */
+function settled(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  return new Promise<void>((resolve, reject) => {
+    const leave = (): void => reject(signal.reason);
+    signal.addEventListener('abort', leave, { once: true });
+    const end = (): void => {
+      signal.removeEventListener('abort', leave);
+      resolve();
+    };
+    work.then(end, end);
+  });
 }

@@ -83,8 +83,6 @@ export class ObjectReceive implements KvReceive {
     if (one === undefined) return;
     if (fault !== null) return this.#fail(one, fault);
     one.isPlacing = false;
-    one.blocks.delete(one.next);
-    one.fetches.delete(one.next);
     one.next = computed;
     if (computed >= one.receiving.promptTokens) one.done.resolve();
     this.#advance(one);
@@ -104,6 +102,9 @@ export class ObjectReceive implements KvReceive {
       one.dtype = ticket.dtype;
       this.announce(requestId, ticket.dtype, ticket.blocks);
       await one.done.promise;
+    } catch (thrown) {
+      this.#fail(one, toFault(thrown, 'transfer')); // nothing more is fetched
+      throw thrown;
     } finally {
       timer.cancel();
     }
@@ -133,6 +134,12 @@ export class ObjectReceive implements KvReceive {
   #advance(one: Reception): void {
     if (one.over.signal.aborted) return;
     const { dtype } = one;
+    // What begins within a block that is in the slot by now is no block: it would stand in the way.
+    for (const at of one.blocks.keys()) {
+      if (at >= one.next) continue;
+      one.blocks.delete(at);
+      one.fetches.delete(at);
+    }
     const ahead = [...one.blocks.keys()].sort((a, b) => a - b).slice(0, limit.objectAheadMax);
     for (const at of ahead) {
       const block = one.blocks.get(at);
@@ -173,6 +180,9 @@ export class ObjectReceive implements KvReceive {
   #fail(one: Reception, fault: Fault): void {
     one.over.abort(fault);
     one.done.reject(fault);
+    // The request may live on for minutes.
+    one.blocks.clear();
+    one.fetches.clear();
   }
 }
 

@@ -10,15 +10,18 @@ import { Fault, toFault } from '../std/fault.ts';
 import type { ArenaView } from './arena.ts';
 import { copyFrame } from './frame.ts';
 import { Lanes } from './lanes.ts';
-import type { ObjectPut } from './object-put.ts';
+import type { HeldObject, ObjectPut } from './object-put.ts';
 import type { KvSend, Sending } from './transfer.ts';
+
+/** What a reader says of an object that is not what its ticket promised. */
+const doubtful: ReadonlySet<string> = new Set(['missing', 'truncated', 'corrupt', 'digest']);
 
 type Upload = {
   readonly sending: Sending;
   readonly over: AbortController;
   /** By first position. */
   readonly blocks: Map<number, Promise<ObjectBlock>>;
-  readonly names: string[];
+  readonly held: HeldObject[];
 };
 
 export class ObjectSend implements KvSend {
@@ -45,7 +48,7 @@ export class ObjectSend implements KvSend {
 
   begin(sending: Sending): void {
     const over = new AbortController();
-    this.#uploads.set(sending.requestId, { sending, over, blocks: new Map(), names: [] });
+    this.#uploads.set(sending.requestId, { sending, over, blocks: new Map(), held: [] });
   }
 
   stage(requestId: string, blocks: readonly BlockRef[]): void {
@@ -79,7 +82,7 @@ export class ObjectSend implements KvSend {
       const exportMs = ticket.exportMs + this.#clock.nowMs() - beganMs;
       return { kind: 'object', owner, modelDigest, dtype, geometry, tokens, blocks, exportMs };
     } catch (thrown) {
-      throw toFault(upload.over.signal.aborted ? upload.over.signal.reason : thrown, 'transfer');
+      throw await whyNot(order, upload.over.signal, thrown);
     } finally {
       timer.cancel();
     }
@@ -90,7 +93,13 @@ export class ObjectSend implements KvSend {
     if (upload === undefined) return;
     this.#uploads.delete(requestId);
     upload.over.abort(gone(requestId));
-    for (const name of upload.names) this.#put.letGo(name);
+    for (const one of upload.held) one.letGo();
+  }
+
+  refused(requestId: string, reason: string): void {
+    if (!doubtful.has(reason)) return;
+    // Which block it was is not told; to send a few anew costs less than to fail until they expire.
+    for (const { info } of this.#uploads.get(requestId)?.held ?? []) this.#put.doubt(info);
   }
 
   savedBytes(): number {
@@ -104,14 +113,29 @@ export class ObjectSend implements KvSend {
     const info = await this.#lanes.run(signal, async () => {
       // Only now: a long prompt's blocks would else lie in memory twice while they wait.
       const frame = () => copyFrame(this.#arena(), { index, generation, bytes });
-      const put = await this.#put.put(hash, { bytes, frame, signal });
-      if (this.#uploads.has(upload.sending.requestId)) upload.names.push(hash);
-      else this.#put.letGo(hash);
-      return put;
+      const held = await this.#put.put(hash, { bytes, frame, signal });
+      if (this.#uploads.get(upload.sending.requestId) === upload) upload.held.push(held);
+      else held.letGo();
+      return held.info;
     });
     const { nuid, chunkCount, digest } = info;
     return { firstPosition, count, hash, nuid, bytes: info.bytes, chunkCount, digest };
   }
+}
+
+/** A full bucket is why time ran out; else what ended the upload, or its first failure. */
+async function whyNot(
+  blocks: readonly Promise<ObjectBlock>[],
+  signal: AbortSignal,
+  thrown: unknown,
+): Promise<Fault> {
+  if (!signal.aborted) return toFault(thrown, 'transfer');
+  for (const end of await Promise.allSettled(blocks)) {
+    if (end.status !== 'rejected') continue;
+    const fault = toFault(end.reason, 'transfer');
+    if (fault.reason === 'full') return fault;
+  }
+  return toFault(signal.reason, 'transfer');
 }
 
 function gone(requestId: string): Fault {

@@ -7,6 +7,7 @@ export const shmSend: KvSend = {
   begin: () => undefined,
   stage: () => undefined,
   offer: async (_requestId, ticket) => ticket,
+  refused: () => undefined,
   end: () => undefined,
   savedBytes: () => 0,
 };

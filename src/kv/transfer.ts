@@ -38,9 +38,9 @@ export type KvExport = {
 export type KvCache = {
   /**
    * Fills the slot with the KV of the longest known beginning of `ids`, full blocks and never all of
-   * them. Returns how many tokens.
+   * them, behind the first `from` that it holds (they stay as they are). Returns how many it then holds.
    */
-  restore(request: { ids: readonly number[]; slot: number }): number;
+  restore(request: { ids: readonly number[]; slot: number; from: number }): number;
   /** Leaves the full blocks of the first `computed` tokens of `ids` behind, as far as there is room. */
   keep(request: { ids: readonly number[]; slot: number; computed: number }): void;
 };
@@ -81,6 +81,8 @@ export type KvSend = {
   stage(requestId: string, blocks: readonly BlockRef[]): void;
   /** Resolves when the reader can read all of it; rejects with a Fault `transfer` and its reason. */
   offer(requestId: string, ticket: ShmTicket): Promise<Ticket>;
+  /** The reader could not use what was offered, for that reason: others shall not fail of it, too. */
+  refused(requestId: string, reason: string): void;
   /** Over, at whatever point: what is under way is ended. Harmless when unknown. */
   end(requestId: string): void;
   /** Bytes that did not have to be sent because they were there already, since the start. */

@@ -31,7 +31,7 @@ export async function askWorker(question: Question): Promise<Fault | null> {
   };
   const reply = await bus.request(subjects.worker(worker, op), encode(message), options);
   const ack = decode(ackSchema, reply, `reply of worker ${worker} to ${op}`);
-  if (!ack.ok) return remoteFault(ack.code, ack.message);
+  if (!ack.ok) return remoteFault(ack.code, ack.message, ack.reason);
   question.onYes?.(ack);
   return null;
 }

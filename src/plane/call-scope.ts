@@ -77,8 +77,9 @@ export class CallScope implements Disposable {
     });
   }
 
-  /** The same for a promise. */
+  /** The same for a promise, whose failure is nobody's business once the call has ended. */
   of<T>(work: Promise<T>): Promise<T> {
+    work.catch(() => undefined);
     return this.wait<T>((resolve, reject) => {
       work.then(resolve, (error: unknown) => reject(toFault(error)));
       return undefined;

@@ -84,7 +84,8 @@ export class Handover {
       refusal = await this.#ask(job, worker, { ...message, ticket: null });
     }
     if (refusal === null || refusal.code === 'cancelled') return null;
-    const { code, message: why } = refusal;
+    const { code, message: why, reason } = refusal;
+    if (reason !== undefined) this.#ports.kv.send[job.kvPath].refused(requestId, reason);
     log.warn('Hand-over failed', { request: requestId, worker, code, why });
     // After any other refusal (a mismatch, a lost lease) the generate worker prefills by itself.
     const isLost = unread.has(code) || code === 'no_worker' || code === 'not_found';

@@ -18,7 +18,8 @@ export const apiCode = {
 } as const;
 
 /** The bucket's limit is `stream store failed: maximum bytes exceeded`; the others are the server's. */
-const fullCodes = [10002, 10023, 10028, 10047, 10052, 10077, 10097] as const;
+const fullCodes = [10002, 10023, 10028, 10047, 10122] as const;
+const storeFailed = 10077;
 
 export type ApiError = { readonly code: number; readonly errCode: number; readonly text: string };
 export type ApiReply =
@@ -34,7 +35,7 @@ const errorSchema = v.object({
 });
 
 export function isFull({ errCode, text }: ApiError): boolean {
-  if (errCode === 10077) return /maximum bytes|no space|insufficient|resource/i.test(text);
+  if (errCode === storeFailed) return /maximum bytes|no space|insufficient|resource/i.test(text);
   return fullCodes.some((code) => code === errCode);
 }
 
@@ -51,6 +52,8 @@ export class JetStream {
   readonly #prefix: string;
   readonly #waiting = new Map<string, Waiting>();
   #next = 0;
+  /** Without replies nothing can be asked: known once, said at once. */
+  #hasReplies = true;
 
   constructor(link: RawLink) {
     this.link = link;
@@ -63,6 +66,7 @@ export class JetStream {
 
   /** A reply subject of this call's own; several messages may come to it. */
   expect(waiting: Waiting): { readonly reply: string; end(): void } {
+    if (!this.#hasReplies) this.#fail(waiting, `${this.#prefix}.*`);
     const token = (this.#next++).toString(36);
     this.#waiting.set(token, waiting);
     return { reply: `${this.#prefix}.${token}`, end: () => this.#waiting.delete(token) };
@@ -129,14 +133,17 @@ export class JetStream {
   }
 
   #refused(subject: string): void {
-    const isOurs = subject.startsWith(this.#prefix) || subject.startsWith('_INBOX');
+    if (subject.startsWith(this.#prefix)) this.#hasReplies = false;
     for (const waiting of [...this.#waiting.values()]) {
-      if (!isOurs && waiting.subject !== subject) continue;
-      const mend = 'grant $JS.API.>, $O.> and _INBOX.>';
-      const { scope } = waiting;
-      const text = `${scope.what}: ${this.link.shown} does not permit ${subject} to this user; ${mend}`;
-      scope.fail(flaw('unreachable', text));
-      waiting.onRefused?.();
+      if (this.#hasReplies && waiting.subject !== subject) continue;
+      this.#fail(waiting, subject);
     }
+  }
+
+  #fail({ scope, onRefused }: Waiting, subject: string): void {
+    const mend = 'grant $JS.API.>, $O.> and _INBOX.>';
+    const text = `${scope.what}: ${this.link.shown} does not permit ${subject} to this user; ${mend}`;
+    scope.fail(flaw('unreachable', text));
+    onRefused?.();
   }
 }

@@ -24,6 +24,7 @@ import type {
 const ensureTimeoutMs = 5000;
 /** The clock port counts whole seconds. */
 const clockStepMs = 1000;
+
 type Ensured = { readonly jetStream: JetStream; readonly facts: Promise<StreamFacts> };
 
 /** What a call works with once the bucket is known to be there. */

@@ -11,6 +11,9 @@ import { NatsBucket } from './nats-bucket.ts';
 import type { BucketOptions, ObjectBucket, ObjectCall, ObjectStore } from './object-store.ts';
 import type { RawPlane } from './raw-plane.ts';
 
+/** So long `trouble` repeats a refusal; then the next call may find out whether it still holds. */
+const refusalKeepMs = 10_000;
+
 export type NatsObjectStoreOptions = NatsBusOptions & { readonly chance?: Chance };
 
 export function openNatsObjectStore(options: NatsObjectStoreOptions): ObjectStore {
@@ -37,7 +40,8 @@ class NatsObjectStore implements ObjectStore, BucketHost {
   readonly #plane: RawPlane;
   readonly #cleaning = new Set<Promise<void>>();
   #jetStream: JetStream | null = null;
-  #refusal: string | null = null;
+  /** What the server refused last, while it is worth telling. */
+  #refusal: { readonly text: string; readonly atMs: number } | null = null;
 
   constructor(options: NatsObjectStoreOptions) {
     this.clock = options.clock ?? realClock;
@@ -46,7 +50,8 @@ class NatsObjectStore implements ObjectStore, BucketHost {
   }
 
   trouble(): string | null {
-    return this.#plane.trouble() ?? this.#refusal;
+    const isOld = this.clock.nowMs() - (this.#refusal?.atMs ?? 0) > refusalKeepMs;
+    return this.#plane.trouble() ?? (isOld ? null : (this.#refusal?.text ?? null));
   }
 
   bucket(options: BucketOptions): ObjectBucket {
@@ -67,13 +72,18 @@ class NatsObjectStore implements ObjectStore, BucketHost {
       this.#refusal = null;
       return result;
     } catch (error) {
-      const fault =
-        error instanceof Fault && error.code === 'plane' ? unreachable(what, error) : error;
-      if (fault instanceof Fault && fault.reason === 'unreachable') this.#refusal = fault.message;
-      throw fault;
+      if (error instanceof Fault && error.code === 'plane') throw unreachable(what, error);
+      if (error instanceof Fault && error.reason === 'unreachable') this.#refused(error);
+      throw error;
     } finally {
       forget();
     }
+  }
+
+  /** A connection's end is the plane's trouble, which goes by itself; the rest is remembered here. */
+  #refused({ message, cause }: Fault): void {
+    if (cause instanceof Fault && cause.code === 'plane') return;
+    this.#refusal = { text: message, atMs: this.clock.nowMs() };
   }
 
   later(work: Promise<void>): void {
@@ -88,7 +98,10 @@ class NatsObjectStore implements ObjectStore, BucketHost {
 
   async #connected(): Promise<JetStream> {
     const link = await this.#plane.link();
-    if (this.#jetStream?.link !== link) this.#jetStream = new JetStream(link);
+    if (this.#jetStream?.link !== link) {
+      this.#jetStream = new JetStream(link);
+      this.#refusal = null; // it may be another server, or one that has learnt
+    }
     return this.#jetStream;
   }
 }

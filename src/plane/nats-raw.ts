@@ -56,7 +56,7 @@ export class NatsRawPlane implements RawPlane {
   }
 
   trouble(): string | null {
-    return this.#trouble.text;
+    return this.#isClosed ? `${this.#name} is closed` : this.#trouble.text;
   }
 
   link(): Promise<RawLink> {
@@ -149,14 +149,18 @@ export class NatsRawLink implements RawLink {
   }
 
   subscribe(subject: string, handler: (message: RawMessage) => void): () => void {
-    const subscription = this.connection.subscribe(subject, {
-      callback: (error, message) => {
-        if (error === null) handler(message); // a refused one comes by `onRefused`
-      },
-    });
-    return () => {
-      if (!subscription.isClosed()) subscription.unsubscribe();
-    };
+    try {
+      const subscription = this.connection.subscribe(subject, {
+        callback: (error, message) => {
+          if (error === null) handler(message); // a refused one comes by `onRefused`
+        },
+      });
+      return () => {
+        if (!subscription.isClosed()) subscription.unsubscribe();
+      };
+    } catch (error) {
+      throw new Fault('plane', `subscribe to ${subject}: ${reason(error)}`, { cause: error });
+    }
   }
 
   onLost(act: (fault: Fault) => void): () => void {

@@ -18,8 +18,6 @@ const cleanTimeoutMs = 3000;
 const metaTimeoutMs = 5000;
 /** How often somebody else's meta message may come and go under a writer before it gives up. */
 const attemptMax = 5;
-/** Headers count towards max_payload; chunks have none, but other clients read ours by their own rule. */
-const payloadMarginBytes = 1024;
 
 export type PutOptions = {
   readonly clock: Clock;
@@ -40,8 +38,9 @@ export type PutOptions = {
 export async function putObject(options: PutOptions): Promise<PutOutcome> {
   const { jetStream, layout, scope } = options;
   const found = await findMeta(jetStream, layout, options);
-  if (found.info !== null && options.isFresh(found))
+  if (found.info !== null && options.isFresh(found)) {
     return { outcome: 'present', info: found.info };
+  }
   const writing = new Writing(options);
   try {
     const outcome = await writing.run(found);
@@ -70,8 +69,7 @@ class Writing {
     this.#options = options;
     this.#nuid = options.chance.id();
     this.#subject = layout.chunkSubject(this.#nuid);
-    const payloadBytes = jetStream.link.maxPayloadBytes - payloadMarginBytes;
-    this.#chunkBytes = Math.min(chunkBytesWanted, payloadBytes);
+    this.#chunkBytes = Math.min(chunkBytesWanted, jetStream.link.maxPayloadBytes);
     const [subject, chunkBytes] = [this.#subject, this.#chunkBytes];
     this.#writer = new ChunkWriter({ jetStream, scope, subject, bytes, chunkBytes });
   }
@@ -80,7 +78,8 @@ class Writing {
     const { bytes, name } = this.#options;
     if ((await this.#writer.write()) === 'full') return { outcome: 'full' };
     this.#writer.end();
-    const { chunkCount, digest } = this.#writer;
+    const { chunkCount } = this.#writer;
+    const digest = this.#writer.finish();
     const info = { name, nuid: this.#nuid, bytes: bytes.byteLength, chunkCount, digest };
     return await this.#announce(info, found);
   }

@@ -65,7 +65,10 @@ export type BucketOptions = {
 };
 
 export type ObjectStore = {
-  /** Null while it could be used, else why not, in one line fit for a user (no JetStream, no connection). */
+  /**
+   * Null while it could be used or nobody has tried yet, else why not, in one line fit for a user (no
+   * connection, no JetStream). What a server refused is told for a while, then a call may try again.
+   */
   trouble(): string | null;
   /** Made at the first use, by whoever comes first; an existing one is used as it is. Throws nothing. */
   bucket(options: BucketOptions): ObjectBucket;

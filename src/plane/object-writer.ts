@@ -40,8 +40,8 @@ export class ChunkWriter {
     return Math.ceil(this.#options.bytes.byteLength / this.#options.chunkBytes);
   }
 
-  /** SHA-256, base64url, of all that `write` has sent. */
-  get digest(): string {
+  /** SHA-256, base64url, of all that `write` has sent; to be asked once. */
+  finish(): string {
     return base64Url(this.#hash.digest());
   }
 

@@ -19,6 +19,7 @@ export type RawLink = {
   readonly shown: string;
   /** A subject of our own that nobody else uses. */
   inbox(): string;
+  /** Throws a Fault `plane` when the connection has gone; so does `subscribe`. */
   publish(
     subject: string,
     payload: Uint8Array,

@@ -31,8 +31,9 @@ function isFaultCode(code: string): code is FaultCode {
   return Object.hasOwn(known, code);
 }
 
-export function remoteFault(code: string, message: string): Fault {
-  if (isFaultCode(code)) return new Fault(code, message);
+export function remoteFault(code: string, message: string, reason?: string): Fault {
+  const word = reason === undefined ? {} : { reason };
+  if (isFaultCode(code)) return new Fault(code, message, word);
   return new Fault('internal', `${code}: ${message}`);
 }
 

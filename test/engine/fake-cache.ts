@@ -25,9 +25,10 @@ export class FakeCache implements KvCache {
     this.#roomFor = options.roomFor ?? 50;
   }
 
-  restore({ ids, slot }: { ids: readonly number[]; slot: number }): number {
-    const known: number[] = [];
-    for (let end = blockTokens; end < ids.length; end += blockTokens) {
+  restore(request: { ids: readonly number[]; slot: number; from: number }): number {
+    const { ids, slot, from } = request;
+    const known = [...this.#runner.rows(slot, from)];
+    for (let end = from + blockTokens; end < ids.length; end += blockTokens) {
       const rows = this.#blocks.get(ids.slice(0, end).join());
       if (rows === undefined) break;
       if (this.isBroken()) {
@@ -36,8 +37,8 @@ export class FakeCache implements KvCache {
       }
       known.push(...rows);
     }
-    if (known.length > 0) this.#runner.setRows(slot, known);
-    this.restoredTokens += known.length;
+    if (known.length > from) this.#runner.setRows(slot, known);
+    this.restoredTokens += known.length - from;
     return known.length;
   }
 

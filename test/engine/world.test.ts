@@ -155,7 +155,7 @@ describe('one engine, short of memory', () => {
 });
 
 /** `--no-enable-prefix-caching` in another dress. */
-const nothingKnown: KvCache = { restore: () => 0, keep: () => undefined };
+const nothingKnown: KvCache = { restore: ({ from }) => from, keep: () => undefined };
 
 function abort(rig: Rig, requests: Map<string, Request>, requestId: string): void {
   rig.engine.submit({ type: 'abort', requestId });

@@ -57,7 +57,7 @@ export class CacheWorld {
   /** Fills slot 1 with what is known of `ids`. */
   restore(ids: readonly number[]): number {
     fillRows(this.pool, 1, capacity, 77_000);
-    return this.cache.restore({ ids, slot: 1 });
+    return this.cache.restore({ ids, slot: 1, from: 0 });
   }
 
   close(): void {

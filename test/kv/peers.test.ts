@@ -126,7 +126,7 @@ describe('a reader and an owner that reuses its blocks all the time', () => {
     let [found, missed] = [0, 0];
     for (let i = 0; found < 300 && i < 200_000; i++) {
       const ids = prompts[i % prompts.length] ?? [];
-      if (world.cache.restore({ ids, slot: 1 }) === 0) {
+      if (world.cache.restore({ ids, slot: 1, from: 0 }) === 0) {
         missed++;
         continue;
       }

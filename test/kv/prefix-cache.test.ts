@@ -10,6 +10,7 @@ import { CacheWorld } from './cache-world.ts';
 import {
   capacity,
   errorShare,
+  fillRows,
   geometry,
   kv,
   largest,
@@ -41,6 +42,22 @@ function pair(options: { blocks?: number } = {}): [CacheWorld, CacheWorld] {
 
 /** Full blocks that can be known of a prompt: never its last token. */
 const usable = (length: number): number => Math.floor((length - 1) / 64) * 64;
+
+test('what the slot holds already stays as it is, whatever becomes of the rest', () => {
+  const world = make({ kind: anyKind() });
+  const ids = promptOf(200);
+  world.keep(ids);
+  for (const [from, known] of [
+    [64, 192],
+    [192, 192],
+    [70, 70], // no block's begin
+  ] as const) {
+    fillRows(world.pool, 1, capacity, 55_000);
+    const before = readRows(world.pool, 1, from);
+    expect(world.cache.restore({ ids, slot: 1, from })).toBe(known);
+    expect(readRows(world.pool, 1, from)).toEqual(before);
+  }
+});
 
 describe('restore', () => {
   for (const length of [1, 2, 63, 64, 65, 127, 128, 129, 200, 255]) {
@@ -166,18 +183,18 @@ describe('restore', () => {
     const { own, peers } = b;
     const cache = new PrefixCache({ own, peers, pool, kv });
     a.keep(ids);
-    expect(cache.restore({ ids, slot: 1 })).toBe(64);
+    expect(cache.restore({ ids, slot: 1, from: 0 })).toBe(64);
     pool.afterCopy = () => a.keep(other);
-    expect(cache.restore({ ids, slot: 1 })).toBe(0);
+    expect(cache.restore({ ids, slot: 1, from: 0 })).toBe(0);
     pool.afterCopy = () => undefined;
-    expect(cache.restore({ ids, slot: 1 })).toBe(0); // gone for good
-    expect(cache.restore({ ids: other, slot: 1 })).toBe(64);
+    expect(cache.restore({ ids, slot: 1, from: 0 })).toBe(0); // gone for good
+    expect(cache.restore({ ids: other, slot: 1, from: 0 })).toBe(64);
     // Rewritten with the very same content: its generation tells.
     pool.afterCopy = () => {
       a.keep(ids);
       a.keep(other);
     };
-    expect(cache.restore({ ids: other, slot: 1 })).toBe(0);
+    expect(cache.restore({ ids: other, slot: 1, from: 0 })).toBe(0);
     pool.close();
   });
 

@@ -1,9 +1,10 @@
 // What a worker's metrics say after commands and events have passed, and the port they are read from.
 
 import { describe, expect, test } from 'bun:test';
+import { shmReceive, shmSend } from '../../src/kv/shm-path.ts';
 import type { EngineEvent, Load } from '../../src/protocol/engine.ts';
 import { serveMetrics } from '../../src/role/metrics-server.ts';
-import { meteredEngine } from '../../src/role/worker-metrics.ts';
+import { countSaved, meteredEngine } from '../../src/role/worker-metrics.ts';
 import { metricsContentType, noMeter } from '../../src/telemetry/metric.ts';
 import { prometheusMeter } from '../../src/telemetry/prometheus.ts';
 import { FakeEngine, ticket } from '../plane/fake-engine.ts';
@@ -16,7 +17,7 @@ function world() {
   const heard: EngineEvent[] = [];
   engine.listen((event) => heard.push(event));
   const value = async (name: string) => samplesOf(await meter.read()).get(name);
-  return { inner, engine, heard, value };
+  return { inner, engine, meter, heard, value };
 }
 
 describe('meteredEngine', () => {
@@ -64,6 +65,44 @@ describe('meteredEngine', () => {
     inner.emit({ type: 'prefilled', requestId: 'r', firstToken: 1, ticket: null, fault });
     expect(await value(`${failures}{path="shm",reason="export"}`)).toBe(1);
     expect(await value(`${failures}{path="none",reason="no_room"}`)).toBe(1);
+  });
+
+  test('through the object store: bytes, what did not travel and why, failures by their reason', async () => {
+    const { inner, meter, value } = world();
+    let stored = 0;
+    const send = { ...shmSend, savedBytes: () => stored };
+    const receive = { shm: shmReceive, object: shmReceive };
+    countSaved(meter, { send: { shm: shmSend, object: send }, receive });
+    const saved = (reason: string) =>
+      value(`tdist_kv_transfer_saved_bytes_total{reason="${reason}"}`);
+    expect(await saved('stored')).toBeUndefined();
+    const tokens = { type: 'tokens', requestId: 'r', finish: null, first: 1, ids: [1] } as const;
+    const timing = { kvPath: 'object', kvBytes: 4096, kvSavedBytes: 512, transferMs: 20 } as const;
+    inner.emit({ ...tokens, timing });
+    inner.emit({ ...tokens, timing: { ...timing, kvSavedBytes: 0 } });
+    stored = 777;
+    expect(await value('tdist_kv_transfer_bytes_total{path="object"}')).toBe(8192);
+    expect(await value('tdist_kv_transfer_bytes_total{path="shm"}')).toBeUndefined();
+    expect(await value('tdist_kv_transfer_seconds_sum{path="object"}')).toBe(0.04);
+    expect(await saved('held')).toBe(512);
+    expect(await saved('stored')).toBe(777);
+    expect(await saved('stored')).toBe(777); // read twice is not saved twice
+    const reasons = ['full', 'missing', 'corrupt', 'truncated', 'digest', 'expired', 'timeout'];
+    for (const reason of [...reasons, 'unreachable', 'missing']) {
+      const refusal = { v: 1, ok: false, code: 'transfer', message: '', reason } as const;
+      inner.emit({ type: 'imported', requestId: 'r', path: 'object', refusal });
+    }
+    const cancelled = { v: 1, ok: false, code: 'cancelled', message: '' } as const;
+    inner.emit({ type: 'imported', requestId: 'r', path: 'object', refusal: cancelled });
+    // Prefilled here: nothing has come, whatever was to come.
+    inner.emit({ ...tokens, timing: { kvPath: 'none', kvBytes: 0 } });
+    const failures = (reason: string) =>
+      value(`tdist_kv_transfer_failures_total{path="object",reason="${reason}"}`);
+    for (const reason of [...reasons, 'unreachable']) {
+      expect([reason, await failures(reason)]).toEqual([reason, reason === 'missing' ? 2 : 1]);
+    }
+    expect(await failures('cancelled')).toBeUndefined();
+    expect(await value('tdist_kv_transfer_bytes_total{path="none"}')).toBeUndefined();
   });
 
   test('the load is looked at when it is read', async () => {

@@ -53,7 +53,7 @@ function compute({ session }: BareModel, ids: readonly number[]): void {
 
 /** Into slot 1. */
 function restore(cache: PrefixCache, ids: readonly number[]): void {
-  const known = cache.restore({ ids, slot: 1 });
+  const known = cache.restore({ ids, slot: 1, from: 0 });
   if (known !== tokens) throw new Error(`${known} of ${tokens} tokens were cached`);
 }
 

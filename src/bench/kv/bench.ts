@@ -4,14 +4,18 @@
 import type { Effort } from '../engine/section.ts';
 import { runParts } from '../part.ts';
 import { measureKvAccuracy } from './accuracy.ts';
+import { measureCopy } from './copy.ts';
 import { withNatsServer } from './nats.ts';
 import { measureObject } from './object.ts';
+import { measureOverlap } from './overlap.ts';
 
 const bench = {
   name: 'bench kv',
   parts: {
     accuracy: measureKvAccuracy,
+    copy: measureCopy,
     object: (effort: Effort) => withNatsServer((uri) => measureObject(uri, effort)),
+    overlap: (effort: Effort) => withNatsServer((uri) => measureOverlap(uri, effort)),
   },
   note: 'Starts a nats-server of its own on a free port.',
 };
