@@ -7,6 +7,7 @@ import { limit } from '../protocol/limit.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
+import { Lanes } from './lanes.ts';
 
 type Known = {
   readonly info: ObjectInfo;
@@ -78,6 +79,21 @@ export class ObjectPut {
     if (this.#busy.has(name)) return; // on its way anew already, or going
     const removal = this.#alone(name, this.#bucket.remove(info, { timeoutMs: limit.objectCallMs }));
     removal.catch((thrown: unknown) => this.#noteStuck(name, thrown));
+  }
+
+  /** At a clean end: what this worker has put goes with it, as far as the time allows. */
+  async clear(): Promise<void> {
+    const over = new AbortController();
+    const timer = this.#clock.after(limit.objectClearMs, () => over.abort(new Error('late')));
+    const own = [...this.#known.values()].filter(({ isOurs }) => isOurs);
+    this.#known.clear();
+    const lanes = new Lanes(limit.objectClearLaneMax);
+    const call = { timeoutMs: limit.objectClearMs, signal: over.signal };
+    const removals = own.map(({ info }) =>
+      lanes.run(over.signal, () => this.#bucket.remove(info, call)),
+    );
+    await Promise.allSettled(removals); // what stays goes by its time to live
+    timer.cancel();
   }
 
   /** Whoever wants that name waits until `work` is over. */

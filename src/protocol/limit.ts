@@ -131,6 +131,9 @@ export const limit = {
   objectAskMs: 2000,
   /** How often a worker without object store looks for one. */
   objectProbeMs: 10_000,
+  /** A worker that ends takes so long at most to remove what it has put, so many objects at once. */
+  objectClearMs: 2000,
+  objectClearLaneMax: 16,
   /** How often room in a full bucket is looked for. */
   objectRoomMs: 250,
   /** How long an exported block waits for its reader. */

@@ -31,7 +31,7 @@ export type KvPathsOptions = {
   readonly log: Log;
 };
 
-export type OwnKvPaths = KvPaths & { close(): void };
+export type OwnKvPaths = KvPaths & { close(): Promise<void> };
 
 const shmOnly: KvPaths = {
   send: { shm: shmSend, object: shmSend },
@@ -42,7 +42,7 @@ export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
   const { config, store, worker, engine, clock, log } = options;
   const { role, workerId, geometry, kvDtype } = worker;
   if (role === 'baseline' || config.kvPath === 'shm') {
-    return { ...shmOnly, close: () => undefined };
+    return { ...shmOnly, close: async () => undefined };
   }
   const { kvObject } = config;
   const buckets = new Map<string, ObjectBucket>();
@@ -78,6 +78,9 @@ export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
   return {
     send: { shm: shmSend, object: send },
     receive: { shm: shmReceive, object: receive },
-    close: () => arenas.close(),
+    async close() {
+      arenas.close();
+      await put?.clear();
+    },
   };
 }

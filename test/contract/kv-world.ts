@@ -118,7 +118,7 @@ export function pathsOf(
   return {
     ...paths,
     async close() {
-      paths.close();
+      await paths.close();
       await store.close();
     },
   };

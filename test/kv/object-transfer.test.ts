@@ -29,6 +29,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
+  hub.isSilent = false; // or a worker's end waits for it
   for (const end of ends.splice(0)) {
     if (end instanceof Writer) {
       expect(end.own.store.counts()).toMatchObject({ held: 0, leased: 0 });
@@ -239,6 +240,22 @@ describe('what a reader could not read', () => {
     await upload(writer, ids, 'b');
     expect(writer.paths.send.object.savedBytes()).toBeGreaterThan(3 * blockBytes);
     writer.end('b');
+  });
+});
+
+describe('the end of a worker', () => {
+  test('takes what it has put with it, and leaves what others have put', async () => {
+    const [one, two] = [writerOf(), writerOf()];
+    const [ours, theirs] = [promptOf(130, 1), promptOf(70, 2)];
+    await upload(one, ours, 'a');
+    const ticket = await upload(two, theirs, 'b');
+    await upload(one, theirs, 'c'); // found there
+    for (const id of ['a', 'c']) one.end(id);
+    await one.close();
+    ends.splice(ends.indexOf(one), 1);
+    const left = ticket.blocks.reduce((sum, { bytes }) => sum + bytes, 0);
+    expect(await bucket().usedBytes(call)).toBe(left);
+    two.end('b');
   });
 });
 

@@ -91,7 +91,7 @@ export async function transferTimes({ uri, geometry, tokens, rounds }: Wanted): 
       desk.kvExport.release(requestId);
     }
   } finally {
-    for (const paths of [writer, reader]) paths.close();
+    await Promise.all([writer.close(), reader.close()]);
     await Promise.all(stores.map((store) => store.close()));
     desk[Symbol.dispose]();
     source.close();
