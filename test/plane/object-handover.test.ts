@@ -14,7 +14,9 @@ import { Cluster, read, type TestWorker } from './cluster.ts';
 import { settle } from './make.ts';
 
 const writers: Writer[] = [];
+const hubs: MemoryObjectHub[] = [];
 afterEach(async () => {
+  for (const hub of hubs.splice(0)) hub.isSilent = false; // or a worker's end waits for it
   for (const writer of writers.splice(0)) {
     expect(writer.own.store.counts()).toMatchObject({ held: 0, leased: 0 });
     await writer.close();
@@ -43,6 +45,7 @@ class Hosts {
     const openStore = (): ObjectStore => this.hub.open();
     this.#options = { path: 'object', clock, namespace: 'tdist', openStore, ...change };
     this.writer = new Writer(this.#options);
+    hubs.push(this.hub);
     writers.push(this.writer);
   }
 
