@@ -95,7 +95,8 @@ async function exposedTimes({ modelName, quantization }: BenchModel): Promise<Ex
   try {
     const { url } = deployment;
     const count = async (content: string): Promise<number> =>
-      (await transcribe(url, { ...body(content), max_tokens: 1, min_tokens: 1 }, 'local')).promptTokens;
+      (await transcribe(url, { ...body(content), max_tokens: 1, min_tokens: 1 }, 'local'))
+        .promptTokens;
     const chars = 10 * (await fillTo(promptTokens / 10, 0, count)).length;
     const runs: Exposed[] = [];
     // The first ones connect, make the bucket and warm up.

@@ -49,7 +49,7 @@ export async function transferTimes({ uri, geometry, tokens, rounds }: Wanted): 
     openKvPaths({
       config: { planeUris: [uri], natsFiles: noNatsFiles, kvPath: 'object', kvObject },
       worker: {
-        namespace: 'bench',
+        namespace: desk.id, // a bucket of its own: what an earlier measurement put is not there
         workerId,
         role,
         modelDigest: digest('bench'),
