@@ -11,19 +11,26 @@ import { Fault, toFault } from '../std/fault.ts';
 import { Lanes } from './lanes.ts';
 import type { KvReceive, Receiving } from './transfer.ts';
 
-type Fetched = { readonly frame: Promise<Uint8Array<ArrayBuffer>> };
+type Fetched = {
+  readonly frame: Promise<Uint8Array<ArrayBuffer>>;
+  /** With the engine: the bytes are no longer ours. */
+  isGiven: boolean;
+};
 
 type Reception = {
   readonly receiving: Receiving;
   readonly over: AbortController;
-  /** Announced and not yet delivered, by first position. */
+  /** Announced and not yet in the slot, by first position. */
   readonly blocks: Map<number, ObjectBlock>;
   readonly fetches: Map<number, Fetched>;
   dtype: string | null;
-  /** Position that the engine wants next. */
+  /** The slot is filled up to here. */
   next: number;
-  /** A block is with the engine: until it has said where it is, none follows. */
-  isPlacing: boolean;
+  /** Blocks up to here, as they say of themselves, have been given to the engine. */
+  given: number;
+  /** Given and not yet answered: an engine answers between two steps, and takes several then. */
+  placingCount: number;
+  isWaiting: boolean;
   readonly done: PromiseWithResolvers<void>;
 };
 
@@ -60,7 +67,9 @@ export class ObjectReceive implements KvReceive {
       fetches: new Map(),
       dtype: null,
       next: receiving.heldTokens,
-      isPlacing: false,
+      given: receiving.heldTokens,
+      placingCount: 0,
+      isWaiting: false,
       done,
     });
   }
@@ -82,8 +91,9 @@ export class ObjectReceive implements KvReceive {
     const one = this.#receptions.get(requestId);
     if (one === undefined) return;
     if (fault !== null) return this.#fail(one, fault);
-    one.isPlacing = false;
+    one.placingCount--;
     one.next = computed;
+    if (one.placingCount === 0) one.given = computed; // whatever the blocks said of themselves
     if (computed >= one.receiving.promptTokens) one.done.resolve();
     this.#advance(one);
   }
@@ -130,7 +140,7 @@ export class ObjectReceive implements KvReceive {
     });
   }
 
-  /** Fetches what may be fetched ahead, and gives the engine the block that it wants next. */
+  /** Fetches what may be fetched ahead, and gives the engine what follows in the slot. */
   #advance(one: Reception): void {
     if (one.over.signal.aborted) return;
     const { dtype } = one;
@@ -144,14 +154,25 @@ export class ObjectReceive implements KvReceive {
     for (const at of ahead) {
       const block = one.blocks.get(at);
       if (block === undefined || dtype === null || one.fetches.has(at)) continue;
-      one.fetches.set(at, { frame: this.#fetch(one, dtype, block) });
+      one.fetches.set(at, { frame: this.#fetch(one, dtype, block), isGiven: false });
     }
-    const fetched = one.fetches.get(one.next);
-    if (fetched === undefined || one.isPlacing) return;
-    one.isPlacing = true;
+    this.#give(one);
+  }
+
+  /** The block that follows those that the engine has been given, as soon as it is here. */
+  #give(one: Reception): void {
+    const [fetched, block] = [one.fetches.get(one.given), one.blocks.get(one.given)];
+    if (fetched === undefined || block === undefined || fetched.isGiven || one.isWaiting) return;
+    one.isWaiting = true;
     fetched.frame.then(
       (frame) => {
-        if (!one.over.signal.aborted) this.#deliver(one.receiving.requestId, frame);
+        one.isWaiting = false;
+        if (one.over.signal.aborted) return;
+        fetched.isGiven = true;
+        one.given = block.firstPosition + block.count;
+        one.placingCount++;
+        this.#deliver(one.receiving.requestId, frame);
+        this.#give(one);
       },
       (error: unknown) => this.#fail(one, toFault(error, 'transfer')),
     );

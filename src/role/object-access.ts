@@ -56,7 +56,9 @@ export class ObjectAccess {
     if (this.#isStopped || this.#bus.trouble() !== null) return; // asked again when it is back
     const changed = this.#isUsable !== (trouble === null);
     this.#isUsable = trouble === null;
-    if (trouble !== null) {
+    if (trouble === null)
+      this.#told = null; // the same trouble is news again next time
+    else {
       this.#tell(trouble);
       this.#timer = this.#clock.after(limit.objectProbeMs, () => void this.#probe());
     }

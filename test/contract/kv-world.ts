@@ -222,6 +222,9 @@ export class Reader {
   readonly paths: OpenPaths;
   /** Blocks that the engine has been given. */
   blockCount = 0;
+  /** The engine is in a long step: blocks wait for `step`. */
+  isBusy = false;
+  readonly #queue: Extract<EngineCommand, { type: 'block' }>[] = [];
   readonly #import: ShmImport;
   readonly #path: 'shm' | 'object';
   readonly #dtype: KvDtype;
@@ -239,7 +242,9 @@ export class Reader {
     this.#import = new ShmImport({ peers: this.#peers, pool: this.pool, kv, worker: 'reader' });
     const worker = { workerId: `test-${realChance.id()}`, role: 'generate' } as const;
     this.paths = pathsOf(options, worker, (command) => {
-      if (command.type === 'block') queueMicrotask(() => this.#place(command));
+      if (command.type !== 'block') return;
+      this.#queue.push(command);
+      if (!this.isBusy) queueMicrotask(() => this.step());
     });
     this.#path = path;
     this.#dtype = dtype;
@@ -271,6 +276,13 @@ export class Reader {
     if (ticket.kind === 'shm') return this.#import.fetch({ ticket, ids, slot, from });
     if (from !== ids.length) throw new Error(`${from} of ${ids.length} tokens are there`);
     return 0;
+  }
+
+  /** The engine takes what has come since the last step; how many blocks that was. */
+  step(): number {
+    const taken = this.#queue.splice(0);
+    for (const command of taken) this.#place(command);
+    return taken.length;
   }
 
   /** The slot is filled up to there. */

@@ -243,6 +243,7 @@ describe('what a reader could not read', () => {
   });
 });
 
+<<<<<<< HEAD
 describe('the end of a worker', () => {
   test('takes what it has put with it, and leaves what others have put', async () => {
     const [one, two] = [writerOf(), writerOf()];
@@ -259,6 +260,43 @@ describe('the end of a worker', () => {
   });
 });
 
+=======
+test('an engine that is long in coming gets several blocks at once, and no more than fit ahead', async () => {
+  const [writer, reader] = [writerOf(), readerOf()];
+  const ticket = await upload(writer, promptOf(513));
+  reader.isBusy = true;
+  reader.begin('r', promptOf(513));
+  const finishing = reader.finish('r', ticket);
+  const taken: number[] = [];
+  while (reader.computedOf('r') < 513) {
+    await turn();
+    taken.push(reader.step());
+  }
+  await finishing;
+  expect(limit.objectAheadMax).toBe(4);
+  expect(taken).toEqual([4, 4, 1]);
+  expect(readRows(reader.pool, 0, 513)).toEqual(readRows(writer.pool, 0, 513));
+  reader.end('r');
+  writer.end('r');
+});
+
+for (const count of [0, 1, 640]) {
+  test(`blocks announced as ${count} tokens each: what they hold counts`, async () => {
+    const [writer, reader] = [writerOf(), readerOf()];
+    const ticket = await upload(writer, promptOf(513));
+    reader.begin('r', promptOf(513));
+    reader.announce(
+      'r',
+      ticket.blocks.map((block) => ({ ...block, count })),
+    );
+    await reader.finish('r', ticket);
+    expect(readRows(reader.pool, 0, 513)).toEqual(readRows(writer.pool, 0, 513));
+    reader.end('r');
+    writer.end('r');
+  });
+}
+
+>>>>>>> h-xfer
 describe('a full bucket', () => {
   const four = { bytesMax: 4 * blockBytes };
 

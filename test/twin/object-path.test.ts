@@ -101,6 +101,7 @@ class Split {
   readonly #failures: unknown[] = [];
   /** Name → bucket. */
   readonly #objects = new Map<string, string>();
+  #hurting: 'corrupt' | 'lose' | null = null;
   #earlyBlocks = 0;
   #travelling = 0;
 
@@ -137,8 +138,9 @@ class Split {
     this.#receive = paths(this.generate, 'generate');
   }
 
-  /** Damages all that lies in the store and has not been damaged before. */
+  /** From now on nothing that has not been fetched can be read. */
   hurt(how: 'corrupt' | 'lose'): void {
+    this.#hurting ??= how;
     for (const [name, bucket] of this.#objects) this.hub[how](bucket, name);
     this.#objects.clear();
   }
@@ -155,7 +157,8 @@ class Split {
           name: bucket.name,
           put: async (name, bytes, call) => {
             const put = await bucket.put(name, bytes, call);
-            this.#objects.set(name, bucket.name);
+            if (put.outcome === 'stored') this.#objects.set(name, bucket.name);
+            if (this.#hurting !== null) this.hurt(this.#hurting);
             return put;
           },
           info: (name, call) => bucket.info(name, call),

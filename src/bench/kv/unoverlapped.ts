@@ -54,7 +54,7 @@ export async function transferTimes({ uri, geometry, tokens, rounds }: Wanted): 
       store,
       config: { kvPath: 'object', kvObject },
       worker: {
-        namespace: 'bench',
+        namespace: desk.id, // a bucket of its own: what an earlier measurement put is not there
         workerId,
         role,
         modelDigest: digest('bench'),
