@@ -243,7 +243,6 @@ describe('what a reader could not read', () => {
   });
 });
 
-<<<<<<< HEAD
 describe('the end of a worker', () => {
   test('takes what it has put with it, and leaves what others have put', async () => {
     const [one, two] = [writerOf(), writerOf()];
@@ -260,7 +259,6 @@ describe('the end of a worker', () => {
   });
 });
 
-=======
 test('an engine that is long in coming gets several blocks at once, and no more than fit ahead', async () => {
   const [writer, reader] = [writerOf(), readerOf()];
   const ticket = await upload(writer, promptOf(513));
@@ -296,7 +294,6 @@ for (const count of [0, 1, 640]) {
   });
 }
 
->>>>>>> h-xfer
 describe('a full bucket', () => {
   const four = { bytesMax: 4 * blockBytes };
 
