@@ -12,6 +12,7 @@ const neutral: Readonly<Record<string, (value: unknown, shape: Shape) => boolean
   attention_bias: never,
   mlp_bias: never,
   use_bias: never,
+  lm_head_bias: never,
   qkv_bias: never,
   partial_rotary_factor: isOne,
   rotary_pct: isOne,
@@ -49,8 +50,9 @@ export function refuseForeignFields(
   shape: Shape,
   where: string,
 ): void {
+  const flat: Readonly<Record<string, unknown>> = { ...rotaryShare(file), ...file };
   for (const [field, isNeutral] of Object.entries(neutral)) {
-    const value = file[field];
+    const value = flat[field];
     if (value === undefined || value === null || value === false) continue;
     if (architecture.fields.includes(field) || isNeutral(value, shape)) continue;
     throw new Fault(
@@ -58,6 +60,15 @@ export function refuseForeignFields(
       `${where}: ${field} is ${brief(value)}; this version serves ${architecture.modelType} models only without it`,
     );
   }
+}
+
+/** Newer files have this one field inside a record. */
+function rotaryShare(file: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const record = file['rope_scaling'] ?? file['rope_parameters'];
+  const inside = typeof record === 'object' && record !== null;
+  return inside && 'partial_rotary_factor' in record
+    ? { partial_rotary_factor: record.partial_rotary_factor }
+    : {};
 }
 
 function never(): boolean {

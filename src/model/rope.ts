@@ -94,6 +94,13 @@ export function readRope(source: RopeSource): Scaled {
       `${source.where}: rope scaling is ${JSON.stringify(kind)}; this version can serve ${Object.keys(kinds).join(', ')}`,
     );
   }
+  // GroupQueryAttention's kernel rotates 8 pairs at a time.
+  if (source.dims % 16 !== 0) {
+    throw new Fault(
+      'config',
+      `${source.where}: ${source.dims} values of a head are rotated; this version can only serve a multiple of 16`,
+    );
+  }
   const theta = record['rope_theta'];
   const known = typeof theta === 'number' ? { ...source, theta } : source;
   return compute(plainFrequencies(known), known);

@@ -67,9 +67,9 @@ MODELS = {
                    attention_bias=False, use_sliding_window=False, sliding_window=None, max_window_layers=3,
                    rope_parameters={"rope_theta": 10000.0, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}, **WIDE),
     "phi3": phi3([{"sliding_window": None}, {"partial_rotary_factor": 1.0}], sliding_window=16, partial_rotary_factor=0.5, rope_scaling=None, original_max_position_embeddings=256),
-    "phi3-longrope": phi3([{"rope_scaling": None}], sliding_window=None, partial_rotary_factor=1.0, max_position_embeddings=1024,
+    "phi3-longrope": phi3([{"rope_scaling": None}], num_attention_heads=1, sliding_window=None, partial_rotary_factor=0.75, max_position_embeddings=1024,
                           original_max_position_embeddings=128, rope_scaling={
-                              "type": "longrope", "short_factor": [1 + i / 8 for i in range(16)], "long_factor": [4.0 + i for i in range(16)]}),
+                              "type": "longrope", "short_factor": [1 + i / 8 for i in range(24)], "long_factor": [4.0 + i for i in range(24)]}),
     "gemma2": model("gemma2", "Gemma2ForCausalLM", [{"sliding_window": 256}, {"attn_logit_softcapping": None},
                     {"final_logit_softcapping": None}, {"query_pre_attn_scalar": 16}, {"hidden_activation": "silu"}], drop=["tie_word_embeddings"], **GEMMA,
                     attn_logit_softcapping=5.0, final_logit_softcapping=8.0),

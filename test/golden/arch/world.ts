@@ -1,6 +1,13 @@
 // One of the tiny models here, opened: what transformers computes with it, and our session over it.
 
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
@@ -14,9 +21,7 @@ import type { Quantization } from '../../../src/model/quantize.ts';
 import { OrtSession } from '../../../src/model/session.ts';
 
 const ids = v.array(v.number());
-const goldenSchema = v.array(
-  v.object({ input_ids: ids, output_ids: ids, least_gap: v.number() }),
-);
+const goldenSchema = v.array(v.object({ input_ids: ids, output_ids: ids, least_gap: v.number() }));
 
 export const modelNames = readdirSync(import.meta.dir, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
