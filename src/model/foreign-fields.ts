@@ -32,6 +32,7 @@ const neutral: Readonly<Record<string, (value: unknown, shape: Shape) => boolean
   logit_scale: isOne,
   scale_emb: isOne,
   use_qk_norm: never,
+  use_mrope: never,
   qk_layernorm: never,
   clip_qkv: never,
   alibi: never,

@@ -43,9 +43,8 @@ export function buildDecoder(
   const bits = options.quantization === 'none' ? null : bitsOf(options.quantization);
   const build: Build = { graph, config, weights, bits };
   declareInputs(build);
-  const table = embeddingTable(build);
   const shape = [config.vocabSize, config.hidden];
-  const embedding = graph.weight('embedding', table, shape);
+  const embedding = graph.weight('embedding', embeddingTable(build), shape);
   const tables = rotaryTables(build);
   declareHeads(build);
   graph.constant('rows', [-1, config.hidden], [2]);
@@ -71,7 +70,7 @@ export function buildDecoder(
     });
     ({ normed, sum: residual } = afterMlp);
   }
-  head(build, { table, embedding, input: normed });
+  head(build, { embedding, input: normed });
   return graph.finish();
 }
 
@@ -138,7 +137,7 @@ function declareInputs({ graph, config }: Build): void {
   graph.output('logits', 'float32', ['batch', config.vocabSize]);
 }
 
-/** The embeddings as the layers get them: times the model's multiplier. */
+/** The embeddings as the layers get them: times the model's multiplier. Decoded at each call. */
 function embeddingTable({ config, weights }: Build): Float32Array {
   const shape = [config.vocabSize, config.hidden];
   const stored = weights.get('model.embed_tokens.weight', shape).floats();
@@ -154,19 +153,16 @@ function headScale(config: ModelConfig): number {
   return config.logitsScale / (config.logitsSoftcap ?? 1) / table;
 }
 
-function head(
-  build: Build,
-  options: { table: Float32Array; embedding: string; input: string },
-): void {
+function head(build: Build, options: { embedding: string; input: string }): void {
   const { graph, config, weights, bits } = build;
-  const { table, embedding, input } = options;
+  const { embedding, input } = options;
   const { hidden: columns, logitsSoftcap } = config;
   const shape = [config.vocabSize, columns];
   const own = (): Float32Array => weights.get('lm_head.weight', shape).floats();
   const output = logitsSoftcap === null ? 'logits' : 'logits.uncapped';
   if (bits !== null) {
     // A matrix of its own even where the file ties them: Gather goes on reading float32 rows.
-    const matrices = [config.tiedEmbeddings ? table : own()];
+    const matrices = [config.tiedEmbeddings ? embeddingTable(build) : own()];
     linear(graph, { name: 'lm_head', input, output, matrices, columns, bits });
   } else {
     const matrix = config.tiedEmbeddings ? embedding : graph.weight('lm_head', own(), shape);

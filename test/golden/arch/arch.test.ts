@@ -2,7 +2,10 @@
 // go, in chunks, token by token and side by side, beyond their windows and the lengths trained for.
 
 import { afterAll, describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { architectures } from '../../../src/model/architectures.ts';
+import { parseConfig } from '../../../src/model/config.ts';
 import { argmax, distance, modelNames, World } from './world.ts';
 
 const world = await World.make();
@@ -21,6 +24,12 @@ describe.each(modelNames)('%s', (name) => {
   test('three prompts of 32 tokens each, none decided by a hair', () => {
     expect(golden.map((one) => one.output_ids.length)).toEqual([32, 32, 32]);
     for (const { least_gap } of golden) expect(least_gap).toBeGreaterThan(near * 5);
+  });
+
+  test('its config.json as transformers 5 writes it means the same', () => {
+    const path = join(import.meta.dir, name, 'config.saved.json');
+    const saved = parseConfig(JSON.parse(readFileSync(path, 'utf8')), {}, path);
+    expect(saved).toEqual(config);
   });
 
   test.each([128, 16, 7, 1])('prompts in chunks of %d', (chunk) => {

@@ -2,7 +2,8 @@
 
     python test/golden/arch/make_models.py [name …]      (needs torch and transformers; CPU, a minute)
 
-One folder each: config.json as such models have it on the Hub, model.safetensors in bfloat16, and in float32
+One folder each: config.json as such models have it on the Hub, config.saved.json as transformers 5 writes it,
+model.safetensors in bfloat16, and in float32
 from those weights `golden.json` (prompts, 32 greedy tokens each) and `logits.f32` (after each prompt,
 [prompts, vocab]). Every model says what must matter in it (`without`): with each of those taken away the logits must
 differ clearly, or the fixture would prove nothing. A prompt whose greedy path comes near a tie is drawn anew.
@@ -160,6 +161,9 @@ def make(name, seed):
         assert change > CLEARLY, f"{name}: with {changed} the logits differ by {change} only"
         least = min(least, change)
     write(HERE / name, config, net, prompts, rows)
+    net.config.save_pretrained(HERE / ".saved")
+    shutil.move(HERE / ".saved" / "config.json", HERE / name / "config.saved.json")
+    shutil.rmtree(HERE / ".saved")
     print(f"{name}: least change {least:.3f}, gaps {[p['least_gap'] for p in prompts]}, distinct {[len(set(p['output_ids'])) for p in prompts]},"
           f" spread {np.std(rows[-1]):.2f}")
 
