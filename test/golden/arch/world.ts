@@ -66,9 +66,10 @@ export class World {
     const { config } = model;
     const { layers, kvHeads, headDim, vocabSize } = config;
     const geometry = { layers, kvHeads, headDim, blockTokens: 16 };
-    const pool = new KvPool(geometry, { slots: 4, capacity: 128 });
+    const longest = Math.max(...golden.map((one) => one.input_ids.length));
+    const pool = new KvPool(geometry, { slots: 4, capacity: longest + 32 });
     const modelPath = cachedGraph(config, { ...model, cacheDir: this.#cacheDir });
-    const options = { modelPath, pool, vocabSize, threads: 1, stepTokens: 128 };
+    const options = { modelPath, pool, vocabSize, threads: 1, stepTokens: longest * 2 };
     const session = new OrtSession(this.#ort, options);
     this.#closers.push(() => pool.close());
     this.#closers.push(() => session.close());
