@@ -25,12 +25,14 @@ export function honourStrip(node: unknown): void {
 
 function strip(text: unknown, chars: unknown, left: boolean, right: boolean): string {
   if (typeof text !== 'string') throw new Error(`${typeof text} has no method strip`);
-  if (chars !== null && typeof chars !== 'string') {
+  const isNone = chars === null || chars === undefined; // the library's none has no value
+  if (!isNone && typeof chars !== 'string') {
     throw new Error(`strip wants text or none, found ${typeof chars}`);
   }
   const letters = [...text];
   const goes = (letter: string | undefined): boolean =>
-    letter !== undefined && (chars === null ? letter.trim() === '' : chars.includes(letter));
+    letter !== undefined &&
+    (typeof chars === 'string' ? chars.includes(letter) : letter.trim() === '');
   let from = 0;
   let to = letters.length;
   while (left && from < to && goes(letters[from])) from++;
