@@ -50,7 +50,7 @@ export type Traits = {
   readonly ropeOf: readonly (number | null)[];
 };
 
-/** What an architecture may say; `positions` where it serves fewer than the file promises. */
+/** What an architecture may say; `positions` where it serves another number than the file says. */
 export type Differences = Partial<Traits & Pick<Shape, 'positions'>>;
 
 /** What config.json says of rotary embeddings, not yet understood. */

@@ -68,7 +68,7 @@ const longropeSchema = v.strictObject({
   long_factor: factors,
 });
 
-/** What a kind comes down to; `positions` only where it serves fewer than the model has. */
+/** What a kind comes down to; `positions` only where it serves another number than the file says. */
 type Scaled = Rope & { readonly positions?: number };
 
 /** Plain frequencies and the source in, the kind's own out. */
@@ -162,7 +162,12 @@ function yarn(plain: readonly number[], source: RopeSource): Scaled {
   const scale = (m: number): number => (factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1);
   const { mscale, mscale_all_dim: all } = fields;
   const derived = mscale && all ? scale(mscale) / scale(all) : scale(1);
-  return { frequencies, amplitude: fields.attention_factor ?? derived };
+  return {
+    frequencies,
+    amplitude: fields.attention_factor ?? derived,
+    // Qwen's files are stretched by adding the record alone: the length beside it stays as it was.
+    positions: Math.max(positions, Math.floor(length * factor)),
+  };
 }
 
 /** Phi's: one list of factors up to the length trained for, another beyond. Served with the first. */

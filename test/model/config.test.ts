@@ -118,6 +118,12 @@ describe('parseConfig', () => {
     expect(long.ropes[0]?.amplitude).toBeCloseTo(Math.sqrt(1 + Math.log(4) / Math.log(128)), 12);
   });
 
+  test('yarn stretches the length that stands beside it', () => {
+    const yarn = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 512 };
+    expect(parse({ rope_scaling: yarn }).positions).toBe(2048);
+    expect(parse({ rope_scaling: yarn, max_position_embeddings: 4096 }).positions).toBe(4096);
+  });
+
   test('the window of each layer', () => {
     const windows = (changes: Record<string, unknown>): unknown => parse(changes).windows;
     const mistral = { model_type: 'mistral', architectures: ['MistralForCausalLM'] };

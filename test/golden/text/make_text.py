@@ -17,6 +17,7 @@ from templates import TEMPLATES
 
 HERE = pathlib.Path(__file__).resolve().parent
 
+# U+FEFF is left out: the JavaScript library takes it for white space (GPT-2's split) and drops it from fallback bytes.
 TEXTS = [
     "", " ", "a", "Hello, world!", " leading and trailing ", "two  spaces   three    four", "\n", "line\nbreak\r\nand\n\n\nblank", "\ttab\t\tseparated  \n  \t mix",
     "def f(x):\n    if x:\n        return x ** 2  # square\n\n\treturn None\n", "for (int i = 0; i < 10; ++i) { a[i] = b->c(&d); }", "{\"a\": [1, 2, {\"b\": null}], \"é\": \"\\n\"}",
