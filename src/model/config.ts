@@ -3,113 +3,151 @@
 
 import * as v from 'valibot';
 import { Fault } from '../std/fault.ts';
+import type { Architecture, Shape, Surroundings, Traits } from './architecture.ts';
+import { architectures } from './architectures.ts';
+import { refuseForeignFields } from './foreign-fields.ts';
+import { readRope } from './rope.ts';
 
 const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const idList = v.union([tokenId, v.array(tokenId)]);
 
+const headSchema = v.looseObject({
+  model_type: v.optional(v.string()),
+  architectures: v.nullish(v.array(v.string()), []),
+});
+
 const fileSchema = v.looseObject({
-  architectures: v.array(v.string()),
   hidden_size: positive,
   intermediate_size: positive,
   num_hidden_layers: positive,
   num_attention_heads: positive,
-  num_key_value_heads: v.optional(positive),
-  head_dim: v.optional(v.nullable(positive)),
+  num_key_value_heads: v.nullish(positive),
+  head_dim: v.nullish(positive),
   vocab_size: positive,
   max_position_embeddings: positive,
+  original_max_position_embeddings: v.nullish(positive),
   rms_norm_eps: v.pipe(v.number(), v.gtValue(0)),
-  rope_theta: v.optional(v.number()),
-  rope_scaling: v.optional(v.nullable(v.record(v.string(), v.unknown()))),
-  rope_parameters: v.optional(
-    v.nullable(
-      v.looseObject({ rope_theta: v.optional(v.number()), rope_type: v.optional(v.string()) }),
-    ),
-  ),
+  rope_theta: v.nullish(v.number()),
+  rope_scaling: v.nullish(v.record(v.string(), v.unknown())),
+  rope_parameters: v.nullish(v.record(v.string(), v.unknown())),
   tie_word_embeddings: v.optional(v.boolean()),
-  hidden_act: v.optional(v.string()),
-  attention_bias: v.optional(v.boolean()),
-  mlp_bias: v.optional(v.boolean()),
-  eos_token_id: v.optional(v.nullable(idList)),
+  eos_token_id: v.nullish(idList),
 });
 
-export type ModelConfig = {
-  readonly hidden: number;
-  readonly ffn: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly vocabSize: number;
-  /** Longest sequence the model knows, tokens. */
-  readonly positions: number;
-  readonly normEpsilon: number;
-  readonly ropeTheta: number;
-  readonly tiedEmbeddings: boolean;
-  readonly eosIds: readonly number[];
-};
-
-export const supportedArchitectures = ['LlamaForCausalLM'] as const;
+export type ModelConfig = Shape & Traits & { readonly eosIds: readonly number[] };
 
 /** @param where names the file in messages. Throws a Fault `config`. */
 export function parseConfig(file: unknown, generation: unknown, where: string): ModelConfig {
-  const read = v.safeParse(fileSchema, file);
-  if (!read.success) {
-    const issue = read.issues[0];
-    throw new Fault('config', `${where}: ${v.getDotPath(issue) ?? 'file'}: ${issue.message}`);
-  }
-  const raw = read.output;
-  const architecture = raw.architectures[0] ?? 'none';
-  if (!supportedArchitectures.some((name) => name === architecture)) {
-    throw new Fault(
-      'config',
-      `${where}: architecture ${architecture} is not supported; supported: ${supportedArchitectures.join(', ')}`,
-    );
-  }
-  refuseUnsupported(raw, where);
-  const config: ModelConfig = {
+  const architecture = architectureOf(parse(headSchema, file, where), where);
+  const raw = parse(fileSchema, file, where);
+  const { defaults } = architecture;
+  const shape: Shape = {
     hidden: raw.hidden_size,
     ffn: raw.intermediate_size,
     layers: raw.num_hidden_layers,
     heads: raw.num_attention_heads,
     kvHeads: raw.num_key_value_heads ?? raw.num_attention_heads,
-    headDim: raw.head_dim ?? raw.hidden_size / raw.num_attention_heads,
+    headDim: raw.head_dim ?? defaults.headDim ?? raw.hidden_size / raw.num_attention_heads,
     vocabSize: raw.vocab_size,
     positions: raw.max_position_embeddings,
     normEpsilon: raw.rms_norm_eps,
-    ropeTheta: raw.rope_theta ?? raw.rope_parameters?.rope_theta ?? 10_000,
-    tiedEmbeddings: raw.tie_word_embeddings ?? false,
+  };
+  checkHeads(shape, where);
+  refuseForeignFields(raw, architecture, shape, where);
+  const rope = {
+    scaling: raw.rope_scaling ?? raw.rope_parameters ?? null,
+    theta: raw.rope_theta ?? defaults.ropeTheta,
+    originalPositions: raw.original_max_position_embeddings ?? undefined,
+  };
+  const around: Surroundings = { shape, rope, where };
+  const differences = architecture.read(file, around);
+  return {
+    ...shape,
+    ...traits(shape, raw.tie_word_embeddings ?? defaults.tiedEmbeddings ?? false),
+    ...differences,
+    ...(differences.ropes === undefined ? oneRope(around) : { ropes: differences.ropes }),
     eosIds: eosIds(generation, raw.eos_token_id),
   };
-  // GroupQueryAttention's rotary kernel works on 16 values at a time.
-  if (!Number.isInteger(config.headDim) || config.headDim % 16 !== 0) {
-    throw new Fault('config', `${where}: head size ${config.headDim} is not a multiple of 16`);
-  }
-  if (config.heads % config.kvHeads !== 0) {
-    throw new Fault(
-      'config',
-      `${where}: ${config.heads} query heads cannot share ${config.kvHeads} key/value heads`,
-    );
-  }
-  return config;
 }
 
-function refuseUnsupported(raw: v.InferOutput<typeof fileSchema>, where: string): void {
-  const refuse = (field: string, found: unknown, wanted: string): never => {
-    throw new Fault(
-      'config',
-      `${where}: ${field} is ${JSON.stringify(found)}; this version can only serve ${wanted}`,
-    );
+/** `model_type` says it; files without one are known by their class. */
+function architectureOf(head: v.InferOutput<typeof headSchema>, where: string): Architecture {
+  const { model_type: type, architectures: classes } = head;
+  const className = classes[0];
+  const found = architectures.find((one) =>
+    type === undefined ? one.className === className : one.modelType === type,
+  );
+  if (found !== undefined && (className === undefined || className === found.className)) {
+    return found;
+  }
+  throw new Fault(
+    'config',
+    `${where}: model_type ${type ?? 'none'} (${className ?? 'no architecture named'}) is not supported; ` +
+      `supported: ${architectures.map((one) => `${one.modelType} (${one.className})`).join(', ')}`,
+  );
+}
+
+/** Llama's. */
+function traits(shape: Shape, tiedEmbeddings: boolean): Omit<Traits, 'ropes'> {
+  return {
+    tiedEmbeddings,
+    activation: 'silu',
+    qkvBias: false,
+    outputBias: false,
+    mlpBias: false,
+    packed: false,
+    headNorms: false,
+    outputNorms: false,
+    normsFromOne: false,
+    embeddingScale: 1,
+    residualScale: 1,
+    attentionScale: 1 / Math.sqrt(shape.headDim),
+    logitsScale: 1,
+    attentionSoftcap: null,
+    logitsSoftcap: null,
+    windows: Array.from({ length: shape.layers }, () => null),
+    ropeOf: Array.from({ length: shape.layers }, () => 0),
   };
-  if ((raw.hidden_act ?? 'silu') !== 'silu') refuse('hidden_act', raw.hidden_act, '"silu"');
-  if (raw.attention_bias) refuse('attention_bias', true, 'false');
-  if (raw.mlp_bias) refuse('mlp_bias', true, 'false');
-  const scaling: Readonly<Record<string, unknown>> = raw.rope_scaling ?? raw.rope_parameters ?? {};
-  const kind = scaling['rope_type'] ?? scaling['type'] ?? 'default';
-  if (kind !== 'default') refuse('rope scaling', kind, 'plain rotary embeddings ("default")');
 }
 
-const generationSchema = v.looseObject({ eos_token_id: v.optional(v.nullable(idList)) });
+/** The same rotary embeddings for whole heads of all layers. */
+function oneRope({ shape, rope, where }: Surroundings): Pick<ModelConfig, 'ropes' | 'positions'> {
+  const { positions = shape.positions, ...one } = readRope({
+    ...rope,
+    theta: rope.theta ?? 10_000,
+    dims: shape.headDim,
+    positions: shape.positions,
+    where,
+  });
+  return { ropes: [one], positions };
+}
+
+function checkHeads({ heads, kvHeads, headDim }: Shape, where: string): void {
+  // GroupQueryAttention's rotary kernel works on 16 values at a time.
+  if (!Number.isInteger(headDim) || headDim % 16 !== 0) {
+    throw new Fault('config', `${where}: head size ${headDim} is not a multiple of 16`);
+  }
+  if (heads % kvHeads !== 0) {
+    throw new Fault(
+      'config',
+      `${where}: ${heads} query heads cannot share ${kvHeads} key/value heads`,
+    );
+  }
+}
+
+function parse<S extends v.GenericSchema>(
+  schema: S,
+  file: unknown,
+  where: string,
+): v.InferOutput<S> {
+  const read = v.safeParse(schema, file);
+  if (read.success) return read.output;
+  const issue = read.issues[0];
+  throw new Fault('config', `${where}: ${v.getDotPath(issue) ?? 'file'}: ${issue.message}`);
+}
+
+const generationSchema = v.looseObject({ eos_token_id: v.nullish(idList) });
 
 /** generation_config.json wins over config.json, as in transformers. */
 function eosIds(generation: unknown, own: number | number[] | null | undefined): number[] {

@@ -3,6 +3,7 @@
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import * as v from 'valibot';
 import { Fault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import { type ModelConfig, parseConfig } from './config.ts';
@@ -54,7 +55,7 @@ export function openModel(name: string, quantization: Quantization = 'none'): Mo
     generation === null ? {} : parseJson(generation, where('generation_config.json')),
     where('config.json'),
   );
-  const weightFiles = name === demoName ? ['model.safetensors'] : listWeightFiles(name);
+  const weightFiles = name === demoName ? ['model.safetensors'] : listWeightFiles(name, files);
   const weights = weightFiles.map((file) => ({ name: where(file), bytes: need(file) }));
   const contents = digest(configBytes, generation ?? '', ...weights.map((file) => file.bytes));
   const text = readText(files);
@@ -106,14 +107,45 @@ function requireFolder(flag: string, name: string): void {
   );
 }
 
-function listWeightFiles(folder: string): string[] {
-  const files = readdirSync(folder)
+const indexFile = 'model.safetensors.index.json';
+const indexSchema = v.looseObject({
+  // Beside the index, as the Hub has them: a path would lead out of the folder.
+  weight_map: v.record(v.string(), v.pipe(v.string(), v.regex(/^[^/]+\.safetensors$/))),
+});
+
+/**
+ * As transformers looks for them: one file, or those that the index names. A folder with neither is
+ * taken with all its files; other copies of the weights beside the first two are left alone.
+ */
+function listWeightFiles(folder: string, { read, where }: Files): string[] {
+  const present = readdirSync(folder)
     .filter((file) => file.endsWith('.safetensors'))
     .sort();
-  if (files.length > 0) return files;
+  if (present.includes('model.safetensors')) return ['model.safetensors'];
+  const index = read(indexFile);
+  if (index !== null) return indexed(index, present, where(indexFile));
+  if (present.length > 0) return present;
   throw new Fault(
     'config',
     `${folder} holds no *.safetensors file; a model folder needs its weights`,
+  );
+}
+
+function indexed(index: Uint8Array, present: readonly string[], where: string): string[] {
+  const parsed = v.safeParse(indexSchema, parseJson(index, where));
+  if (!parsed.success) {
+    const issue = parsed.issues[0];
+    throw new Fault(
+      'config',
+      `${where}: ${v.getDotPath(issue) ?? 'file'}: ${issue.message}; download it again`,
+    );
+  }
+  const files = [...new Set(Object.values(parsed.output.weight_map))].sort();
+  const missing = files.filter((file) => !present.includes(file));
+  if (missing.length === 0 && files.length > 0) return files;
+  throw new Fault(
+    'config',
+    `${where} names ${files.length} files of weights; missing: ${missing.join(', ') || 'all'}; download them`,
   );
 }
 

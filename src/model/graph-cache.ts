@@ -16,13 +16,13 @@ import { join } from 'node:path';
 import { Fault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import type { ModelConfig } from './config.ts';
+import { buildDecoder } from './onnx/decoder.ts';
 import type { WeightSink } from './onnx/graph.ts';
-import { buildLlama } from './onnx/llama.ts';
 import type { Quantization } from './quantize.ts';
 import type { Weights } from './safetensors.ts';
 
 /** Raise it when the graph built from the same files changes. */
-const graphVersion = 2;
+const graphVersion = 3;
 const dataFile = 'weights.bin';
 /** Weights begin at page boundaries, so that ONNX Runtime can map them. */
 const alignment = 4096;
@@ -74,7 +74,7 @@ function writeGraph(
 ): void {
   const fd = openSync(join(folder, dataFile), 'wx');
   try {
-    const model = buildLlama(config, weights, { dataFile, sink: fileSink(fd), quantization });
+    const model = buildDecoder(config, weights, { dataFile, sink: fileSink(fd), quantization });
     const modelFd = openSync(join(folder, 'model.onnx'), 'wx');
     try {
       writeAll(modelFd, model, 0);

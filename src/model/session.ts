@@ -4,7 +4,7 @@
 
 import type { KvPool } from '../kv/pool.ts';
 import { mapAnonymousMemory, viewFloats, viewInts } from '../std/memory.ts';
-import { llamaNames } from './onnx/llama.ts';
+import { decoderNames } from './onnx/decoder.ts';
 import { elementType, type Ort, type TensorList } from './ort.ts';
 
 export type SessionOptions = {
@@ -39,7 +39,7 @@ export class OrtSession {
     this.#ort = ort;
     this.#pool = pool;
     this.#session = ort.createSession(options.modelPath, { threads: options.threads });
-    const names = llamaNames(pool.geometry.layers);
+    const names = decoderNames(pool.geometry.layers);
     this.#inputs = ort.tensorList(names.inputs);
     this.#outputs = ort.tensorList(names.outputs);
     this.#ids = int32Buffer(Math.max(stepTokens, pool.slots));

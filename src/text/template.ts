@@ -4,6 +4,7 @@
 
 import { Template } from '@huggingface/jinja';
 import { Fault, toFault } from '../std/fault.ts';
+import { honourStrip, stripFunctions } from './strip.ts';
 
 /** A message as templates expect it: text content, tool arguments as objects. */
 export type TemplateMessage = Readonly<Record<string, unknown>> & {
@@ -32,6 +33,7 @@ export class ChatTemplate {
     const template = input.tools === null ? this.#plain : this.#withTools;
     try {
       return template.render({
+        ...stripFunctions,
         ...this.#tokens,
         messages: input.messages,
         tools: input.tools,
@@ -90,7 +92,9 @@ function fieldsOf(value: unknown): Map<string, unknown> {
 
 function parse(source: string): Template {
   try {
-    return new Template(source);
+    const template = new Template(source);
+    honourStrip(template.parsed);
+    return template;
   } catch (thrown) {
     throw new Fault(
       'config',

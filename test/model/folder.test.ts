@@ -3,7 +3,7 @@ import { rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { openModel, openModelText } from '../../src/model/folder.ts';
 import { toFault } from '../../src/std/fault.ts';
-import { tinyConfig, writeTinyModel } from './tiny-llama.ts';
+import { safetensors, tinyConfig, tinyTensors, writeTinyModel } from './tiny-llama.ts';
 
 const folders: string[] = [];
 afterEach(() => {
@@ -129,5 +129,68 @@ describe('openModel', () => {
     expect(faultOf(folder, (name) => openModel(name).weights())).toContain(
       `${join(folder, 'model.safetensors')} is not a valid safetensors file`,
     );
+  });
+
+  describe('weights in several files', () => {
+    const [first, second] = [
+      'model-00001-of-00002.safetensors',
+      'model-00002-of-00002.safetensors',
+    ];
+    const index = 'model.safetensors.index.json';
+
+    /** The tiny model's tensors in two files, and other copies that must be left alone. */
+    function sharded(map?: (file: string) => string): string {
+      const tensors = [...tinyTensors(1)];
+      const half = tensors.slice(0, 12);
+      const rest = tensors.slice(12);
+      const folder = folderWith((write) => {
+        const mapped = (file: string) => map?.(file) ?? file;
+        const weight_map = Object.fromEntries([
+          ...half.map(([name]) => [name, mapped(first)]),
+          ...rest.map(([name]) => [name, mapped(second)]),
+        ]);
+        write(index, JSON.stringify({ metadata: { total_size: 1 }, weight_map }));
+        write('consolidated.safetensors', 'not looked at');
+      });
+      writeFileSync(join(folder, first), safetensors(new Map(half)));
+      writeFileSync(join(folder, second), safetensors(new Map(rest)));
+      unlinkSync(join(folder, 'model.safetensors'));
+      return folder;
+    }
+
+    test('those that the index names are read', () => {
+      const whole = openModel(plain()).weights();
+      const parts = openModel(sharded()).weights();
+      for (const [name, { shape, values }] of tinyTensors(1)) {
+        expect(parts.get(name, shape).floats()).toEqual(values);
+        expect(whole.get(name, shape).floats()).toEqual(values);
+      }
+    });
+
+    test('a missing one is named in one line', () => {
+      const folder = sharded();
+      unlinkSync(join(folder, second));
+      expect(faultOf(folder)).toBe(
+        `config: ${join(folder, index)} names 2 files of weights; missing: ${second}; download them`,
+      );
+    });
+
+    test('an index that leads out of the folder, or is none, is refused', () => {
+      expect(faultOf(sharded((file) => `../${file}`))).toContain(`${index}: weight_map.`);
+      const folder = sharded();
+      writeFileSync(join(folder, index), '{}');
+      expect(faultOf(folder)).toContain(`${join(folder, index)}: weight_map: `);
+      writeFileSync(join(folder, index), '{"weight_map":{}}');
+      expect(faultOf(folder)).toContain('names 0 files of weights; missing: all');
+    });
+
+    test('one file wins over an index', () => {
+      const folder = sharded();
+      writeFileSync(join(folder, 'model.safetensors'), safetensors(tinyTensors(2)));
+      const [name, { shape, values }] = [...tinyTensors(2)][0] ?? ['', { shape: [], values: [] }];
+      expect(openModel(folder).weights().get(name, shape).floats()).toEqual(
+        Float32Array.from(values),
+      );
+    });
   });
 });

@@ -151,7 +151,7 @@ function attend(
 function rotate(head: readonly number[], position: number, config: ModelConfig): number[] {
   const half = config.headDim / 2;
   return head.map((x, d) => {
-    const angle = position * config.ropeTheta ** ((-2 * (d % half)) / config.headDim);
+    const angle = position * tinyConfig.rope_theta ** ((-2 * (d % half)) / config.headDim);
     const other = d < half ? -(head[d + half] ?? 0) : (head[d - half] ?? 0);
     return x * Math.cos(angle) + other * Math.sin(angle);
   });

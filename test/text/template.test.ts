@@ -34,6 +34,20 @@ describe('ChatTemplate', () => {
     expect(template.render({ ...input, tools: [tool] })).toBe('T');
   });
 
+  test.each([
+    ["'xxabx'.strip('x')", 'ab'],
+    ["' ab '.lstrip('a')", ' ab '],
+    ["'\\n\\n  ab\\n'.lstrip('\\n')", '  ab\n'],
+    ["'ab  \\n'.rstrip('\\n')", 'ab  '],
+    ["'abba'.rstrip('ab')", ''],
+    ["('x' ~ 'y').lstrip('x').rstrip('y')", ''],
+    ["'  ab '.strip()", 'ab'],
+    ["'  ab '.lstrip(none)", 'ab '],
+    ["{'strip': 'key'}['strip']", 'key'],
+  ])('%s as Python has it', (expression, text) => {
+    expect(load(`[{{ ${expression} }}]`).render(input)).toBe(`[${text}]`);
+  });
+
   test('bos and eos tokens, as strings or as objects; absent ones print nothing', () => {
     const template = load('[{{ bos_token }}|{{ eos_token }}|{{ pad_token }}]', {
       bos_token: '<s>',

@@ -1,0 +1,58 @@
+// Python's str.strip, lstrip and rstrip with an argument. The Jinja library (0.5.11) ignores it and takes all
+// whitespace, while templates mean it: Qwen3's `content.lstrip('\n')` leaves spaces where they are. So calls
+// with an argument are turned into calls of functions from here, in the parsed template.
+
+const prefix = 'tdist_';
+
+/** For the template's context, under the names that `honourStrip` writes. */
+export const stripFunctions: Readonly<Record<string, unknown>> = {
+  [`${prefix}strip`]: (text: unknown, chars: unknown) => strip(text, chars, true, true),
+  [`${prefix}lstrip`]: (text: unknown, chars: unknown) => strip(text, chars, true, false),
+  [`${prefix}rstrip`]: (text: unknown, chars: unknown) => strip(text, chars, false, true),
+};
+
+/** Changes the parsed template in place. */
+export function honourStrip(node: unknown): void {
+  if (typeof node !== 'object' || node === null) return;
+  for (const child of Object.values(node)) honourStrip(child);
+  if (!isCall(node) || node.args.length === 0 || !isMember(node.callee)) return;
+  const { object, property } = node.callee;
+  const name = `${prefix}${property.value}`;
+  if (!Object.hasOwn(stripFunctions, name)) return;
+  node.args = [object, ...node.args];
+  node.callee = { type: 'Identifier', value: name };
+}
+
+function strip(text: unknown, chars: unknown, left: boolean, right: boolean): string {
+  if (typeof text !== 'string') throw new Error(`${typeof text} has no method strip`);
+  const isNone = chars === null || chars === undefined; // the library's none has no value
+  if (!isNone && typeof chars !== 'string') {
+    throw new Error(`strip wants text or none, found ${typeof chars}`);
+  }
+  const letters = [...text];
+  const goes = (letter: string | undefined): boolean =>
+    letter !== undefined &&
+    (typeof chars === 'string' ? chars.includes(letter) : letter.trim() === '');
+  let from = 0;
+  let to = letters.length;
+  while (left && from < to && goes(letters[from])) from++;
+  while (right && to > from && goes(letters[to - 1])) to--;
+  return letters.slice(from, to).join('');
+}
+
+type Call = { type: 'CallExpression'; callee: unknown; args: unknown[] };
+type Member = { type: 'MemberExpression'; object: unknown; property: { value: unknown } };
+
+function isCall(node: object): node is Call {
+  const call = 'type' in node && node.type === 'CallExpression' && 'callee' in node;
+  return call && 'args' in node && Array.isArray(node.args);
+}
+
+/** `object.name`; in `object[name]` the property is an expression of its own. */
+function isMember(node: unknown): node is Member {
+  if (typeof node !== 'object' || node === null || !('type' in node)) return false;
+  if (node.type !== 'MemberExpression' || !('property' in node)) return false;
+  if ('computed' in node && node.computed === true) return false;
+  const { property } = node;
+  return typeof property === 'object' && property !== null && 'value' in property;
+}
