@@ -4,6 +4,7 @@
 import { Elysia } from 'elysia';
 import { Fault, toFault } from '../std/fault.ts';
 import { answerChat } from './chat.ts';
+import { answerCompletion } from './completion.ts';
 import type { CorsPolicy } from './cors.ts';
 import { errorResponse } from './fault.ts';
 import type { Gateway } from './gateway.ts';
@@ -15,6 +16,7 @@ import { controlWorker, listWorkers } from './worker.ts';
 
 const routes: readonly Route[] = [
   { path: '/v1/chat/completions', post: answerChat },
+  { path: '/v1/completions', post: answerCompletion },
   { path: '/v1/models', get: listModels },
   { path: '/v1/models/*', get: showModel },
   { path: '/health', get: readiness },

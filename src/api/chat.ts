@@ -1,7 +1,8 @@
-// POST /v1/chat/completions.
+// POST /v1/chat/completions: the answer to a chat, by the model's own chat template.
 
 import { answerOrder, type OrderReader } from './answer.ts';
 import { chatShape } from './chunk.ts';
+import { echoStage } from './echo.ts';
 import type { Gateway } from './gateway.ts';
 import { readChatRequest } from './intake.ts';
 import type { Call } from './route.ts';
@@ -12,11 +13,14 @@ export function answerChat(gateway: Gateway, call: Call): Promise<Response> {
 
 const readOrder: OrderReader = (body, ports) => {
   const chat = readChatRequest(body, ports);
-  const input = { messages: chat.messages, tools: chat.tools, addGenerationPrompt: true };
+  const { input, addSpecialTokens, echoed, namesById, returnTokenIds } = chat;
   return {
     ask: chat,
-    promptsOf: (text, contextTokens) => [text.promptIds(input, contextTokens)],
-    shapeOf: () => chatShape,
-    stagesOf: () => [],
+    promptsOf: (text, tokensMax) => [text.promptIds(input, tokensMax, { addSpecialTokens })],
+    shapeOf: (started) => {
+      const promptIds = returnTokenIds ? (started.prompts[0] ?? []) : null;
+      return chatShape({ namesById, promptIds });
+    },
+    stagesOf: () => (echoed === '' ? [] : [echoStage(() => ({ text: echoed, tokens: null }))]),
   };
 };

@@ -1,9 +1,11 @@
 // The two shapes of a chat answer: one `chat.completion`, or `chat.completion.chunk`s. Load
 // generators read `choices[0]` of every chunk, so only the usage chunk that was asked for has none.
 
-import type { FinishReason } from '../protocol/request.ts';
+import { type FinishReason, logprobMin } from '../protocol/request.ts';
+import { joined } from './joined.ts';
 import type { Piece } from './reply.ts';
 import type { AnswerHead, ChunkOptions, ChunkUsage, Shape } from './shape.ts';
+import { nameOf } from './token-name.ts';
 import type { Alternative, SentToken } from './token-trail.ts';
 import type { Usage } from './usage.ts';
 
@@ -29,7 +31,9 @@ export type ChatChunk = AnswerHead & {
     readonly finish_reason: FinishReason | null;
     /** On the finish: vLLM's name for the stop string or stop token that ended it. */
     readonly stop_reason?: string | number | null;
+    readonly token_ids?: readonly number[];
   }[];
+  readonly prompt_token_ids?: readonly number[];
   readonly usage?: ChunkUsage;
 };
 
@@ -45,68 +49,82 @@ export type ChatCompletion = AnswerHead & {
     readonly logprobs: Logprobs | null;
     readonly finish_reason: FinishReason;
     readonly stop_reason: string | number | null;
+    readonly token_ids?: readonly number[];
   }[];
+  readonly prompt_token_ids?: readonly number[];
   readonly usage: Usage;
 };
 
-export const chatShape: Shape = {
-  idPrefix: 'chatcmpl',
-  opening: (head, { index, usage }) =>
-    chatChunk(head, [choiceOf(index, { role: 'assistant', content: '' })], usage),
-  chunk: pieceChunk,
-  usageChunk: (head, usage) => chatChunk(head, [], usage),
-  whole: completion,
+export type ChatOptions = {
+  readonly namesById: boolean;
+  /** Null: ids are not wanted. */
+  readonly promptIds: readonly number[] | null;
 };
 
 /** The role goes out once, with the first text, so that a client's first chunk is a first token. */
-function pieceChunk(head: AnswerHead, piece: Piece, options: ChunkOptions): ChatChunk {
-  const { index, first, usage } = options;
-  const role = first ? ({ role: 'assistant' } as const) : {};
-  const content = first || piece.text !== '' ? { content: piece.text } : {};
-  const logprobs = piece.tokens?.length ? logprobsOf(piece.tokens) : null;
-  const choice = { ...choiceOf(index, { ...role, ...content }), logprobs };
-  const end =
-    piece.finish === null ? {} : { finish_reason: piece.finish, stop_reason: piece.stopReason };
-  return chatChunk(head, [{ ...choice, ...end }], usage);
-}
-
-type ChatChoice = ChatChunk['choices'][number];
-
-function choiceOf(index: number, delta: Delta): ChatChoice {
-  return { index, delta, logprobs: null, finish_reason: null };
+export function chatShape({ namesById, promptIds }: ChatOptions): Shape {
+  const asked = promptIds === null ? {} : { prompt_token_ids: promptIds };
+  const opening = (head: AnswerHead, { index, usage }: ChunkOptions): ChatChunk => {
+    const delta = { role: 'assistant', content: '' } as const;
+    const choice = { index, delta, logprobs: null, finish_reason: null };
+    return chatChunk(head, [choice], usage, index === 0 ? asked : {});
+  };
+  const chunk = (head: AnswerHead, piece: Piece, options: ChunkOptions): ChatChunk => {
+    const { index, first, usage } = options;
+    const role = first ? ({ role: 'assistant' } as const) : {};
+    const content = first || piece.text !== '' ? { content: piece.text } : {};
+    const logprobs = piece.tokens?.length ? logprobsOf(piece.tokens, namesById) : null;
+    const choice = {
+      index,
+      delta: { ...role, ...content },
+      logprobs,
+      finish_reason: piece.finish,
+      ...(piece.finish === null ? {} : { stop_reason: piece.stopReason }),
+      ...(promptIds === null ? {} : { token_ids: piece.ids }),
+    };
+    return chatChunk(head, [choice], usage, first ? asked : {});
+  };
+  const whole = (
+    { id, ...rest }: AnswerHead,
+    all: readonly (readonly Piece[])[],
+    usage: Usage,
+  ): ChatCompletion => {
+    const choices = all.map((pieces, index) => {
+      const { text, tokens, ids, finish, stopReason } = joined(pieces);
+      return {
+        index,
+        message: { role: 'assistant', content: text, refusal: null } as const,
+        logprobs: tokens === null ? null : logprobsOf(tokens, namesById),
+        finish_reason: finish ?? 'length',
+        stop_reason: stopReason,
+        ...(promptIds === null ? {} : { token_ids: ids }),
+      };
+    });
+    return { id, object: 'chat.completion', ...rest, choices, ...asked, usage };
+  };
+  const usageChunk = (head: AnswerHead, usage: Usage): ChatChunk => chatChunk(head, [], usage, {});
+  return { idPrefix: 'chatcmpl', opening, chunk, usageChunk, whole };
 }
 
 function chatChunk(
   { id, ...rest }: AnswerHead,
-  choices: readonly ChatChoice[],
+  choices: ChatChunk['choices'],
   usage: ChunkUsage,
+  asked: { readonly prompt_token_ids?: readonly number[] },
 ): ChatChunk {
   const paid = usage === undefined ? {} : { usage };
-  return { id, object: 'chat.completion.chunk', ...rest, choices, ...paid };
+  return { id, object: 'chat.completion.chunk', ...rest, choices, ...asked, ...paid };
 }
 
-function completion(
-  { id, ...rest }: AnswerHead,
-  all: readonly (readonly Piece[])[],
-  usage: Usage,
-): ChatCompletion {
-  const choices = all.map((pieces, index) => {
-    const text = pieces.map((piece) => piece.text).join('');
-    const last = pieces.at(-1);
-    const hasTokens = last !== undefined && last.tokens !== null;
-    return {
-      index,
-      message: { role: 'assistant', content: text, refusal: null } as const,
-      logprobs: hasTokens ? logprobsOf(pieces.flatMap(({ tokens }) => tokens ?? [])) : null,
-      finish_reason: last?.finish ?? 'length',
-      stop_reason: last?.stopReason ?? null,
-    };
+function logprobsOf(tokens: readonly SentToken[], namesById: boolean): Logprobs {
+  const entry = (token: Alternative): TokenEntry => ({
+    token: nameOf(token, namesById),
+    logprob: token.logprob,
+    bytes: token.bytes,
   });
-  return { id, object: 'chat.completion', ...rest, choices, usage };
-}
-
-function logprobsOf(tokens: readonly SentToken[]): Logprobs {
-  const entry = ({ token, logprob, bytes }: Alternative): TokenEntry => ({ token, logprob, bytes });
-  const content = tokens.map((sent) => ({ ...entry(sent), top_logprobs: sent.top.map(entry) }));
+  const content = tokens.map((sent) => ({
+    ...entry({ ...sent, logprob: sent.logprob ?? logprobMin }),
+    top_logprobs: sent.top.map(entry),
+  }));
   return { content, refusal: null };
 }

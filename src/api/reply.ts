@@ -33,6 +33,8 @@ export class Reply {
   readonly #scanner: StopScanner;
   /** Null where nobody asked for logprobs. */
   readonly #trail: TokenTrail | null;
+  /** Nothing was to be generated. */
+  readonly #isSilent: boolean;
   #tokenCount = 0;
   #logprobSum = 0;
   #ids: number[] = [];
@@ -40,6 +42,9 @@ export class Reply {
   constructor(choice: Choice, { text, signal }: Pick<Started, 'text' | 'signal'>, ask: Ask) {
     this.#choice = choice;
     this.#signal = signal;
+    this.#choice = choice;
+    this.#signal = signal;
+    this.#isSilent = ask.maxTokens === 0;
     this.#detokenizer = text.detokenizer(ask);
     this.#scanner = new StopScanner(ask.stops, ask);
     const wanted = ask.sampling.logprobs !== null;
@@ -67,6 +72,10 @@ export class Reply {
         const next = await flow.next();
         if (next.done === true) throw endlessFault();
         const delta = next.value;
+        if (this.#isSilent) {
+          yield this.#piece(nothing, 'length');
+          return;
+        }
         let part = nothing;
         for (const [index, id] of delta.ids.entries()) {
           if (part.text !== '') yield this.#piece(part);
