@@ -12,6 +12,7 @@ import { liveness, readiness, version } from './health.ts';
 import { showMetrics } from './metrics.ts';
 import { listModels, showModel } from './model.ts';
 import { answerRoute, type Route } from './route.ts';
+import { detokenize, tokenize } from './tokenize.ts';
 import { controlWorker, listWorkers } from './worker.ts';
 
 const routes: readonly Route[] = [
@@ -19,6 +20,8 @@ const routes: readonly Route[] = [
   { path: '/v1/completions', post: answerCompletion },
   { path: '/v1/models', get: listModels },
   { path: '/v1/models/*', get: showModel },
+  { path: '/tokenize', post: tokenize },
+  { path: '/detokenize', post: detokenize },
   { path: '/health', get: readiness },
   { path: '/health/ready', get: readiness },
   { path: '/live', get: liveness },

@@ -10,6 +10,8 @@ export type Ask = {
   readonly includeUsage: boolean;
   /** Usage on every chunk, not only at the end. */
   readonly continuousUsage: boolean;
+  /** What a refusal of a prompt calls it. */
+  readonly promptField: 'messages' | 'prompt';
   /** Answers to each prompt. */
   readonly choiceCount: number;
   /** Answers that are generated for each prompt; the likeliest `choiceCount` of them are sent. */

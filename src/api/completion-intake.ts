@@ -60,7 +60,14 @@ export function readCompletionRequest(
   }
   const logprobs = fields.logprobs ?? null;
   const promptLogprobs = echoes ? logprobs : null;
-  const ask = readAsk(fields, { maxTokens, drawCount, logprobs, promptLogprobs }, ports.chance);
+  const lengths = {
+    promptField: 'prompt',
+    maxTokens,
+    drawCount,
+    logprobs,
+    promptLogprobs,
+  } as const;
+  const ask = readAsk(fields, lengths, ports.chance);
   return { ...ask, prompts, addSpecialTokens: fields.add_special_tokens ?? true, echoes };
 }
 

@@ -76,7 +76,7 @@ export const generationEntries = {
 const generationSchema = v.object(generationEntries);
 export type GenerationFields = v.InferOutput<typeof generationSchema>;
 
-export type Lengths = {
+export type Lengths = Pick<Ask, 'promptField'> & {
   readonly maxTokens: number | null;
   readonly drawCount: number;
   /** Of the answer's tokens: how many likeliest ones beside each; null: no logprobs. */
@@ -85,7 +85,7 @@ export type Lengths = {
 };
 
 export function readAsk(fields: GenerationFields, lengths: Lengths, chance: Chance): Ask {
-  const { maxTokens, drawCount, logprobs, promptLogprobs } = lengths;
+  const { promptField, maxTokens, drawCount, logprobs, promptLogprobs } = lengths;
   checkTogether(fields, lengths);
   const stopList = fields.stop ?? [];
   const salt = fields.cache_salt ?? null;
@@ -94,6 +94,7 @@ export function readAsk(fields: GenerationFields, lengths: Lengths, chance: Chan
     stream: fields.stream ?? false,
     includeUsage: fields.stream_options?.include_usage ?? false,
     continuousUsage: fields.stream_options?.continuous_usage_stats ?? false,
+    promptField,
     choiceCount: fields.n ?? 1,
     drawCount,
     stops: typeof stopList === 'string' ? [stopList] : stopList,

@@ -10,7 +10,7 @@ import { type ChatFields, chatSchema } from './chat-schema.ts';
 import { clip } from './fault.ts';
 import { issueFault, readAsk, refuse } from './generation-fields.ts';
 import { checkOtherFields } from './neutral-field.ts';
-import { readTemplateInput, templateSchema } from './template-fields.ts';
+import { readTemplateInput } from './template-fields.ts';
 
 export type ChatRequest = Ask & {
   readonly input: TemplateInput;
@@ -30,11 +30,12 @@ export function readChatRequest(
     refuse('top_logprobs', 'top_logprobs needs "logprobs": true beside it.');
   }
   const lengths = {
+    promptField: 'messages',
     maxTokens: maxTokensOf(fields),
     drawCount: fields.n ?? 1,
     logprobs: fields.logprobs === true ? (fields.top_logprobs ?? 0) : null,
     promptLogprobs: null,
-  };
+  } as const;
   const input = readTemplateInput(fields, body);
   const last = input.messages.at(-1);
   return {
@@ -43,14 +44,6 @@ export function readChatRequest(
     addSpecialTokens: fields.add_special_tokens ?? false,
     echoed: fields.echo === true && last?.role === 'assistant' ? last.content : '',
   };
-}
-
-/** What /tokenize needs of a chat. */
-export function readTemplateRequest(
-  body: Readonly<Record<string, unknown>>,
-  log: Log,
-): TemplateInput {
-  return readTemplateInput(readFields(templateSchema, body, log), body);
 }
 
 /** The body by its schema; fields that nobody knows are named in the debug log and otherwise ignored. */

@@ -41,7 +41,7 @@ export function samplingFor(
 ): Sampling {
   const { choice, promptTokens, contextTokens } = at;
   const left = contextTokens - promptTokens;
-  if (left < 1) throw contextFault(String(promptTokens), contextTokens, 'prompt');
+  if (left < 1) throw contextFault(String(promptTokens), contextTokens, ask.promptField);
   // Who wants no token gets one that nobody sees: the model has to be asked in any case.
   const maxTokens = Math.max(1, Math.min(ask.maxTokens ?? left, left));
   const { logprobs, promptLogprobs } = ask.sampling;

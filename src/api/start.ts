@@ -122,7 +122,7 @@ export function startGeneration(
 
 function checkPrompts(ask: Ask, prompts: readonly (readonly number[])[], vocabSize: number): void {
   const refuse = (message: string): never => {
-    throw new Fault('invalid_request', message, { param: 'prompt' });
+    throw new Fault('invalid_request', message, { param: ask.promptField });
   };
   for (const ids of prompts) {
     if (ids.length === 0) refuse('A prompt has no tokens; it must have at least one.');

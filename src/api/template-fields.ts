@@ -57,7 +57,7 @@ export const templateEntries = {
     v.picklist(['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max']),
   ),
 };
-export const templateSchema = v.object(templateEntries);
+const templateSchema = v.object(templateEntries);
 export type TemplateFields = v.InferOutput<typeof templateSchema>;
 
 /** @param body as it came: the template sees tools as the client wrote them. */

@@ -42,6 +42,7 @@ describe('readChatRequest', () => {
       addSpecialTokens: false,
       echoed: '',
       stream: false,
+      promptField: 'messages',
       includeUsage: false,
       continuousUsage: false,
       choiceCount: 1,
