@@ -6,6 +6,12 @@ import { reservedVariables, type TemplateInput } from '../text/template.ts';
 import { flag, refuse } from './generation-fields.ts';
 import { messagesSchema } from './message-schema.ts';
 
+const object = v.pipe(
+  v.unknown(),
+  v.check((value) => !Array.isArray(value), 'Invalid type: Expected an object'),
+  v.record(v.string(), v.unknown()),
+);
+
 const toolCountMax = 128;
 const tool = v.object({
   type: v.literal('function', 'Only tools of type "function" are supported'),
@@ -15,7 +21,7 @@ const tool = v.object({
       v.regex(/^[A-Za-z0-9_-]{1,64}$/, 'A tool name has 1 to 64 letters, digits, "_" or "-"'),
     ),
     description: v.nullish(v.string()),
-    parameters: v.nullish(v.record(v.string(), v.unknown())),
+    parameters: v.nullish(object),
   }),
 });
 const tools = v.pipe(
@@ -29,11 +35,6 @@ const tools = v.pipe(
 );
 
 const variableCountMax = 64;
-const object = v.pipe(
-  v.unknown(),
-  v.check((value) => !Array.isArray(value), 'Invalid type: Expected an object'),
-  v.record(v.string(), v.unknown()),
-);
 
 export const templateEntries = {
   messages: messagesSchema,
