@@ -1,6 +1,7 @@
 // A model's text side: its tokenizer and chat template, built once from the files that its workers
 // announce and kept by their digest, the least recently used forgotten first.
 
+import { limit } from '../protocol/limit.ts';
 import type { ServedModel, TextAssets } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import { Detokenizer } from './detokenizer.ts';
@@ -37,13 +38,21 @@ export class TextModel {
     return this.textIds(this.#template.render(input), tokensMax, options, 'messages');
   }
 
-  /** Likewise of a text. */
+  /** Likewise of a text; without a limit of tokens its characters are limited. */
   textIds(
     text: string,
     tokensMax: number,
     options: { readonly addSpecialTokens: boolean },
     param = 'prompt',
   ): number[] {
+    if (!Number.isFinite(tokensMax) && text.length > limit.tokenizeCharsMax) {
+      const most = `at most ${limit.tokenizeCharsMax} are made tokens at once`;
+      throw new Fault(
+        'invalid_request',
+        `The ${param} have ${text.length} characters; ${most}. Send less text.`,
+        { param },
+      );
+    }
     const tokensMin = Math.ceil(text.length / this.tokenizer.tokenCharsMax);
     if (tokensMin > tokensMax) throw contextFault(`at least ${tokensMin}`, tokensMax, param);
     return this.tokenizer.encode(text, options);
