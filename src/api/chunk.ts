@@ -1,18 +1,13 @@
 // The two shapes of a chat answer: one `chat.completion`, or `chat.completion.chunk`s. Load
 // generators read `choices[0]` of every chunk, so only the usage chunk that was asked for has none.
 
-import type { FinishReason } from '../protocol/request.ts';
+import { type FinishReason, logprobMin } from '../protocol/request.ts';
+import { joined } from './joined.ts';
 import type { Piece } from './reply.ts';
+import type { AnswerHead, ChunkOptions, ChunkUsage, Shape } from './shape.ts';
+import { nameOf } from './token-name.ts';
 import type { Alternative, SentToken } from './token-trail.ts';
 import type { Usage } from './usage.ts';
-
-/** What all chunks of an answer share (`id` and `object` are written first, as OpenAI does). */
-export type AnswerHead = {
-  readonly id: string;
-  readonly created: number;
-  readonly model: string;
-  readonly system_fingerprint: string;
-};
 
 type TokenEntry = {
   readonly token: string;
@@ -36,9 +31,10 @@ export type ChatChunk = AnswerHead & {
     readonly finish_reason: FinishReason | null;
     /** On the finish: vLLM's name for the stop string or stop token that ended it. */
     readonly stop_reason?: string | number | null;
+    readonly token_ids?: readonly number[];
   }[];
-  /** Null on all but the last chunk of an answer whose usage was asked for; absent where it was not. */
-  readonly usage?: Usage | null;
+  readonly prompt_token_ids?: readonly number[];
+  readonly usage?: ChunkUsage;
 };
 
 export type ChatCompletion = AnswerHead & {
@@ -53,59 +49,82 @@ export type ChatCompletion = AnswerHead & {
     readonly logprobs: Logprobs | null;
     readonly finish_reason: FinishReason;
     readonly stop_reason: string | number | null;
+    readonly token_ids?: readonly number[];
   }[];
+  readonly prompt_token_ids?: readonly number[];
   readonly usage: Usage;
 };
 
+export type ChatOptions = {
+  readonly namesById: boolean;
+  /** Null: ids are not wanted. */
+  readonly promptIds: readonly number[] | null;
+};
+
 /** The role goes out once, with the first text, so that a client's first chunk is a first token. */
-export function pieceChunk(
-  head: AnswerHead,
-  piece: Piece,
-  options: { readonly first: boolean; readonly usage: Usage | null | undefined },
+export function chatShape({ namesById, promptIds }: ChatOptions): Shape {
+  const asked = promptIds === null ? {} : { prompt_token_ids: promptIds };
+  const opening = (head: AnswerHead, { index, usage }: ChunkOptions): ChatChunk => {
+    const delta = { role: 'assistant', content: '' } as const;
+    const choice = { index, delta, logprobs: null, finish_reason: null };
+    return chatChunk(head, [choice], usage, index === 0 ? asked : {});
+  };
+  const chunk = (head: AnswerHead, piece: Piece, options: ChunkOptions): ChatChunk => {
+    const { index, first, usage } = options;
+    const role = first ? ({ role: 'assistant' } as const) : {};
+    const content = first || piece.text !== '' ? { content: piece.text } : {};
+    const logprobs = piece.tokens?.length ? logprobsOf(piece.tokens, namesById) : null;
+    const choice = {
+      index,
+      delta: { ...role, ...content },
+      logprobs,
+      finish_reason: piece.finish,
+      ...(piece.finish === null ? {} : { stop_reason: piece.stopReason }),
+      ...(promptIds === null ? {} : { token_ids: piece.ids }),
+    };
+    return chatChunk(head, [choice], usage, first ? asked : {});
+  };
+  const whole = (
+    { id, ...rest }: AnswerHead,
+    all: readonly (readonly Piece[])[],
+    usage: Usage,
+  ): ChatCompletion => {
+    const choices = all.map((pieces, index) => {
+      const { text, tokens, ids, finish, stopReason } = joined(pieces);
+      return {
+        index,
+        message: { role: 'assistant', content: text, refusal: null } as const,
+        logprobs: tokens === null ? null : logprobsOf(tokens, namesById),
+        finish_reason: finish ?? 'length',
+        stop_reason: stopReason,
+        ...(promptIds === null ? {} : { token_ids: ids }),
+      };
+    });
+    return { id, object: 'chat.completion', ...rest, choices, ...asked, usage };
+  };
+  const usageChunk = (head: AnswerHead, usage: Usage): ChatChunk => chatChunk(head, [], usage, {});
+  return { name: 'chat', idPrefix: 'chatcmpl', opening, chunk, usageChunk, whole };
+}
+
+function chatChunk(
+  { id, ...rest }: AnswerHead,
+  choices: ChatChunk['choices'],
+  usage: ChunkUsage,
+  asked: { readonly prompt_token_ids?: readonly number[] },
 ): ChatChunk {
-  const { first, usage } = options;
-  const { id, ...rest } = head;
-  const role = first ? ({ role: 'assistant' } as const) : {};
-  const content = first || piece.text !== '' ? { content: piece.text } : {};
-  const logprobs = piece.tokens?.length ? logprobsOf(piece.tokens) : null;
-  const choice = { index: 0, delta: { ...role, ...content }, logprobs };
-  const stopReason = piece.finish === null ? {} : { stop_reason: piece.stopReason };
-  return {
-    id,
-    object: 'chat.completion.chunk',
-    ...rest,
-    choices: [{ ...choice, finish_reason: piece.finish, ...stopReason }],
-    ...(usage === undefined ? {} : { usage }),
-  };
+  const paid = usage === undefined ? {} : { usage };
+  return { id, object: 'chat.completion.chunk', ...rest, choices, ...asked, ...paid };
 }
 
-export function usageChunk(head: AnswerHead, usage: Usage): ChatChunk {
-  const { id, ...rest } = head;
-  return { id, object: 'chat.completion.chunk', ...rest, choices: [], usage };
-}
-
-export function completion(
-  head: AnswerHead,
-  pieces: readonly Piece[],
-  usage: Usage,
-): ChatCompletion {
-  const { id, ...rest } = head;
-  const text = pieces.map((piece) => piece.text).join('');
-  const message = { role: 'assistant', content: text, refusal: null } as const;
-  const last = pieces.at(-1);
-  const hasTokens = last !== undefined && last.tokens !== null;
-  const choice = {
-    index: 0,
-    message,
-    logprobs: hasTokens ? logprobsOf(pieces.flatMap(({ tokens }) => tokens ?? [])) : null,
-    finish_reason: last?.finish ?? 'length',
-    stop_reason: last?.stopReason ?? null,
-  };
-  return { id, object: 'chat.completion', ...rest, choices: [choice], usage };
-}
-
-function logprobsOf(tokens: readonly SentToken[]): Logprobs {
-  const entry = ({ token, logprob, bytes }: Alternative): TokenEntry => ({ token, logprob, bytes });
-  const content = tokens.map((sent) => ({ ...entry(sent), top_logprobs: sent.top.map(entry) }));
+function logprobsOf(tokens: readonly SentToken[], namesById: boolean): Logprobs {
+  const entry = (token: Alternative): TokenEntry => ({
+    token: nameOf(token, namesById),
+    logprob: token.logprob,
+    bytes: token.bytes,
+  });
+  const content = tokens.map((sent) => ({
+    ...entry({ ...sent, logprob: sent.logprob ?? logprobMin }),
+    top_logprobs: sent.top.map(entry),
+  }));
   return { content, refusal: null };
 }

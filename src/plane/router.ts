@@ -43,6 +43,10 @@ export type RouteQuestion = {
   readonly keys: PromptKeys;
   /** Cached blocks that a worker has told of. */
   readonly keysOf: KeysOf;
+  /** Workers that were just given all of its KV. */
+  readonly warm?: ReadonlySet<string>;
+  /** False: what is computed on the way (the prompt's logprobs) is not handed over. */
+  readonly isHandedOver?: boolean;
   /** Null: as measured. 0: never local while there is a context worker. */
   readonly localPrefillTokens: number | null;
   /** The only way the request may take, if it says so. */
@@ -88,12 +92,14 @@ export function chooseRoute(question: RouteQuestion): Choice {
       turn,
     );
   };
-  const pair = cheapest(pairsOf(islands.flat(), question, kvTokens), turn);
+  const pairs = question.isHandedOver === false ? [] : pairsOf(islands.flat(), question, kvTokens);
+  const pair = cheapest(pairs, turn);
   const local = alone('generate');
   if (pair === null || local === null) {
     const baseline = alone('baseline');
     if (forced === 'disaggregated') return { route: 'none', reason: whyNone(question) };
-    const why = forced === undefined ? whyAlone(ready, local, excluded) : 'forced';
+    const isForced = forced !== undefined || question.isHandedOver === false;
+    const why = isForced ? 'forced' : whyAlone(ready, local, excluded);
     if (baseline !== null) return { ...chosen(baseline.value, why), ...aggregated(baseline.value) };
     if (local !== null) return { ...chosen(local.value, why), ...locally(local.value) };
     return { route: 'none', reason: whyNone(question) };

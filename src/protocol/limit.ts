@@ -8,6 +8,8 @@ export const limit = {
   stopCountMax: 4,
   stopCharsMax: 256,
   errorCharsMax: 1000,
+  /** Of a text that becomes tokens though no context bounds it: a million take half a second. */
+  tokenizeCharsMax: 500_000,
   /**
    * A request that finds the gateway's queue full waits so long for a place in it: a burst that idle
    * workers are about to take on is no overload, and their answers need a step of the engine.
@@ -17,7 +19,26 @@ export const limit = {
   queueGraceCountMax: 1024,
   /** A client that takes nothing of its stream for so long is given up. */
   readerSilenceMs: 60_000,
+  /**
+   * A client that asks for the next event only so long after the last is behind: up to so many events that
+   * are ready leave in one write. A write to one that keeps up is asked for at once.
+   */
+  readerLateMs: 20,
+  joinedEventCountMax: 64,
   // --- sampling
+  /** Answers to one prompt: `n`, and `best_of`. */
+  choiceCountMax: 16,
+  /** Answers of one request, over all its prompts. */
+  choiceTotalMax: 128,
+  promptCountMax: 32,
+  badWordCountMax: 128,
+  badWordCharsMax: 256,
+  /** A character may be several tokens. */
+  badWordTokensMax: 4 * 256 + 1,
+  allowedTokenCountMax: 16_384,
+  cacheSaltCharsMax: 128,
+  /** Prompt tokens whose logprobs one request may ask for, over all its prompts. */
+  scoredTokensMax: 32_768,
   logitBiasCountMax: 16_384,
   stopTokenCountMax: 1024,
   topLogprobsMax: 20,
@@ -56,6 +77,11 @@ export const limit = {
   /** Messages of a subject that wait behind a large one. */
   claimQueueMax: 4096,
   // --- engine
+  /**
+   * Prompt tokens of a chunk whose logprobs are wanted: each needs a row of logits, so many rows are
+   * kept. No more than slots usually are, so they cost no memory.
+   */
+  scoreTokens: 32,
   /** Tokens of one step: a row for each stream that decodes, prompt chunks for the rest. */
   stepTokens: 256,
   /** Prompt tokens of a step at least, however many streams decode. */

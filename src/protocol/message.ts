@@ -16,7 +16,9 @@ import {
   idSchema,
   prioritySchema,
   promptSchema,
+  saltSchema,
   samplingSchema,
+  scoresSchema,
   tokenIdsSchema,
   tokenLogprobsSchema,
 } from './request.ts';
@@ -39,6 +41,9 @@ export const generateSchema = v.object({
   promptIds: promptSchema,
   sampling: samplingSchema,
   priority: prioritySchema,
+  /** Others with this prompt follow: keep its KV as soon as it is there. */
+  shared: v.optional(v.boolean()),
+  cacheSalt: v.optional(saltSchema),
   stream: subject,
   /** `handover`: keep room and wait for a ticket. `local`: prefill here. */
   source: v.picklist(['handover', 'local']),
@@ -54,6 +59,9 @@ export const prefillSchema = v.object({
   promptIds: promptSchema,
   sampling: samplingSchema,
   priority: prioritySchema,
+  /** Others with this prompt follow: keep its KV as soon as it is there. */
+  shared: v.optional(v.boolean()),
+  cacheSalt: v.optional(saltSchema),
   stream: subject,
   /** The generate worker that holds the reservation. */
   generateWorker: idSchema,
@@ -162,6 +170,8 @@ export const tokensSchema = v.object({
   ids: tokenIdsSchema,
   /** One for each id, where the request asked for them. */
   logprobs: v.optional(v.array(tokenLogprobsSchema)),
+  /** Of the prompt's tokens, where asked for; all before the first token. */
+  scores: v.optional(scoresSchema),
   finish: v.nullable(v.picklist(['stop', 'length'])),
   /** Which of the request's `stopTokenIds` ended it. */
   stopToken: v.optional(countSchema),

@@ -1,6 +1,7 @@
 // A model's text side: its tokenizer and chat template, built once from the files that its workers
 // announce and kept by their digest, the least recently used forgotten first.
 
+import { limit } from '../protocol/limit.ts';
 import type { ServedModel, TextAssets } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import { Detokenizer } from './detokenizer.ts';
@@ -20,7 +21,11 @@ export class TextModel {
    * Token ids of a chat. A prompt that cannot fit `tokensMax`, judged by its characters alone, is
    * refused before the work of tokenising it.
    */
-  promptIds(input: TemplateInput, tokensMax: number): number[] {
+  promptIds(
+    input: TemplateInput,
+    tokensMax: number,
+    options = { addSpecialTokens: false },
+  ): number[] {
     if (this.#template === null) {
       throw new Fault(
         'invalid_request',
@@ -29,11 +34,28 @@ export class TextModel {
         { param: 'model' },
       );
     }
-    const text = this.#template.render(input);
-    const tokensMin = Math.ceil(text.length / this.tokenizer.tokenCharsMax);
-    if (tokensMin > tokensMax) throw contextFault(`at least ${tokensMin}`, tokensMax);
     // The template wrote the special tokens itself: adding them again would double `bos_token`.
-    return this.tokenizer.encode(text, { addSpecialTokens: false });
+    return this.textIds(this.#template.render(input), tokensMax, options, 'messages');
+  }
+
+  /** Likewise of a text; without a limit of tokens its characters are limited. */
+  textIds(
+    text: string,
+    tokensMax: number,
+    options: { readonly addSpecialTokens: boolean },
+    param = 'prompt',
+  ): number[] {
+    if (!Number.isFinite(tokensMax) && text.length > limit.tokenizeCharsMax) {
+      const most = `at most ${limit.tokenizeCharsMax} are made tokens at once`;
+      throw new Fault(
+        'invalid_request',
+        `The ${param} have ${text.length} characters; ${most}. Send less text.`,
+        { param },
+      );
+    }
+    const tokensMin = Math.ceil(text.length / this.tokenizer.tokenCharsMax);
+    if (tokensMin > tokensMax) throw contextFault(`at least ${tokensMin}`, tokensMax, param);
+    return this.tokenizer.encode(text, options);
   }
 
   /** Runs everything once: the first run of code is several times slower than the next. */
@@ -53,13 +75,17 @@ export class TextModel {
 }
 
 /** The prompt leaves no room for a single token of answer. */
-export function contextFault(promptTokens: string, contextTokens: number): Fault {
+export function contextFault(
+  promptTokens: string,
+  contextTokens: number,
+  param = 'messages',
+): Fault {
   return new Fault(
     'context_length',
     `The prompt has ${promptTokens} tokens. This model's context length is ${contextTokens} ` +
       `tokens for prompt and answer together, so a prompt may have ${contextTokens - 1}. ` +
-      'Shorten the messages.',
-    { param: 'messages' },
+      `Shorten the ${param}.`,
+    { param },
   );
 }
 

@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'bun:test';
 import * as v from 'valibot';
 import { type ChatRequest, readChatRequest } from '../../src/api/intake.ts';
-import { samplingEntries } from '../../src/api/sampling-fields.ts';
+import { samplingEntries, seedOf } from '../../src/api/sampling-fields.ts';
 import { neutralSampling, samplingSchema } from '../../src/protocol/request.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
 
+const wishSchema = v.omit(samplingSchema, ['maxTokens', 'badWords']);
 const user = { role: 'user', content: 'hi' };
 
 function read(fields: Readonly<Record<string, unknown>>): ChatRequest {
@@ -30,17 +31,37 @@ describe('readChatRequest', () => {
   test('defaults, with a seed drawn by chance', () => {
     expect(read({})).toEqual({
       model: 'llama',
-      messages: [user],
-      tools: null,
+      input: {
+        messages: [user],
+        tools: null,
+        addGenerationPrompt: true,
+        continuesFinal: false,
+        documents: null,
+        variables: {},
+      },
+      addSpecialTokens: false,
+      echoed: '',
       stream: false,
+      promptField: 'messages',
       includeUsage: false,
       continuousUsage: false,
+      choiceCount: 1,
+      drawCount: 1,
       stops: [],
+      badWords: [],
       includeStop: false,
       skipSpecial: true,
       maxTokens: null,
-      sampling: { ...neutralSampling, seed: seededChance(1).u32() },
+      sampling: {
+        ...v.parse(v.omit(wishSchema, ['seed']), neutralSampling),
+        seed: BigInt(seededChance(1).u32()),
+      },
       priority: 0,
+      cacheSalt: null,
+      keepTokens: null,
+      keepSide: 'last',
+      returnTokenIds: false,
+      namesById: false,
     });
   });
 
@@ -48,7 +69,7 @@ describe('readChatRequest', () => {
     const first = { temperature: 0, top_p: 0.95, max_tokens: 25, stream: true, n: 1, stop: [] };
     expect(read({ ...first, frequency_penalty: 0.0 })).toMatchObject({ maxTokens: 25, stops: [] });
     expect(read({ stream: true, max_tokens: 150, seed: 100, min_tokens: 150 })).toMatchObject({
-      sampling: { minTokens: 150, seed: 100 },
+      sampling: { minTokens: 150, seed: 100n },
     });
   });
 
@@ -77,7 +98,7 @@ describe('readChatRequest', () => {
       },
       { role: 'tool', tool_call_id: 'c1', content: '42' },
     ];
-    expect(read({ messages }).messages).toEqual([
+    expect(read({ messages }).input.messages).toEqual([
       { role: 'system', content: 'be brief' },
       { role: 'user', name: 'eve', content: 'a\nb' },
       {
@@ -90,17 +111,19 @@ describe('readChatRequest', () => {
   });
 
   test('tools as written, unless tool_choice hides them', () => {
-    expect(read({ tools: [tool] }).tools).toEqual([tool]);
-    expect(read({ tools: [tool], tool_choice: 'auto' }).tools).toEqual([tool]);
-    expect(read({ tools: [tool], tool_choice: 'none' }).tools).toBeNull();
+    expect(read({ tools: [tool] }).input.tools).toEqual([tool]);
+    expect(read({ tools: [tool], tool_choice: 'auto' }).input.tools).toEqual([tool]);
+    expect(read({ tools: [tool], tool_choice: 'none' }).input.tools).toBeNull();
   });
 
   test('a hair above zero is greedy; seeds beyond 2^53 stay usable and repeatable', () => {
     expect(read({ temperature: 1e-300 }).sampling.temperature).toBe(0);
-    const { seed } = read({ seed: 2 ** 63 - 1025 }).sampling;
-    expect(Number.isSafeInteger(seed)).toBe(true);
-    expect(read({ seed: 2 ** 63 - 1025 }).sampling.seed).toBe(seed);
-    expect(read({ seed: -5 }).sampling.seed).toBe(-5);
+    const { seed } = read({ seed: 2n ** 63n - 1n }).sampling;
+    expect(seed).toBe(2n ** 63n - 1n);
+    expect(Number.isSafeInteger(seedOf(seed))).toBe(true);
+    expect(seedOf(seed)).not.toBe(seedOf(seed - 1n));
+    expect(seedOf(2n ** 53n - 1n)).toBe(Number.MAX_SAFE_INTEGER);
+    expect(read({ seed: -5 }).sampling.seed).toBe(-5n);
   });
 
   test('every sampling field, as numbers', () => {
@@ -119,6 +142,7 @@ describe('readChatRequest', () => {
       ignore_eos: true,
       include_stop_str_in_output: true,
       skip_special_tokens: false,
+      allowed_token_ids: [4, 5, 4],
       logprobs: true,
       top_logprobs: 20,
     };
@@ -137,13 +161,15 @@ describe('readChatRequest', () => {
         [6, 1.5],
         [7, 100],
       ],
-      seed: 3,
+      seed: 3n,
       minTokens: 2,
       stopTokenIds: [9, 10],
       ignoreEos: true,
+      allowedTokenIds: [4, 5],
       logprobs: 20,
+      promptLogprobs: null,
     });
-    expect(v.is(v.omit(samplingSchema, ['maxTokens']), chat.sampling)).toBeTrue();
+    expect(v.is(v.omit(wishSchema, ['seed']), chat.sampling)).toBeTrue();
     expect(read({ logprobs: true }).sampling.logprobs).toBe(0);
     expect(read({ logprobs: false, top_logprobs: 0 }).sampling.logprobs).toBeNull();
     expect(read({ top_k: 1e15 }).sampling.topK).toBe(0x7fff_ffff);
@@ -187,7 +213,10 @@ describe('readChatRequest', () => {
     [{ top_p: 0 }, 'top_p'],
     [{ top_p: 1.1 }, 'top_p'],
     [{ n: 0 }, 'n'],
-    [{ n: 2 }, 'n'],
+    [{ n: 17 }, 'n'],
+    [{ n: 2, temperature: 0 }, 'n'],
+    [{ seed: 2n ** 63n }, 'seed'],
+    [{ seed: '1' }, 'seed'],
     [{ n: 1.5 }, 'n'],
     [{ max_tokens: 0 }, 'max_tokens'],
     [{ max_tokens: -1 }, 'max_tokens'],

@@ -92,6 +92,18 @@ describe('restore', () => {
     }
   });
 
+  test('only to who has the salt', () => {
+    const [world, other] = pair();
+    const ids = promptOf(130);
+    fillRows(world.pool, 0, ids.length, 1000);
+    world.cache.keep({ ids, salt: 'mine', slot: 0, computed: ids.length });
+    for (const { cache } of [world, other]) {
+      expect(cache.restore({ ids, salt: 'mine', slot: 1, from: 0 })).toBe(128);
+      expect(cache.restore({ ids, salt: 'yours', slot: 1, from: 0 })).toBe(0);
+      expect(cache.restore({ ids, slot: 1, from: 0 })).toBe(0);
+    }
+  });
+
   test('partly own, partly a peer’s', () => {
     const [a, b] = pair();
     const ids = promptOf(250);
