@@ -31,13 +31,12 @@ export class Account {
   begin(started: Started): Started {
     this.#started = started;
     const { meter } = this.#gateway;
-    const { queueMs, cachedTokens } = started.timing();
+    const { queueMs } = started.timing();
     meter.observe('tdist_queue_seconds', {}, queueMs / 1000);
     const firstS = (started.firstMs - this.#arrivedMs) / 1000;
     meter.observe('tdist_time_to_first_token_seconds', {}, firstS);
     const promptTokens = started.prompts.reduce((sum, { length }) => sum + length, 0);
     meter.count('tdist_prompt_tokens_total', {}, promptTokens);
-    meter.count('tdist_cached_tokens_total', {}, cachedTokens);
     const choices = started.choices.map((choice) => ({
       ...choice,
       flow: this.#counted(choice.flow),
@@ -56,6 +55,8 @@ export class Account {
       route: started?.timing().route ?? 'none',
       code: String(fault === null ? 200 : httpFace(fault.code).status),
     });
+    // Of several prompts only now: each is told of with its own first token.
+    meter.count('tdist_cached_tokens_total', {}, started?.cachedTokens() ?? 0);
     if (fault === null) {
       const tookS = (clock.nowMs() - this.#arrivedMs) / 1000;
       meter.observe('tdist_e2e_request_latency_seconds', {}, tookS);

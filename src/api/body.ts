@@ -80,7 +80,11 @@ function parse(text: string): unknown {
   if (text.trim() === '') {
     throw new Fault('invalid_request', 'The request body is empty; it must be a JSON object.');
   }
-  return parseJson(text, { depthMax: limit.jsonDepthMax, exact: exactFields });
+  return parseJson(text, {
+    depthMax: limit.jsonDepthMax,
+    nameCountMax: limit.jsonNameCountMax,
+    exact: exactFields,
+  });
 }
 
 /** Clients send seeds of 64 bits. */

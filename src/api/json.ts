@@ -7,6 +7,8 @@ import { clip } from './fault.ts';
 
 export type JsonOptions = {
   readonly depthMax: number;
+  /** In one object. */
+  readonly nameCountMax: number;
   /** Names in the outermost object whose integers beyond 2^53 are wanted exactly, as bigint. */
   readonly exact: ReadonlySet<string>;
 };
@@ -66,8 +68,12 @@ class Parser {
     this.#enter(depth);
     // Without a prototype, so that `__proto__` is a name like any other.
     const fields: Record<string, unknown> = Object.create(null);
-    for (let isFirst = true; !this.#takes('}'); isFirst = false) {
-      if (!isFirst) this.#expect(',');
+    for (let count = 0; !this.#takes('}'); count++) {
+      if (count > 0) this.#expect(',');
+      const { nameCountMax } = this.#options;
+      if (count === nameCountMax) {
+        throw refusal(`The request body has more than ${nameCountMax} names in one object.`);
+      }
       if (this.#text[this.#at] !== '"') throw this.#malformed();
       const name = this.#string();
       if (name in fields) {

@@ -4,6 +4,8 @@ export const limit = {
   // --- HTTP
   bodyBytesMax: 10 * 1024 * 1024,
   jsonDepthMax: 64,
+  /** Names in one object of a body: whatever is done with each of them takes its time. */
+  jsonNameCountMax: 65_536,
   messageCountMax: 4096,
   stopCountMax: 4,
   stopCharsMax: 256,

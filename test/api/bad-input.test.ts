@@ -16,8 +16,9 @@ afterAll(() => world[Symbol.asyncDispose]());
 
 async function expectRefused(path: string, body: unknown, init: RequestInit = {}): Promise<void> {
   const askedCount = world.cluster.requests.length;
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
   const beganMs = performance.now();
-  const response = await world.post(path, body, init);
+  const response = await world.post(path, text, init);
   const answer = await response.text();
   expect(performance.now() - beganMs).toBeLessThan(1000);
   expect([response.status >= 400 && response.status < 500, answer]).toEqual([true, answer]);

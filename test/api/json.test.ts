@@ -5,7 +5,7 @@ import { parseJson } from '../../src/api/json.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { seededChance } from '../../src/std/prng.ts';
 
-const options = { depthMax: 64, exact: new Set(['seed']) };
+const options = { depthMax: 64, nameCountMax: 100, exact: new Set(['seed']) };
 const parse = (text: string): unknown => parseJson(text, options);
 const chance = seededChance(3);
 const below = (count: number): number => chance.u32() % count;
@@ -100,6 +100,10 @@ describe('parseJson', () => {
   test('refused though JSON.parse takes them', () => {
     const texts = ['{"a":1,"a":1}', '1e999', '[-1e999]', '"\\ud83d"', '{"\\udc00":1}', '\ufeff1'];
     for (const text of texts) expect([text, ours(text)]).toEqual([text, null]);
+    const named = (count: number): string =>
+      JSON.stringify(Object.fromEntries(Array.from({ length: count }, (_, i) => [`n${i}`, i])));
+    expect(ours(named(100))).not.toBeNull();
+    expect(ours(named(101))).toBeNull();
     const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
     expect(ours(nested(64))).not.toBeNull();
     expect(ours(nested(65))).toBeNull();

@@ -36,6 +36,21 @@ describe('limits', () => {
     expect(limit.reserveMs).toBeGreaterThan(limit.leaseMs + limit.replyTimeoutMs);
   });
 
+  test('a chunk whose logprobs are wanted fits a step, its rows where a batch has its own', () => {
+    expect(limit.scoreTokens).toBeLessThanOrEqual(limit.stepTokens);
+    expect(limit.scoreTokens).toBeLessThanOrEqual(limit.seqsDefault);
+  });
+
+  test('the largest logit_bias can be written', () => {
+    expect(limit.jsonNameCountMax).toBeGreaterThan(limit.logitBiasCountMax);
+  });
+
+  test('one request’s choices are many, and as many as any of its limits allows alone', () => {
+    expect(limit.choiceTotalMax).toBeGreaterThanOrEqual(limit.choiceCountMax);
+    expect(limit.choiceTotalMax).toBeGreaterThanOrEqual(limit.promptCountMax);
+    expect(limit.badWordTokensMax).toBeGreaterThan(4 * limit.badWordCharsMax);
+  });
+
   test('a step has room for what prompts are promised of it', () => {
     expect(limit.chunkTokensMin).toBeLessThan(limit.stepTokens);
     expect(limit.stepChunkMax * limit.chunkTokensMin).toBeGreaterThanOrEqual(limit.stepTokens);
