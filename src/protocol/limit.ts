@@ -21,6 +21,8 @@ export const limit = {
   logitBiasCountMax: 16_384,
   stopTokenCountMax: 1024,
   topLogprobsMax: 20,
+  /** A tool call longer than this is streamed before it is whole; a malformed shorter one is text. */
+  toolCallHeldCharsMax: 2048,
   // --- request plane
   heartbeatMs: 1000,
   /** A worker unheard of for so long is gone. Must allow for two lost heartbeats. */
