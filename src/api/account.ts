@@ -2,11 +2,11 @@
 // later arrival, and once at its end, however it ends.
 
 import { httpFace } from '../protocol/code.ts';
-import type { TokenDelta } from '../protocol/request.ts';
 import type { Fault } from '../std/fault.ts';
 import { servedModel } from './catalog.ts';
 import type { Gateway } from './gateway.ts';
 import type { Call } from './route.ts';
+import type { Flow } from './running.ts';
 import type { Started } from './start.ts';
 
 export class Account {
@@ -35,10 +35,14 @@ export class Account {
     meter.observe('tdist_queue_seconds', {}, queueMs / 1000);
     const firstS = (started.firstMs - this.#arrivedMs) / 1000;
     meter.observe('tdist_time_to_first_token_seconds', {}, firstS);
-    meter.count('tdist_prompt_tokens_total', {}, started.request.promptIds.length);
+    const promptTokens = started.prompts.reduce((sum, { length }) => sum + length, 0);
+    meter.count('tdist_prompt_tokens_total', {}, promptTokens);
     meter.count('tdist_cached_tokens_total', {}, cachedTokens);
-    meter.count('tdist_generation_tokens_total', {}, started.first.ids.length);
-    return { ...started, rest: this.#counted(started) };
+    const choices = started.choices.map((choice) => ({
+      ...choice,
+      flow: this.#counted(choice.flow),
+    }));
+    return { ...started, choices };
   }
 
   /** Any number of times; only the first counts. Null: all went well. */
@@ -48,7 +52,7 @@ export class Account {
     const { meter, clock } = this.#gateway;
     const started = this.#started;
     meter.count('tdist_requests_total', {
-      model: started?.request.model ?? this.#model ?? '',
+      model: started?.model ?? this.#model ?? '',
       route: started?.timing().route ?? 'none',
       code: String(fault === null ? 200 : httpFace(fault.code).status),
     });
@@ -63,25 +67,26 @@ export class Account {
     }
   }
 
-  #counted({ rest, firstMs }: Started): AsyncIterator<TokenDelta> {
+  #counted(flow: Flow): Flow {
     const { meter, clock } = this.#gateway;
-    let lastMs = firstMs;
+    let lastMs: number | null = null;
     return {
       next: async () => {
-        const next = await rest.next();
+        const next = await flow.next();
         const count = next.done === true ? 0 : next.value.ids.length;
         if (count === 0) return next;
         const nowMs = clock.nowMs();
         meter.count('tdist_generation_tokens_total', {}, count);
         // Tokens that came together share the time since those before them.
-        const eachS = (nowMs - lastMs) / 1000 / count;
-        for (let i = 0; i < count; i++) {
+        const eachS = lastMs === null ? 0 : (nowMs - lastMs) / 1000 / count;
+        for (let i = 0; lastMs !== null && i < count; i++) {
           meter.observe('tdist_inter_token_latency_seconds', {}, eachS);
         }
         lastMs = nowMs;
         return next;
       },
-      return: async () => (await rest.return?.()) ?? { done: true, value: undefined },
+      return: async () => (await flow.return?.()) ?? { done: true, value: undefined },
+      timing: () => flow.timing(),
     };
   }
 }

@@ -9,6 +9,8 @@ import { clip } from './fault.ts';
 /** For the whole body to arrive: a client that sends a byte now and then must not stay for ever. */
 const bodyTimeoutMs = 60_000;
 
+export type JsonObject = Readonly<Record<string, unknown>>;
+
 export async function readJsonObject(
   request: Request,
   clock: Clock,

@@ -3,16 +3,9 @@
 
 import type { FinishReason } from '../protocol/request.ts';
 import type { Piece } from './reply.ts';
+import type { AnswerHead, ChunkOptions, ChunkUsage, Shape } from './shape.ts';
 import type { Alternative, SentToken } from './token-trail.ts';
 import type { Usage } from './usage.ts';
-
-/** What all chunks of an answer share (`id` and `object` are written first, as OpenAI does). */
-export type AnswerHead = {
-  readonly id: string;
-  readonly created: number;
-  readonly model: string;
-  readonly system_fingerprint: string;
-};
 
 type TokenEntry = {
   readonly token: string;
@@ -37,8 +30,7 @@ export type ChatChunk = AnswerHead & {
     /** On the finish: vLLM's name for the stop string or stop token that ended it. */
     readonly stop_reason?: string | number | null;
   }[];
-  /** Null on all but the last chunk of an answer whose usage was asked for; absent where it was not. */
-  readonly usage?: Usage | null;
+  readonly usage?: ChunkUsage;
 };
 
 export type ChatCompletion = AnswerHead & {
@@ -57,51 +49,60 @@ export type ChatCompletion = AnswerHead & {
   readonly usage: Usage;
 };
 
+export const chatShape: Shape = {
+  idPrefix: 'chatcmpl',
+  opening: (head, { index, usage }) =>
+    chatChunk(head, [choiceOf(index, { role: 'assistant', content: '' })], usage),
+  chunk: pieceChunk,
+  usageChunk: (head, usage) => chatChunk(head, [], usage),
+  whole: completion,
+};
+
 /** The role goes out once, with the first text, so that a client's first chunk is a first token. */
-export function pieceChunk(
-  head: AnswerHead,
-  piece: Piece,
-  options: { readonly first: boolean; readonly usage: Usage | null | undefined },
-): ChatChunk {
-  const { first, usage } = options;
-  const { id, ...rest } = head;
+function pieceChunk(head: AnswerHead, piece: Piece, options: ChunkOptions): ChatChunk {
+  const { index, first, usage } = options;
   const role = first ? ({ role: 'assistant' } as const) : {};
   const content = first || piece.text !== '' ? { content: piece.text } : {};
   const logprobs = piece.tokens?.length ? logprobsOf(piece.tokens) : null;
-  const choice = { index: 0, delta: { ...role, ...content }, logprobs };
-  const stopReason = piece.finish === null ? {} : { stop_reason: piece.stopReason };
-  return {
-    id,
-    object: 'chat.completion.chunk',
-    ...rest,
-    choices: [{ ...choice, finish_reason: piece.finish, ...stopReason }],
-    ...(usage === undefined ? {} : { usage }),
-  };
+  const choice = { ...choiceOf(index, { ...role, ...content }), logprobs };
+  const end =
+    piece.finish === null ? {} : { finish_reason: piece.finish, stop_reason: piece.stopReason };
+  return chatChunk(head, [{ ...choice, ...end }], usage);
 }
 
-export function usageChunk(head: AnswerHead, usage: Usage): ChatChunk {
-  const { id, ...rest } = head;
-  return { id, object: 'chat.completion.chunk', ...rest, choices: [], usage };
+type ChatChoice = ChatChunk['choices'][number];
+
+function choiceOf(index: number, delta: Delta): ChatChoice {
+  return { index, delta, logprobs: null, finish_reason: null };
 }
 
-export function completion(
-  head: AnswerHead,
-  pieces: readonly Piece[],
+function chatChunk(
+  { id, ...rest }: AnswerHead,
+  choices: readonly ChatChoice[],
+  usage: ChunkUsage,
+): ChatChunk {
+  const paid = usage === undefined ? {} : { usage };
+  return { id, object: 'chat.completion.chunk', ...rest, choices, ...paid };
+}
+
+function completion(
+  { id, ...rest }: AnswerHead,
+  all: readonly (readonly Piece[])[],
   usage: Usage,
 ): ChatCompletion {
-  const { id, ...rest } = head;
-  const text = pieces.map((piece) => piece.text).join('');
-  const message = { role: 'assistant', content: text, refusal: null } as const;
-  const last = pieces.at(-1);
-  const hasTokens = last !== undefined && last.tokens !== null;
-  const choice = {
-    index: 0,
-    message,
-    logprobs: hasTokens ? logprobsOf(pieces.flatMap(({ tokens }) => tokens ?? [])) : null,
-    finish_reason: last?.finish ?? 'length',
-    stop_reason: last?.stopReason ?? null,
-  };
-  return { id, object: 'chat.completion', ...rest, choices: [choice], usage };
+  const choices = all.map((pieces, index) => {
+    const text = pieces.map((piece) => piece.text).join('');
+    const last = pieces.at(-1);
+    const hasTokens = last !== undefined && last.tokens !== null;
+    return {
+      index,
+      message: { role: 'assistant', content: text, refusal: null } as const,
+      logprobs: hasTokens ? logprobsOf(pieces.flatMap(({ tokens }) => tokens ?? [])) : null,
+      finish_reason: last?.finish ?? 'length',
+      stop_reason: last?.stopReason ?? null,
+    };
+  });
+  return { id, object: 'chat.completion', ...rest, choices, usage };
 }
 
 function logprobsOf(tokens: readonly SentToken[]): Logprobs {

@@ -6,31 +6,16 @@ import { Fault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { TemplateMessage } from '../text/template.ts';
+import type { Ask } from './ask.ts';
 import { type ChatFields, chatSchema } from './chat-schema.ts';
 import { clip } from './fault.ts';
 import { checkOtherFields } from './neutral-field.ts';
-import { readSampling, type Wish } from './sampling-fields.ts';
+import { isGreedy, readSampling } from './sampling-fields.ts';
 
-export type ChatRequest = {
-  /** Null: the only model there is. */
-  readonly model: string | null;
+export type ChatRequest = Ask & {
   readonly messages: readonly TemplateMessage[];
   /** As the client wrote them, for the template; null where there are none to see. */
   readonly tools: readonly unknown[] | null;
-  readonly stream: boolean;
-  readonly includeUsage: boolean;
-  /** Usage on every chunk, not only at the end. */
-  readonly continuousUsage: boolean;
-  readonly stops: readonly string[];
-  /** The stop string that ends the answer is part of it. */
-  readonly includeStop: boolean;
-  /** Special tokens are no text. */
-  readonly skipSpecial: boolean;
-  /** Null: as many as fit the context. */
-  readonly maxTokens: number | null;
-  readonly sampling: Wish;
-  /** Lower is served sooner. */
-  readonly priority: number;
 };
 
 export function readChatRequest(
@@ -53,6 +38,8 @@ export function readChatRequest(
     stream: fields.stream ?? false,
     includeUsage: fields.stream_options?.include_usage ?? false,
     continuousUsage: fields.stream_options?.continuous_usage_stats ?? false,
+    choiceCount: fields.n ?? 1,
+    drawCount: fields.n ?? 1,
     stops: typeof stop === 'string' ? [stop] : stop,
     includeStop: fields.include_stop_str_in_output ?? false,
     skipSpecial: fields.skip_special_tokens ?? true,
@@ -75,6 +62,9 @@ function checkTogether(fields: ChatFields): void {
   }
   if (fields.tool_choice === 'auto' && (fields.tools ?? null) === null) {
     refuse('tool_choice', 'tool_choice "auto" needs tools to choose from.');
+  }
+  if ((fields.n ?? 1) > 1 && isGreedy(fields)) {
+    refuse('n', `n is ${fields.n}; it must be 1 at temperature 0, where all choices are the same.`);
   }
   const maxTokens = maxTokensOf(fields);
   const minTokens = fields.min_tokens ?? 0;

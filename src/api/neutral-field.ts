@@ -23,7 +23,6 @@ const json = (wanted: string): Neutral => ({
 });
 
 const neutralFields: ReadonlyMap<string, Neutral> = new Map([
-  ['n', only(1)],
   ['best_of', only(1)],
   ['prompt_logprobs', absent],
   ['response_format', json('{"type":"text"}')],

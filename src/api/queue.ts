@@ -10,6 +10,8 @@ import type { Exchange } from './gate.ts';
 /** A longer pause than this a client library does not make. */
 const retryAfterMaxS = 60;
 
+type Work<T> = (signal: AbortSignal, onPlaced: (isPlaced: boolean) => void) => Promise<T>;
+
 export class AdmissionQueue {
   readonly #countMax: number;
   readonly #timeoutMs: number;
@@ -56,11 +58,29 @@ export class AdmissionQueue {
   async admit<T>(
     exchange: Exchange,
     missing: () => string | null,
-    work: (signal: AbortSignal, onPlaced: (isPlaced: boolean) => void) => Promise<T>,
+    work: Work<T>,
     clientLimitMs: number | null = null,
   ): Promise<T> {
     if (this.#isFull) await this.#hold(exchange.signal, missing);
     else this.#waitingCount++;
+    return this.#wait(exchange, missing, work, clientLimitMs);
+  }
+
+  /**
+   * Likewise for more work of an exchange that was admitted: it counts as one that waits, but is not
+   * turned away. How much of it one request may have is limited where the request is read.
+   */
+  follow<T>(exchange: Exchange, missing: () => string | null, work: Work<T>): Promise<T> {
+    this.#waitingCount++;
+    return this.#wait(exchange, missing, work, null);
+  }
+
+  async #wait<T>(
+    exchange: Exchange,
+    missing: () => string | null,
+    work: Work<T>,
+    clientLimitMs: number | null,
+  ): Promise<T> {
     this.#count++;
     let waits = true;
     let isOver = false;

@@ -2,11 +2,13 @@
 // held back (half a character, the possible beginning of a stop string) makes no piece of its own;
 // its text leaves with a later one. The last piece carries the finish reason.
 
-import type { FinishReason, TokenDelta, TokenLogprobs } from '../protocol/request.ts';
+import type { FinishReason, TokenLogprobs } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import type { Detokenizer } from '../text/detokenizer.ts';
 import { StopScanner } from '../text/stop.ts';
-import { endlessFault, type Started } from './start.ts';
+import type { Ask } from './ask.ts';
+import { endlessFault } from './running.ts';
+import type { Choice, Started } from './start.ts';
 import { type SentToken, TokenTrail } from './token-trail.ts';
 
 export type Piece = {
@@ -14,36 +16,34 @@ export type Piece = {
   readonly text: string;
   /** The tokens that this text completes; null where nobody asked for them. */
   readonly tokens: readonly SentToken[] | null;
+  /** All tokens generated since the last piece, whatever became of their text. */
+  readonly ids: readonly number[];
   readonly finish: FinishReason | null;
   /** The stop string or stop token that ended it; null for all other ends. */
   readonly stopReason: string | number | null;
-};
-
-export type ReplyOptions = {
-  readonly stops: readonly string[];
-  /** The stop string that ends the answer is part of it. */
-  readonly includeStop: boolean;
-  /** Special tokens are no text. */
-  readonly skipSpecial: boolean;
 };
 
 type Part = { readonly text: string; readonly tokens: readonly SentToken[] };
 const nothing: Part = { text: '', tokens: [] };
 
 export class Reply {
-  readonly #started: Started;
+  readonly #choice: Choice;
+  readonly #signal: AbortSignal;
   readonly #detokenizer: Detokenizer;
   readonly #scanner: StopScanner;
   /** Null where nobody asked for logprobs. */
   readonly #trail: TokenTrail | null;
   #tokenCount = 0;
+  #logprobSum = 0;
+  #ids: number[] = [];
 
-  constructor(started: Started, options: ReplyOptions) {
-    this.#started = started;
-    this.#detokenizer = started.text.detokenizer(options);
-    this.#scanner = new StopScanner(options.stops, options);
-    const wanted = started.request.sampling.logprobs !== null;
-    this.#trail = wanted ? new TokenTrail(started.text.tokenizer, options) : null;
+  constructor(choice: Choice, { text, signal }: Pick<Started, 'text' | 'signal'>, ask: Ask) {
+    this.#choice = choice;
+    this.#signal = signal;
+    this.#detokenizer = text.detokenizer(ask);
+    this.#scanner = new StopScanner(ask.stops, ask);
+    const wanted = ask.sampling.logprobs !== null;
+    this.#trail = wanted ? new TokenTrail(text.tokenizer, ask) : null;
   }
 
   /**
@@ -54,12 +54,19 @@ export class Reply {
     return this.#tokenCount;
   }
 
+  /** Of its tokens, as far as they came with logprobs. */
+  get meanLogprob(): number {
+    return this.#tokenCount === 0 ? 0 : this.#logprobSum / this.#tokenCount;
+  }
+
   /** Once only. Leaving early, or finding a stop string, cancels the generation. */
   async *pieces(): AsyncGenerator<Piece, void> {
-    const { first, rest } = this.#started;
+    const { flow } = this.#choice;
     try {
-      let delta: TokenDelta = first;
       for (;;) {
+        const next = await flow.next();
+        if (next.done === true) throw endlessFault();
+        const delta = next.value;
         let part = nothing;
         for (const [index, id] of delta.ids.entries()) {
           if (part.text !== '') yield this.#piece(part);
@@ -75,14 +82,11 @@ export class Reply {
           return;
         }
         if (part.text !== '') yield this.#piece(part);
-        const next = await rest.next();
-        if (next.done === true) throw endlessFault();
-        delta = next.value;
       }
     } catch (thrown) {
-      throw this.#started.signal.aborted ? this.#started.signal.reason : thrown;
+      throw this.#signal.aborted ? this.#signal.reason : thrown;
     } finally {
-      await rest.return?.();
+      await flow.return?.();
     }
   }
 
@@ -91,6 +95,8 @@ export class Reply {
     logprobs: TokenLogprobs | undefined,
   ): { readonly part: Part; readonly stop: string | null } {
     this.#tokenCount++;
+    this.#logprobSum += logprobs?.logprob ?? 0;
+    this.#ids.push(id);
     const completed = this.#detokenizer.push(id);
     if (this.#trail !== null) {
       if (logprobs === undefined) throw new Fault('plane', 'a token came without its logprobs');
@@ -107,7 +113,7 @@ export class Reply {
 
   /** Stop strings count only where they end after `min_tokens` tokens. */
   get #armed(): boolean {
-    return this.#tokenCount > this.#started.request.sampling.minTokens;
+    return this.#tokenCount > this.#choice.request.sampling.minTokens;
   }
 
   /** `part` and all that was held back; even that may still complete a stop string. */
@@ -129,7 +135,9 @@ export class Reply {
     finish: FinishReason | null = null,
     stopReason: string | number | null = null,
   ): Piece {
-    return { text, tokens: this.#trail === null ? null : tokens, finish, stopReason };
+    const ids = this.#ids;
+    this.#ids = [];
+    return { text, tokens: this.#trail === null ? null : tokens, ids, finish, stopReason };
   }
 }
 

@@ -12,8 +12,14 @@ const integer = v.pipe(v.number(), v.safeInteger('Invalid value: Expected an int
 const flag = v.nullish(v.boolean());
 const penalty = v.nullish(v.pipe(v.number(), v.minValue(-2), v.maxValue(2)));
 
-/** What int64 holds; JSON numbers round at its ends, so these are not exact to the last bit. */
-const seedMax = 2 ** 63;
+const seedMin = -(2n ** 63n);
+const seedMax = 2n ** 63n - 1n;
+const seed = v.pipe(
+  v.union([v.bigint(), v.pipe(v.number(), v.integer())], 'Invalid value: Expected an integer'),
+  v.transform((value) => BigInt(value)),
+  v.minValue(seedMin, 'A seed is an integer of 64 bits'),
+  v.maxValue(seedMax, 'A seed is an integer of 64 bits'),
+);
 const { logitBiasCountMax, stopTokenCountMax, topLogprobsMax } = limit;
 
 const logitBias = v.pipe(
@@ -28,6 +34,13 @@ const logitBias = v.pipe(
 );
 
 export const samplingEntries = {
+  n: v.nullish(
+    v.pipe(
+      integer,
+      v.minValue(1),
+      v.maxValue(limit.choiceCountMax, `At most ${limit.choiceCountMax} choices are generated`),
+    ),
+  ),
   temperature: v.nullish(v.pipe(v.number(), v.minValue(0), v.maxValue(2))),
   top_p: v.nullish(v.pipe(v.number(), v.gtValue(0), v.maxValue(1))),
   top_k: v.nullish(v.pipe(integer, v.minValue(-1))),
@@ -36,7 +49,7 @@ export const samplingEntries = {
   frequency_penalty: penalty,
   repetition_penalty: v.nullish(v.pipe(v.number(), v.finite(), v.gtValue(0))),
   logit_bias: v.nullish(logitBias),
-  seed: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(-seedMax), v.maxValue(seedMax))),
+  seed: v.nullish(seed),
   min_tokens: v.nullish(v.pipe(integer, v.minValue(0))),
   stop_token_ids: v.nullish(
     v.pipe(
@@ -55,7 +68,10 @@ const samplingSchema = v.object(samplingEntries);
 export type SamplingFields = v.InferOutput<typeof samplingSchema>;
 
 /** All that does not depend on prompt and model. */
-export type Wish = Omit<Sampling, 'maxTokens'>;
+export type Wish = Omit<Sampling, 'maxTokens' | 'seed'> & {
+  /** Of the first choice; the next ones count on from it. */
+  readonly seed: bigint;
+};
 
 /** Below this, logits divided by the temperature overflow; it means greedy. */
 const temperatureMin = 1e-5;
@@ -64,9 +80,8 @@ export function readSampling(fields: SamplingFields, chance: Chance): Wish {
   if ((fields.top_logprobs ?? 0) > 0 && fields.logprobs !== true) {
     refuse('top_logprobs', 'top_logprobs needs "logprobs": true beside it.');
   }
-  const temperature = fields.temperature ?? neutralSampling.temperature;
   return {
-    temperature: temperature < temperatureMin ? 0 : temperature,
+    temperature: isGreedy(fields) ? 0 : (fields.temperature ?? neutralSampling.temperature),
     topK: Math.max(0, Math.min(0x7fff_ffff, fields.top_k ?? neutralSampling.topK)),
     topP: fields.top_p ?? neutralSampling.topP,
     minP: fields.min_p ?? neutralSampling.minP,
@@ -74,12 +89,17 @@ export function readSampling(fields: SamplingFields, chance: Chance): Wish {
     frequencyPenalty: fields.frequency_penalty ?? neutralSampling.frequencyPenalty,
     repetitionPenalty: fields.repetition_penalty ?? neutralSampling.repetitionPenalty,
     logitBias: biasOf(fields.logit_bias ?? {}),
-    seed: safeSeed(fields.seed ?? chance.u32()),
+    seed: fields.seed ?? BigInt(chance.u32()),
     minTokens: fields.min_tokens ?? neutralSampling.minTokens,
     stopTokenIds: [...new Set(fields.stop_token_ids ?? [])],
     ignoreEos: fields.ignore_eos ?? neutralSampling.ignoreEos,
     logprobs: fields.logprobs === true ? (fields.top_logprobs ?? 0) : null,
   };
+}
+
+/** The likeliest token is always taken. */
+export function isGreedy({ temperature }: Pick<SamplingFields, 'temperature'>): boolean {
+  return (temperature ?? neutralSampling.temperature) < temperatureMin;
 }
 
 /** Refuses ids that the model does not have. */
@@ -107,12 +127,12 @@ function biasOf(map: Readonly<Record<string, number>>): [number, number][] {
 }
 
 /**
- * Seeds up to int64 are legal, draws take safe integers: larger ones keep their low 53 bits. JSON
- * has rounded those to a multiple of 2 or more before, so neighbours may draw alike; the same seed
- * always draws the same.
+ * Draws are keyed by safe integers: a seed beyond them is folded into one, all its bits counting. The
+ * same seed always draws the same; seeds that fold alike exist, neighbours do not.
  */
-function safeSeed(seed: number): number {
-  return Number.isSafeInteger(seed) ? seed : Number(BigInt.asIntN(53, BigInt(seed)));
+export function seedOf(seed: bigint): number {
+  if (seed >= Number.MIN_SAFE_INTEGER && seed <= Number.MAX_SAFE_INTEGER) return Number(seed);
+  return Number(BigInt.asIntN(53, seed ^ ((seed >> 53n) * 0x9e37_79b9_7f4a_7c15n)));
 }
 
 function refuse(param: string, message: string): never {

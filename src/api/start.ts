@@ -1,23 +1,42 @@
-// From a read request to its first token: find the model, make the prompt's ids, ask the cluster.
+// From a read request to its first token: find the model, make the prompts' ids, ask the cluster.
 // All of it happens as one of the queue's waiting ones, so one deadline covers the whole way and
 // every failure on it is still a plain HTTP status.
+//
+//   prompt 0   choice 0 ──prefill──▶ token 0 ──────────────▶ …
+//              choice 1              └ its KV is cached now ▶ token 0 ▶ …
+//
+// Choices of one prompt share its prefill: the first one goes ahead, the others follow when its first
+// token is here, to where the prompt's full blocks are known. Choice k draws with seed + k, so each is
+// what a request of its own with that seed would have got.
 
-import type { GenerateRequest, Route, Sampling, Timing, TokenDelta } from '../protocol/request.ts';
+import type { GenerateRequest, Route, Sampling, Timing } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import { contextFault, type TextModel } from '../text/text-model.ts';
+import type { Ask } from './ask.ts';
 import { findModel, findText, unreadyReason } from './catalog.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
-import type { ChatRequest } from './intake.ts';
-import { checkTokenIds } from './sampling-fields.ts';
+import { type Flow, flowOf, type Running, run } from './running.ts';
+import { checkTokenIds, seedOf } from './sampling-fields.ts';
 
-/** A generation whose first tokens are here. */
+/** One answer in the making. */
+export type Choice = {
+  readonly promptIndex: number;
+  readonly request: GenerateRequest;
+  readonly flow: Flow;
+};
+
+/** A request whose first tokens are here. */
 export type Started = {
   readonly text: TextModel;
-  readonly request: GenerateRequest;
-  readonly first: TokenDelta;
-  readonly rest: AsyncIterator<TokenDelta>;
+  readonly model: string;
+  readonly prompts: readonly (readonly number[])[];
+  /** Those of the first prompt first; as many for each as are to be drawn. */
+  readonly choices: readonly Choice[];
+  /** Of the choice that began first. */
   readonly timing: () => Timing;
+  /** Prompt tokens that did not have to be computed, each prompt counted once. */
+  readonly cachedTokens: () => number;
   /** When the first tokens came, by the gateway's clock. */
   readonly firstMs: number;
   /** Fires when the work is given up; its reason is the Fault to report. */
@@ -32,59 +51,90 @@ export type Wishes = {
   readonly clientLimitMs: number | null;
 };
 
+/** Token ids of each prompt, none of which may leave less than one token of `contextTokens`. */
+export type Prompts = (text: TextModel, contextTokens: number) => readonly (readonly number[])[];
+
 export function startGeneration(
   gateway: Gateway,
   exchange: Exchange,
-  chat: ChatRequest,
+  { ask, promptsOf }: { readonly ask: Ask; readonly promptsOf: Prompts },
   wishes: Wishes,
 ): Promise<Started> {
   const missing = (): string | null => unreadyReason(gateway);
-  const work = async (
-    signal: AbortSignal,
-    onPlaced: (isPlaced: boolean) => void,
-  ): Promise<Started> => {
-    const model = await findModel(gateway, chat.model, signal, wishes.route);
-    checkTokenIds(chat.sampling, model.vocabSize);
-    const text = await findText(gateway, model, signal);
-    const promptIds = text.promptIds(
-      { messages: chat.messages, tools: chat.tools, addGenerationPrompt: true },
-      model.maxModelLen,
+  const { signal } = exchange;
+  /** The request has been let in: what belongs to it is not turned away, but waits no longer either. */
+  const follow = (request: GenerateRequest): Promise<Running> =>
+    gateway.queue.follow(exchange, missing, (_, onPlaced) =>
+      run(gateway, request, { signal, onPlaced }),
     );
-    const request = {
-      requestId: gateway.chance.id(),
-      model: model.name,
-      promptIds,
-      sampling: samplingFor(chat, promptIds.length, model.maxModelLen),
-      priority: chat.priority,
-      ...(wishes.route === null ? {} : { route: wishes.route }),
-    };
-    const generation = await gateway.cluster.generate(request, { signal, onPlaced });
-    const rest = generation.deltas[Symbol.asyncIterator]();
-    const first = await rest.next();
-    if (first.done === true) throw endlessFault();
-    return {
-      text,
-      request,
-      first: first.value,
-      rest,
-      timing: () => generation.timing(),
-      firstMs: gateway.clock.nowMs(),
-      signal,
-    };
+  const lead = async (onPlaced: (isPlaced: boolean) => void): Promise<Started> => {
+    const model = await findModel(gateway, ask.model, signal, wishes.route);
+    checkTokenIds(ask.sampling, model.vocabSize);
+    const text = await findText(gateway, model, signal);
+    const prompts = promptsOf(text, model.maxModelLen);
+    const requests = prompts.map((promptIds): GenerateRequest[] =>
+      Array.from({ length: ask.drawCount }, (_, k) => ({
+        requestId: gateway.chance.id(),
+        model: model.name,
+        promptIds,
+        sampling: samplingFor(ask, k, promptIds.length, model.maxModelLen),
+        priority: ask.priority,
+        ...(wishes.route === null ? {} : { route: wishes.route }),
+        ...(ask.drawCount === 1 ? {} : { shared: true }),
+      })),
+    );
+    const leads = requests.map(([first], promptIndex): Promise<Running> => {
+      if (first === undefined) throw new Fault('internal', 'a prompt without a choice');
+      return promptIndex === 0 ? run(gateway, first, { signal, onPlaced }) : follow(first);
+    });
+    const choices = requests.flatMap((ofPrompt, promptIndex) =>
+      ofPrompt.map((request, k): Choice => {
+        const leader = leads[promptIndex];
+        if (leader === undefined) throw new Fault('internal', 'a prompt without a lead');
+        const running =
+          k === 0 ? leader : leader.then(({ timing }) => follow(following(request, timing())));
+        return { promptIndex, request, flow: flowOf(running) };
+      }),
+    );
+    const running = await leads[0];
+    if (running === undefined) throw new Fault('internal', 'a request without prompts');
+    const firstMs = gateway.clock.nowMs();
+    const { timing } = running;
+    const cachedTokens = cachedCounter(choices);
+    return { text, model: model.name, prompts, choices, timing, cachedTokens, firstMs, signal };
   };
-  return gateway.queue.admit(exchange, missing, work, wishes.clientLimitMs);
+  return gateway.queue.admit(
+    exchange,
+    missing,
+    (_, onPlaced) => lead(onPlaced),
+    wishes.clientLimitMs,
+  );
 }
 
-/** A stream of tokens that ended without saying why: somebody broke the plane's promise. */
-export function endlessFault(): Fault {
-  return new Fault('plane', 'the token stream ended without a finish reason');
+/** It begins where the prompt's KV is. */
+function following(request: GenerateRequest, timing: Timing): GenerateRequest {
+  const warm = [timing.contextWorker, timing.generateWorker].filter((worker) => worker !== null);
+  return { ...request, warm };
+}
+
+function cachedCounter(choices: readonly Choice[]): () => number {
+  const leads = choices.filter(
+    ({ promptIndex }, index) => choices[index - 1]?.promptIndex !== promptIndex,
+  );
+  return () => leads.reduce((sum, { flow }) => sum + (flow.timing()?.cachedTokens ?? 0), 0);
 }
 
 /** More tokens than the context has left cannot come: the limit is lowered, as vLLM does. */
-function samplingFor(chat: ChatRequest, promptTokens: number, contextTokens: number): Sampling {
+function samplingFor(
+  ask: Ask,
+  choice: number,
+  promptTokens: number,
+  contextTokens: number,
+): Sampling {
   const left = contextTokens - promptTokens;
   if (left < 1) throw contextFault(String(promptTokens), contextTokens);
-  const maxTokens = Math.min(chat.maxTokens ?? left, left);
-  const minTokens = Math.min(chat.sampling.minTokens, maxTokens);
-  return { ...chat.sampling, maxTokens, minTokens };
+  const maxTokens = Math.min(ask.maxTokens ?? left, left);
+  const minTokens = Math.min(ask.sampling.minTokens, maxTokens);
+  const seed = seedOf(ask.sampling.seed + BigInt(choice));
+  return { ...ask.sampling, seed, maxTokens, minTokens };
 }

@@ -1,65 +1,85 @@
-// One answer in the making: the reply's pieces in OpenAI's shapes, and the account of what they cost.
+// One request's answer in the making: the choices' pieces in the shape of their route, and the account
+// of what they cost.
 
 import type { Fault } from '../std/fault.ts';
-import {
-  type AnswerHead,
-  type ChatChunk,
-  type ChatCompletion,
-  completion,
-  pieceChunk,
-  usageChunk,
-} from './chunk.ts';
+import type { Ask } from './ask.ts';
 import { faultFields } from './fault.ts';
 import type { Gateway } from './gateway.ts';
-import type { ChatRequest } from './intake.ts';
+import { merged } from './merge.ts';
 import { type Piece, Reply } from './reply.ts';
 import type { Call } from './route.ts';
+import type { AnswerHead, ChunkUsage, Shape } from './shape.ts';
+import { type Stage, throughStages } from './stage.ts';
 import type { Started } from './start.ts';
 import { timingReport, type Usage, usageOf } from './usage.ts';
 
 const timingHeader = 'x-tdist-timing';
 
+export type TurnOptions = {
+  readonly ask: Ask;
+  readonly shape: Shape;
+  /** Made anew for each choice. */
+  readonly stagesOf: (promptIndex: number) => readonly Stage[];
+};
+
+/** A piece, and whose it is. */
+type Numbered = { readonly index: number; readonly piece: Piece };
+
 export class Turn {
   readonly #gateway: Gateway;
   readonly #call: Call;
-  readonly #chat: ChatRequest;
+  readonly #options: TurnOptions;
   readonly #started: Started;
-  readonly #reply: Reply;
+  readonly #replies: readonly Reply[];
   readonly #head: AnswerHead;
 
-  constructor(gateway: Gateway, call: Call, chat: ChatRequest, started: Started) {
+  constructor(gateway: Gateway, call: Call, started: Started, options: TurnOptions) {
     this.#gateway = gateway;
     this.#call = call;
-    this.#chat = chat;
+    this.#options = options;
     this.#started = started;
-    this.#reply = new Reply(started, chat);
+    this.#replies = started.choices.map((choice) => new Reply(choice, started, options.ask));
     this.#head = {
-      id: `chatcmpl-${started.request.requestId}`,
+      id: `${options.shape.idPrefix}-${started.choices[0]?.request.requestId}`,
       created: gateway.clock.epochS(),
-      model: started.request.model,
+      model: started.model,
       system_fingerprint: `tdist-${gateway.version}`,
     };
   }
 
-  async whole(): Promise<ChatCompletion> {
-    const pieces: Piece[] = [];
-    for await (const piece of this.#reply.pieces()) pieces.push(piece);
-    return completion(this.#head, pieces, this.#finalUsage());
+  async whole(): Promise<object> {
+    const all: Piece[][] = this.#replies.map(() => []);
+    for await (const { index, piece } of this.#pieces()) all[index]?.push(piece);
+    return this.#options.shape.whole(this.#head, this.#best(all), this.#finalUsage());
   }
 
-  async *chunks(): AsyncGenerator<ChatChunk, void> {
-    const { includeUsage, continuousUsage } = this.#chat;
+  async *chunks(): AsyncGenerator<object, void> {
+    const { includeUsage, continuousUsage } = this.#options.ask;
+    const { shape } = this.#options;
     const timed = this.#wantsTiming();
-    let first = true;
-    for await (const piece of this.#reply.pieces()) {
+    const none = includeUsage ? null : undefined;
+    const several = this.#replies.length > 1;
+    const opened = new Set<number>();
+    let openCount = this.#replies.length;
+    const usageNow = (): ChunkUsage => (continuousUsage ? this.#usage() : none);
+    for await (const { index, piece } of this.#pieces()) {
+      if (several && opened.size === 0) {
+        for (const each of this.#replies.keys()) {
+          const options = { index: each, first: true, usage: usageNow() };
+          const opening = shape.opening(this.#head, options);
+          if (opening === null) continue;
+          opened.add(each);
+          yield opening;
+        }
+      }
+      if (piece.finish !== null) openCount--;
       // Asked for timing but not for usage: the finish chunk is the last, so it carries both.
-      const last = piece.finish !== null && timed && !includeUsage;
-      const none = includeUsage ? null : undefined;
-      const usage = last ? this.#finalUsage() : continuousUsage ? this.#usage() : none;
-      yield pieceChunk(this.#head, piece, { first, usage });
-      first = false;
+      const last = openCount === 0 && timed && !includeUsage;
+      const usage = last ? this.#finalUsage() : usageNow();
+      yield shape.chunk(this.#head, piece, { index, first: !opened.has(index), usage });
+      opened.add(index);
     }
-    if (includeUsage) yield usageChunk(this.#head, this.#finalUsage());
+    if (includeUsage) yield shape.usageChunk(this.#head, this.#finalUsage());
   }
 
   headers(): Record<string, string> {
@@ -71,11 +91,12 @@ export class Turn {
     const timing = this.#started.timing();
     const fields = {
       request: this.#call.requestId,
-      id: this.#started.request.requestId,
-      model: this.#started.request.model,
+      id: this.#head.id.slice(this.#options.shape.idPrefix.length + 1),
+      model: this.#started.model,
       route: timing.route,
-      prompt: this.#started.request.promptIds.length,
-      tokens: this.#reply.tokenCount,
+      prompt: this.#promptTokens,
+      tokens: this.#tokenCount,
+      ...(this.#replies.length === 1 ? {} : { choices: this.#replies.length }),
       ttft_ms: Math.round(this.#started.firstMs - this.#call.arrivedMs),
       total_ms: Math.round(this.#gateway.clock.nowMs() - this.#call.arrivedMs),
     };
@@ -84,14 +105,47 @@ export class Turn {
     else this.#gateway.log.error('chat broken off', { ...fields, ...faultFields(fault) });
   }
 
+  #pieces(): AsyncGenerator<Numbered, void> {
+    const sources = this.#replies.map((reply, index) => {
+      const promptIndex = this.#started.choices[index]?.promptIndex ?? 0;
+      const stages = this.#options.stagesOf(promptIndex);
+      return numbered(index, throughStages(reply.pieces(), stages));
+    });
+    const [only] = sources;
+    return sources.length === 1 && only !== undefined ? only : merged(sources);
+  }
+
+  /** Of those drawn for each prompt the likeliest by the mean over their tokens, likeliest first. */
+  #best(all: readonly (readonly Piece[])[]): readonly (readonly Piece[])[] {
+    const { drawCount, choiceCount } = this.#options.ask;
+    if (drawCount === choiceCount) return all;
+    const drawn = all.map((pieces, index) => {
+      return { pieces, score: this.#replies[index]?.meanLogprob ?? 0 };
+    });
+    const prompts = this.#started.prompts.keys();
+    return [...prompts].flatMap((prompt) =>
+      drawn
+        .slice(prompt * drawCount, (prompt + 1) * drawCount)
+        .sort((a, b) => b.score - a.score)
+        .slice(0, choiceCount)
+        .map(({ pieces }) => pieces),
+    );
+  }
+
   #wantsTiming(): boolean {
     return this.#call.request.headers.get(timingHeader) === '1';
   }
 
+  get #promptTokens(): number {
+    return this.#started.prompts.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  get #tokenCount(): number {
+    return this.#replies.reduce((sum, { tokenCount }) => sum + tokenCount, 0);
+  }
+
   #usage(): Usage {
-    const promptTokens = this.#started.request.promptIds.length;
-    const { cachedTokens } = this.#started.timing();
-    return usageOf(promptTokens, this.#reply.tokenCount, cachedTokens);
+    return usageOf(this.#promptTokens, this.#tokenCount, this.#started.cachedTokens());
   }
 
   #finalUsage(): Usage {
@@ -103,4 +157,11 @@ export class Turn {
     });
     return { ...this.#usage(), tdist };
   }
+}
+
+async function* numbered(
+  index: number,
+  pieces: AsyncGenerator<Piece, void>,
+): AsyncGenerator<Numbered, void> {
+  for await (const piece of pieces) yield { index, piece };
 }

@@ -18,6 +18,8 @@ export const limit = {
   /** A client that takes nothing of its stream for so long is given up. */
   readerSilenceMs: 60_000,
   // --- sampling
+  /** Answers to one prompt: `n`, and `best_of`. */
+  choiceCountMax: 16,
   logitBiasCountMax: 16_384,
   stopTokenCountMax: 1024,
   topLogprobsMax: 20,

@@ -103,6 +103,10 @@ export type GenerateRequest = {
   readonly priority: number;
   /** The only way it may take; absent: the router decides. */
   readonly route?: Route;
+  /** More requests with this prompt will follow: its KV is worth keeping as soon as it is there. */
+  readonly shared?: boolean;
+  /** Workers that were just given this prompt's KV, though no heartbeat tells of it yet. */
+  readonly warm?: readonly string[];
 };
 
 /** Why a generation ended: a stop token (or, at the gateway, a stop string), or a length limit. */

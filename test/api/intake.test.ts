@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import * as v from 'valibot';
 import { type ChatRequest, readChatRequest } from '../../src/api/intake.ts';
-import { samplingEntries } from '../../src/api/sampling-fields.ts';
+import { samplingEntries, seedOf } from '../../src/api/sampling-fields.ts';
 import { neutralSampling, samplingSchema } from '../../src/protocol/request.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { seededChance } from '../../src/std/prng.ts';
@@ -35,11 +35,13 @@ describe('readChatRequest', () => {
       stream: false,
       includeUsage: false,
       continuousUsage: false,
+      choiceCount: 1,
+      drawCount: 1,
       stops: [],
       includeStop: false,
       skipSpecial: true,
       maxTokens: null,
-      sampling: { ...neutralSampling, seed: seededChance(1).u32() },
+      sampling: { ...neutralSampling, seed: BigInt(seededChance(1).u32()) },
       priority: 0,
     });
   });
@@ -48,7 +50,7 @@ describe('readChatRequest', () => {
     const first = { temperature: 0, top_p: 0.95, max_tokens: 25, stream: true, n: 1, stop: [] };
     expect(read({ ...first, frequency_penalty: 0.0 })).toMatchObject({ maxTokens: 25, stops: [] });
     expect(read({ stream: true, max_tokens: 150, seed: 100, min_tokens: 150 })).toMatchObject({
-      sampling: { minTokens: 150, seed: 100 },
+      sampling: { minTokens: 150, seed: 100n },
     });
   });
 
@@ -97,10 +99,12 @@ describe('readChatRequest', () => {
 
   test('a hair above zero is greedy; seeds beyond 2^53 stay usable and repeatable', () => {
     expect(read({ temperature: 1e-300 }).sampling.temperature).toBe(0);
-    const { seed } = read({ seed: 2 ** 63 - 1025 }).sampling;
-    expect(Number.isSafeInteger(seed)).toBe(true);
-    expect(read({ seed: 2 ** 63 - 1025 }).sampling.seed).toBe(seed);
-    expect(read({ seed: -5 }).sampling.seed).toBe(-5);
+    const { seed } = read({ seed: 2n ** 63n - 1n }).sampling;
+    expect(seed).toBe(2n ** 63n - 1n);
+    expect(Number.isSafeInteger(seedOf(seed))).toBe(true);
+    expect(seedOf(seed)).not.toBe(seedOf(seed - 1n));
+    expect(seedOf(2n ** 53n - 1n)).toBe(Number.MAX_SAFE_INTEGER);
+    expect(read({ seed: -5 }).sampling.seed).toBe(-5n);
   });
 
   test('every sampling field, as numbers', () => {
@@ -137,13 +141,13 @@ describe('readChatRequest', () => {
         [6, 1.5],
         [7, 100],
       ],
-      seed: 3,
+      seed: 3n,
       minTokens: 2,
       stopTokenIds: [9, 10],
       ignoreEos: true,
       logprobs: 20,
     });
-    expect(v.is(v.omit(samplingSchema, ['maxTokens']), chat.sampling)).toBeTrue();
+    expect(v.is(v.omit(samplingSchema, ['maxTokens', 'seed']), chat.sampling)).toBeTrue();
     expect(read({ logprobs: true }).sampling.logprobs).toBe(0);
     expect(read({ logprobs: false, top_logprobs: 0 }).sampling.logprobs).toBeNull();
     expect(read({ top_k: 1e15 }).sampling.topK).toBe(0x7fff_ffff);
@@ -187,7 +191,10 @@ describe('readChatRequest', () => {
     [{ top_p: 0 }, 'top_p'],
     [{ top_p: 1.1 }, 'top_p'],
     [{ n: 0 }, 'n'],
-    [{ n: 2 }, 'n'],
+    [{ n: 17 }, 'n'],
+    [{ n: 2, temperature: 0 }, 'n'],
+    [{ seed: 2n ** 63n }, 'seed'],
+    [{ seed: '1' }, 'seed'],
     [{ n: 1.5 }, 'n'],
     [{ max_tokens: 0 }, 'max_tokens'],
     [{ max_tokens: -1 }, 'max_tokens'],
