@@ -165,6 +165,13 @@ export type Generation = {
   timing(): Timing;
 };
 
+/** How a model writes tool calls (text/tool/); vLLM's names for `--tool-call-parser`. */
+export const toolParserNames = ['hermes', 'llama3_json', 'mistral'] as const;
+export type ToolParserName = (typeof toolParserNames)[number];
+/** How it marks what it thinks before it answers (text/reasoning.ts). */
+export const reasoningParserNames = ['think'] as const;
+export type ReasoningParserName = (typeof reasoningParserNames)[number];
+
 /** A model that could be asked for now. Everything comes from live workers' cards. */
 export type ServedModel = {
   readonly name: string;
@@ -174,6 +181,9 @@ export type ServedModel = {
   readonly vocabSize: number;
   /** Digest of tokenizer and chat template together. */
   readonly textDigest: string;
+  /** Absent or null: its text is shown as it is. */
+  readonly toolParser?: ToolParserName | null;
+  readonly reasoningParser?: ReasoningParserName | null;
   /** Seconds since 1970 at which this gateway first saw it. */
   readonly createdS: number;
 };

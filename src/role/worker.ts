@@ -17,6 +17,7 @@ import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Meter, noMeter } from '../telemetry/metric.ts';
+import { detectReasoningParser, detectToolParser } from '../text/tool/detect.ts';
 import { cacheDir } from './cache-dir.ts';
 import { startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
@@ -226,6 +227,21 @@ function cardOf(config: WorkerConfig, model: Model, options: EngineOptions): Car
     maxModelLen: options.maxModelLen,
     vocabSize: model.config.vocabSize,
     eosIds: [...model.config.eosIds],
+    ...parsersOf(config, model),
+  };
+}
+
+/** What gateways need to know in order to find calls and thoughts in the model's text. */
+function parsersOf(
+  { toolParser, reasoningParser }: WorkerConfig,
+  model: Model,
+): Pick<Card, 'toolParser' | 'reasoningParser'> {
+  const tokenizerConfig: unknown = JSON.parse(new TextDecoder().decode(model.tokenizerConfig));
+  const chosen = <T>(flag: T | 'auto' | 'none', detected: T | null): T | null =>
+    flag === 'auto' ? detected : flag === 'none' ? null : flag;
+  return {
+    toolParser: chosen(toolParser, detectToolParser(tokenizerConfig)),
+    reasoningParser: chosen(reasoningParser, detectReasoningParser(tokenizerConfig)),
   };
 }
 

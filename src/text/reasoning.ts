@@ -7,10 +7,6 @@ const opening = '<think>';
 const closing = '</think>';
 export const reasoningMarkers = [opening, closing];
 
-/** As workers announce it. */
-export const reasoningParserNames = ['think'] as const;
-export type ReasoningParserName = (typeof reasoningParserNames)[number];
-
 /** Blank space before the mark; what has more of it does not begin with a mark. */
 const blankCharsMax = 64;
 

@@ -4,11 +4,19 @@
 
 import { Template } from '@huggingface/jinja';
 import { Fault, toFault } from '../std/fault.ts';
+import { fieldsOf, templateSources } from './template-source.ts';
 
 /** A message as templates expect it: text content, tool arguments as objects. */
 export type TemplateMessage = Readonly<Record<string, unknown>> & {
   readonly role: string;
-  readonly content: string;
+  /** Null: an assistant's message of calls alone. */
+  readonly content: string | null;
+};
+
+type Compiled = {
+  readonly template: Template;
+  /** It asks whether a message's content is none. */
+  readonly testsNull: boolean;
 };
 
 export type TemplateInput = {
@@ -18,22 +26,29 @@ export type TemplateInput = {
 };
 
 export class ChatTemplate {
-  readonly #plain: Template;
-  readonly #withTools: Template;
+  readonly #plain: Compiled;
+  readonly #withTools: Compiled;
   readonly #tokens: Readonly<Record<string, string>>;
 
-  constructor(plain: Template, withTools: Template, tokens: Readonly<Record<string, string>>) {
+  constructor(
+    { plain, withTools }: { readonly plain: Compiled; readonly withTools: Compiled },
+    tokens: Readonly<Record<string, string>>,
+  ) {
     this.#plain = plain;
     this.#withTools = withTools;
     this.#tokens = tokens;
   }
 
   render(input: TemplateInput): string {
-    const template = input.tools === null ? this.#plain : this.#withTools;
+    const { template, testsNull } = input.tools === null ? this.#plain : this.#withTools;
+    // Most templates take content for text without looking, and fail at null.
+    const messages = testsNull
+      ? input.messages
+      : input.messages.map((message) => ({ ...message, content: message.content ?? '' }));
     try {
       return template.render({
         ...this.#tokens,
-        messages: input.messages,
+        messages,
         tools: input.tools,
         add_generation_prompt: input.addGenerationPrompt,
       });
@@ -50,7 +65,7 @@ export class ChatTemplate {
 /** The template in tokenizer_config.json, or null where the model has none. */
 export function loadChatTemplate(tokenizerConfig: unknown): ChatTemplate | null {
   const config = fieldsOf(tokenizerConfig);
-  const sources = templateSources(config.get('chat_template'));
+  const sources = templateSources(tokenizerConfig);
   const plain = sources.get('default') ?? [...sources.values()][0];
   if (plain === undefined) return null;
   const tokens = Object.fromEntries(
@@ -59,22 +74,10 @@ export function loadChatTemplate(tokenizerConfig: unknown): ChatTemplate | null 
       tokenText(config.get(name)),
     ]),
   );
-  const parsed = parse(plain);
-  const withTools = sources.get('tool_use');
-  return new ChatTemplate(parsed, withTools === undefined ? parsed : parse(withTools), tokens);
-}
-
-/** One template as a string, or several as `[{name, template}]`. */
-function templateSources(value: unknown): Map<string, string> {
-  const sources = new Map<string, string>();
-  if (typeof value === 'string') sources.set('default', value);
-  for (const entry of Array.isArray(value) ? value : []) {
-    const fields = fieldsOf(entry);
-    const name = fields.get('name');
-    const template = fields.get('template');
-    if (typeof name === 'string' && typeof template === 'string') sources.set(name, template);
-  }
-  return sources;
+  const compiled = compile(plain);
+  const toolUse = sources.get('tool_use');
+  const withTools = toolUse === undefined ? compiled : compile(toolUse);
+  return new ChatTemplate({ plain: compiled, withTools }, tokens);
 }
 
 /** `"<s>"`, or the older `{"content": "<s>", …}`; absent tokens print as nothing. */
@@ -84,13 +87,10 @@ function tokenText(value: unknown): string {
   return typeof content === 'string' ? content : '';
 }
 
-function fieldsOf(value: unknown): Map<string, unknown> {
-  return new Map(typeof value === 'object' && value !== null ? Object.entries(value) : []);
-}
-
-function parse(source: string): Template {
+function compile(source: string): Compiled {
   try {
-    return new Template(source);
+    const testsNull = /content['"\]]{0,2} is (not )?(none|string)\b/.test(source);
+    return { template: new Template(source), testsNull };
   } catch (thrown) {
     throw new Fault(
       'config',

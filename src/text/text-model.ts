@@ -3,17 +3,25 @@
 
 import type { ServedModel, TextAssets } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
-import { Detokenizer } from './detokenizer.ts';
+import { Detokenizer, type SpecialOptions } from './detokenizer.ts';
+import { Literal } from './literal.ts';
+import { reasoningMarkers } from './reasoning.ts';
 import { type ChatTemplate, loadChatTemplate, type TemplateInput } from './template.ts';
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 
 export class TextModel {
   readonly tokenizer: Tokenizer;
   readonly #template: ChatTemplate | null;
+  /** Special tokens that a client's text must not become. */
+  readonly #guarded: readonly string[];
 
   constructor(assets: TextAssets) {
     this.tokenizer = loadTokenizer(assets);
     this.#template = loadChatTemplate(assets.tokenizerConfig);
+    const { specialIds } = this.tokenizer;
+    const words = [...specialIds].map((id) => this.tokenizer.describe(id).text);
+    // Templates look for these in earlier answers, and nobody gains by writing them.
+    this.#guarded = words.filter((word) => !reasoningMarkers.includes(word));
   }
 
   /**
@@ -29,11 +37,25 @@ export class TextModel {
         { param: 'model' },
       );
     }
-    const text = this.#template.render(input);
+    const { messages, tools } = input;
+    const literal = new Literal(this.#guarded, [messages, tools]);
+    const text = this.#template.render({
+      ...input,
+      messages: literal.protect(messages),
+      tools: literal.protect(tools),
+    });
     const tokensMin = Math.ceil(text.length / this.tokenizer.tokenCharsMax);
     if (tokensMin > tokensMax) throw contextFault(`at least ${tokensMin}`, tokensMax);
     // The template wrote the special tokens itself: adding them again would double `bos_token`.
-    return this.tokenizer.encode(text, { addSpecialTokens: false });
+    return literal
+      .split(text)
+      .flatMap((part) => this.tokenizer.encode(part, { addSpecialTokens: false }));
+  }
+
+  /** Ids of those of `words` that the tokenizer has as a token. */
+  idsOf(words: readonly string[]): ReadonlySet<number> {
+    const ids = words.map((word) => this.tokenizer.idOf(word));
+    return new Set(ids.filter((id) => id !== undefined));
   }
 
   /** Runs everything once: the first run of code is several times slower than the next. */
@@ -47,7 +69,7 @@ export class TextModel {
     }
   }
 
-  detokenizer(options = { skipSpecial: true }): Detokenizer {
+  detokenizer(options: SpecialOptions = { skipSpecial: true }): Detokenizer {
     return new Detokenizer(this.tokenizer, options);
   }
 }

@@ -44,6 +44,11 @@ export class Tokenizer {
     return known.length === 0 ? '' : this.#hub.decode(known, { skip_special_tokens: false });
   }
 
+  /** The token that is spelled so; undefined: there is none. */
+  idOf(word: string): number | undefined {
+    return this.#hub.token_to_id(word);
+  }
+
   /** What `id` stands for by itself: its bytes, and these as text; null and '' above the vocabulary. */
   describe(id: number): { readonly text: string; readonly bytes: readonly number[] | null } {
     const word = this.#hub.id_to_token(id);

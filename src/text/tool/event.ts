@@ -15,7 +15,3 @@ export type ToolParser = {
   /** The end of the text: what waited for more. Once only. */
   flush(): ToolEvent[];
 };
-
-/** As workers announce them; vLLM's names for `--tool-call-parser`. */
-export const toolParserNames = ['hermes', 'llama3_json', 'mistral'] as const;
-export type ToolParserName = (typeof toolParserNames)[number];

@@ -1,8 +1,9 @@
 // The parser of each family by its name, and the words that it looks for: a tokenizer may count these
 // among its special tokens, which otherwise never become text.
 
+import type { ToolParserName } from '../../protocol/request.ts';
 import type { ToolNames } from './call.ts';
-import type { ToolParser, ToolParserName } from './event.ts';
+import type { ToolParser } from './event.ts';
 import { type Feed, parserOf, type Steps } from './feed.ts';
 import { hermesMarkers, readHermes } from './hermes.ts';
 import { llamaMarkers, readLlamaJson } from './llama-json.ts';

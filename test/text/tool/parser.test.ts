@@ -1,8 +1,9 @@
 // Each family's samples, whole and cut at every place: the events must be the same.
 
 import { describe, expect, test } from 'bun:test';
+import type { ToolParserName } from '../../../src/protocol/request.ts';
 import { seededChance } from '../../../src/std/prng.ts';
-import type { ToolEvent, ToolParser, ToolParserName } from '../../../src/text/tool/event.ts';
+import type { ToolEvent, ToolParser } from '../../../src/text/tool/event.ts';
 import { toolParser } from '../../../src/text/tool/parser.ts';
 
 const tools = ['get_weather', 'add'];
