@@ -87,6 +87,7 @@ export class Account {
       },
       return: async () => (await flow.return?.()) ?? { done: true, value: undefined },
       timing: () => flow.timing(),
+      scores: () => flow.scores(),
     };
   }
 }

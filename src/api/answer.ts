@@ -3,6 +3,7 @@
 // status. An exchange is closed once, however it ends: after the answer, at the end of the stream, or
 // when the client leaves.
 
+import type { Route } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
@@ -14,17 +15,20 @@ import { clientTimeoutMs } from './deadline.ts';
 import { forcedRoute } from './forced-route.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
+import type { Prompts } from './prompt.ts';
 import type { Call } from './route.ts';
 import type { Shape } from './shape.ts';
 import { eventStream } from './sse.ts';
 import type { Stage } from './stage.ts';
-import { type Prompts, type Started, startGeneration } from './start.ts';
+import { type Started, startGeneration } from './start.ts';
 import { Turn } from './turn.ts';
 
 /** What a route makes of a body: what to generate, and how the answer looks. */
 export type Order = {
   readonly ask: Ask;
   readonly promptsOf: Prompts;
+  /** Words that the stages look for; as special tokens they would be no text. */
+  readonly markersOf?: (started: Started) => readonly string[];
   readonly shapeOf: (started: Started) => Shape;
   /** Between text and shape, made anew for each choice of the prompt. */
   readonly stagesOf: (started: Started, promptIndex: number) => readonly Stage[];
@@ -60,6 +64,7 @@ async function answer(
     const timeoutMs = clientTimeoutMs(call.request.headers);
     const order = read(await readJsonObject(call.request, gateway.clock), gateway);
     const { ask } = order;
+    refuseHandOver(ask, route);
     account.read(ask.model);
     const spentMs = gateway.clock.nowMs() - call.arrivedMs;
     const clientLimitMs = timeoutMs === null ? null : Math.max(0, timeoutMs - spentMs);
@@ -67,7 +72,9 @@ async function answer(
     const started = account.begin(await startGeneration(gateway, exchange, order, wishes));
     const shape = order.shapeOf(started);
     const stagesOf = (promptIndex: number) => order.stagesOf(started, promptIndex);
-    const turn = new Turn(gateway, call, started, { ask, shape, stagesOf });
+    const shownIds = started.text.idsOf(order.markersOf?.(started) ?? []);
+    const options = { ask: { ...ask, shownIds }, shape, stagesOf };
+    const turn = new Turn(gateway, call, started, options);
     if (ask.stream) return await streamed(turn, call, exchange, { account, clock: gateway.clock });
     const whole = await turn.whole();
     exchange.close();
@@ -80,6 +87,15 @@ async function answer(
     exchange.close();
     throw fault;
   }
+}
+
+function refuseHandOver({ sampling }: Ask, route: Route | null): void {
+  if (sampling.promptLogprobs === null || route !== 'disaggregated') return;
+  throw new Fault(
+    'invalid_request',
+    'Logprobs of a prompt are computed where the answer is: the route disaggregated cannot give them.',
+    { param: 'logprobs' },
+  );
 }
 
 async function streamed(

@@ -4,6 +4,7 @@
 import { Elysia } from 'elysia';
 import { Fault, toFault } from '../std/fault.ts';
 import { answerChat } from './chat.ts';
+import { answerCompletion } from './completion.ts';
 import type { CorsPolicy } from './cors.ts';
 import { errorResponse } from './fault.ts';
 import type { Gateway } from './gateway.ts';
@@ -11,12 +12,16 @@ import { liveness, readiness, version } from './health.ts';
 import { showMetrics } from './metrics.ts';
 import { listModels, showModel } from './model.ts';
 import { answerRoute, type Route } from './route.ts';
+import { detokenize, tokenize } from './tokenize.ts';
 import { controlWorker, listWorkers } from './worker.ts';
 
 const routes: readonly Route[] = [
   { path: '/v1/chat/completions', post: answerChat },
+  { path: '/v1/completions', post: answerCompletion },
   { path: '/v1/models', get: listModels },
   { path: '/v1/models/*', get: showModel },
+  { path: '/tokenize', post: tokenize },
+  { path: '/detokenize', post: detokenize },
   { path: '/health', get: readiness },
   { path: '/health/ready', get: readiness },
   { path: '/live', get: liveness },

@@ -1,10 +1,11 @@
-// A request's body as JSON, read by ourselves: Elysia takes a form where JSON was meant, JSON.parse
-// takes broken UTF-8 for text, and neither has a limit on depth. Everything here has a limit.
+// A request's body as JSON, read by ourselves: Elysia takes a form where JSON was meant, and a decoder
+// by itself takes broken UTF-8 for text. Everything here has a limit.
 
 import { limit } from '../protocol/limit.ts';
 import { type Clock, withDeadline } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
 import { clip } from './fault.ts';
+import { parseJson } from './json.ts';
 
 /** For the whole body to arrive: a client that sends a byte now and then must not stay for ever. */
 const bodyTimeoutMs = 60_000;
@@ -79,36 +80,11 @@ function parse(text: string): unknown {
   if (text.trim() === '') {
     throw new Fault('invalid_request', 'The request body is empty; it must be a JSON object.');
   }
-  if (isDeeperThan(text, limit.jsonDepthMax)) {
-    throw new Fault(
-      'invalid_request',
-      `The request body is nested deeper than ${limit.jsonDepthMax} levels.`,
-    );
-  }
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const reason = cause instanceof Error ? clip(cause.message, 200) : 'malformed';
-    throw new Fault('invalid_request', `The request body is not valid JSON: ${reason}`, { cause });
-  }
+  return parseJson(text, { depthMax: limit.jsonDepthMax, exact: exactFields });
 }
 
-/** Counts brackets outside strings; on malformed text any answer is fine, JSON.parse refuses it. */
-function isDeeperThan(text: string, depthMax: number): boolean {
-  let depth = 0;
-  let inString = false;
-  for (let at = 0; at < text.length; at++) {
-    const char = text.charCodeAt(at);
-    if (inString) {
-      if (char === 0x5c) at++;
-      else if (char === 0x22) inString = false;
-    } else if (char === 0x22) inString = true;
-    else if (char === 0x7b || char === 0x5b) {
-      if (++depth > depthMax) return true;
-    } else if (char === 0x7d || char === 0x5d) depth--;
-  }
-  return false;
-}
+/** Clients send seeds of 64 bits. */
+const exactFields: ReadonlySet<string> = new Set(['seed']);
 
 function tooLarge(): Fault {
   return new Fault(

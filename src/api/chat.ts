@@ -1,9 +1,11 @@
-// POST /v1/chat/completions.
+// POST /v1/chat/completions: the answer to a chat, by the model's own chat template.
 
 import { answerOrder, type OrderReader } from './answer.ts';
 import { chatShape } from './chunk.ts';
+import { echoStage } from './echo.ts';
 import type { Gateway } from './gateway.ts';
 import { readChatRequest } from './intake.ts';
+import { markersOf, readingStages } from './reading.ts';
 import type { Call } from './route.ts';
 
 export function answerChat(gateway: Gateway, call: Call): Promise<Response> {
@@ -12,11 +14,18 @@ export function answerChat(gateway: Gateway, call: Call): Promise<Response> {
 
 const readOrder: OrderReader = (body, ports) => {
   const chat = readChatRequest(body, ports);
-  const input = { messages: chat.messages, tools: chat.tools, addGenerationPrompt: true };
+  const { input, addSpecialTokens, echoed, namesById, returnTokenIds } = chat;
   return {
     ask: chat,
-    promptsOf: (text, contextTokens) => [text.promptIds(input, contextTokens)],
-    shapeOf: () => chatShape,
-    stagesOf: () => [],
+    promptsOf: (text, tokensMax) => [text.promptIds(input, tokensMax, { addSpecialTokens })],
+    shapeOf: (started) => {
+      const promptIds = returnTokenIds ? (started.prompts[0] ?? []) : null;
+      return chatShape({ namesById, promptIds });
+    },
+    markersOf: ({ served }) => markersOf(chat, served),
+    stagesOf: (started, promptIndex) => [
+      ...readingStages(chat, started, promptIndex, ports.chance),
+      ...(echoed === '' ? [] : [echoStage(() => ({ text: echoed, tokens: null }))]),
+    ],
   };
 };

@@ -36,28 +36,25 @@ const neutralFields: ReadonlyMap<string, Neutral> = new Map([
   ['modalities', json('["text"]')],
   ['audio', absent],
   ['web_search_options', absent],
-  ['bad_words', emptyList],
-  ['allowed_token_ids', absent],
-  ['spaces_between_special_tokens', only(true)],
   ['use_beam_search', only(false)],
-  ['echo', only(false)],
-  ['add_generation_prompt', only(true)],
-  ['continue_final_message', only(false)],
-  ['add_special_tokens', only(false)],
   ['chat_template', absent],
-  ['chat_template_kwargs', emptyObject],
-  ['documents', emptyList],
-  ['truncate_prompt_tokens', absent],
-  ['return_token_ids', only(false)],
-  ['return_tokens_as_token_ids', only(false)],
   ['thinking_token_budget', only(-1)],
   ['kv_transfer_params', absent],
-  ['cache_salt', absent],
+  ['vllm_xargs', emptyObject],
+  ['repetition_detection', absent],
+  ['stream_interval', only(1)],
+  ['logprob_token_ids', emptyList],
+  ['return_prompt_text', only(false)],
+  ['prompt_embeds', absent],
+  ['length_penalty', only(1)],
+  ['suffix', only('')],
 ]);
 
 /** Fields that do not change the answer (billing, tracing, hints): accepted and not used. */
 const ignoredFields: ReadonlySet<string> = new Set([
   'user',
+  // Our decoders put no space between special tokens, as those of transformers' fast tokenizers.
+  'spaces_between_special_tokens',
   'metadata',
   'store',
   'service_tier',
@@ -66,9 +63,6 @@ const ignoredFields: ReadonlySet<string> = new Set([
   'prompt_cache_retention',
   'prediction',
   'verbosity',
-  'reasoning_effort',
-  'include_reasoning',
-  'parallel_tool_calls',
   'request_id',
   'session_id',
 ]);
@@ -81,8 +75,9 @@ export function checkOtherFields(
   const unknown: string[] = [];
   for (const [field, value] of Object.entries(body)) {
     const neutral = neutralFields.get(field);
+    if (Object.hasOwn(known, field)) continue;
     if (neutral === undefined) {
-      if (!Object.hasOwn(known, field) && !ignoredFields.has(field)) unknown.push(field);
+      if (!ignoredFields.has(field)) unknown.push(field);
     } else if (value !== null && !neutral.accepts(value)) {
       throw new Fault(
         'invalid_request',

@@ -4,10 +4,11 @@
 
 import type { FinishReason, TokenLogprobs } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
-import type { Detokenizer } from '../text/detokenizer.ts';
+import type { Detokenizer, SpecialOptions } from '../text/detokenizer.ts';
 import { StopScanner } from '../text/stop.ts';
 import type { Ask } from './ask.ts';
 import { endlessFault } from './running.ts';
+import type { CallDelta } from './said.ts';
 import type { Choice, Started } from './start.ts';
 import { type SentToken, TokenTrail } from './token-trail.ts';
 
@@ -18,10 +19,15 @@ export type Piece = {
   readonly tokens: readonly SentToken[] | null;
   /** All tokens generated since the last piece, whatever became of their text. */
   readonly ids: readonly number[];
-  readonly finish: FinishReason | null;
+  readonly finish: FinishReason | 'tool_calls' | null;
+  /** What the model thought; goes before the text. */
+  readonly reasoning?: string;
+  readonly call?: CallDelta;
   /** The stop string or stop token that ended it; null for all other ends. */
   readonly stopReason: string | number | null;
 };
+
+export type ReplyAsk = Ask & SpecialOptions;
 
 type Part = { readonly text: string; readonly tokens: readonly SentToken[] };
 const nothing: Part = { text: '', tokens: [] };
@@ -33,13 +39,18 @@ export class Reply {
   readonly #scanner: StopScanner;
   /** Null where nobody asked for logprobs. */
   readonly #trail: TokenTrail | null;
+  /** Nothing was to be generated. */
+  readonly #isSilent: boolean;
   #tokenCount = 0;
   #logprobSum = 0;
   #ids: number[] = [];
 
-  constructor(choice: Choice, { text, signal }: Pick<Started, 'text' | 'signal'>, ask: Ask) {
+  constructor(choice: Choice, { text, signal }: Pick<Started, 'text' | 'signal'>, ask: ReplyAsk) {
     this.#choice = choice;
     this.#signal = signal;
+    this.#choice = choice;
+    this.#signal = signal;
+    this.#isSilent = ask.maxTokens === 0;
     this.#detokenizer = text.detokenizer(ask);
     this.#scanner = new StopScanner(ask.stops, ask);
     const wanted = ask.sampling.logprobs !== null;
@@ -67,6 +78,10 @@ export class Reply {
         const next = await flow.next();
         if (next.done === true) throw endlessFault();
         const delta = next.value;
+        if (this.#isSilent) {
+          yield this.#piece(nothing, 'length');
+          return;
+        }
         let part = nothing;
         for (const [index, id] of delta.ids.entries()) {
           if (part.text !== '') yield this.#piece(part);

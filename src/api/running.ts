@@ -1,12 +1,20 @@
 // One generation on the cluster as its reader sees it: begun (its first tokens are here), or still to
 // begin. It is cancelled by its request's signal, and by leaving its flow once it has begun.
 
-import type { GenerateOptions, GenerateRequest, Timing, TokenDelta } from '../protocol/request.ts';
+import type {
+  GenerateOptions,
+  GenerateRequest,
+  Timing,
+  TokenDelta,
+  TokenLogprobs,
+} from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import type { Gateway } from './gateway.ts';
 
 /** A generation whose first tokens are here. */
 export type Running = {
+  /** Of the prompt's tokens from the second on, where they were asked for. */
+  readonly scores: readonly TokenLogprobs[];
   readonly first: TokenDelta;
   readonly rest: AsyncIterator<TokenDelta>;
   readonly timing: () => Timing;
@@ -16,6 +24,8 @@ export type Running = {
 export type Flow = AsyncIterator<TokenDelta> & {
   /** Null until it has begun. */
   timing(): Timing | null;
+  /** Of the prompt's tokens; complete before the first delta is here. */
+  scores(): readonly TokenLogprobs[];
 };
 
 export async function run(
@@ -25,9 +35,14 @@ export async function run(
 ): Promise<Running> {
   const generation = await gateway.cluster.generate(request, options);
   const rest = generation.deltas[Symbol.asyncIterator]();
-  const first = await rest.next();
-  if (first.done === true) throw endlessFault();
-  return { first: first.value, rest, timing: () => generation.timing() };
+  const scores: TokenLogprobs[] = [];
+  for (;;) {
+    const first = await rest.next();
+    if (first.done === true) throw endlessFault();
+    scores.push(...(first.value.scores ?? []));
+    if (first.value.scores !== undefined && first.value.finish === null) continue;
+    return { scores, first: first.value, rest, timing: () => generation.timing() };
+  }
 }
 
 export function flowOf(starting: Promise<Running>): Flow {
@@ -45,6 +60,7 @@ export function flowOf(starting: Promise<Running>): Flow {
       return { done: true, value: undefined };
     },
     timing: () => running?.timing() ?? null,
+    scores: () => running?.scores ?? [],
   };
 }
 

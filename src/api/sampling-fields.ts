@@ -20,7 +20,7 @@ const seed = v.pipe(
   v.minValue(seedMin, 'A seed is an integer of 64 bits'),
   v.maxValue(seedMax, 'A seed is an integer of 64 bits'),
 );
-const { logitBiasCountMax, stopTokenCountMax, topLogprobsMax } = limit;
+const { allowedTokenCountMax, logitBiasCountMax, stopTokenCountMax } = limit;
 
 const logitBias = v.pipe(
   v.unknown(),
@@ -60,15 +60,20 @@ export const samplingEntries = {
   ignore_eos: flag,
   include_stop_str_in_output: flag,
   skip_special_tokens: flag,
-  logprobs: flag,
-  top_logprobs: v.nullish(v.pipe(integer, v.minValue(0), v.maxValue(topLogprobsMax))),
+  allowed_token_ids: v.nullish(
+    v.pipe(
+      v.array(integer),
+      v.minLength(1, 'The list must not be empty: no token could be chosen'),
+      v.maxLength(allowedTokenCountMax, `At most ${allowedTokenCountMax} tokens can be named`),
+    ),
+  ),
 };
 
 const samplingSchema = v.object(samplingEntries);
 export type SamplingFields = v.InferOutput<typeof samplingSchema>;
 
-/** All that does not depend on prompt and model. */
-export type Wish = Omit<Sampling, 'maxTokens' | 'seed'> & {
+/** All that does not depend on prompt, model and tokenizer. */
+export type Wish = Omit<Sampling, 'maxTokens' | 'seed' | 'badWords'> & {
   /** Of the first choice; the next ones count on from it. */
   readonly seed: bigint;
 };
@@ -76,10 +81,10 @@ export type Wish = Omit<Sampling, 'maxTokens' | 'seed'> & {
 /** Below this, logits divided by the temperature overflow; it means greedy. */
 const temperatureMin = 1e-5;
 
-export function readSampling(fields: SamplingFields, chance: Chance): Wish {
-  if ((fields.top_logprobs ?? 0) > 0 && fields.logprobs !== true) {
-    refuse('top_logprobs', 'top_logprobs needs "logprobs": true beside it.');
-  }
+export function readSampling(
+  fields: SamplingFields,
+  chance: Chance,
+): Omit<Wish, 'logprobs' | 'promptLogprobs'> {
   return {
     temperature: isGreedy(fields) ? 0 : (fields.temperature ?? neutralSampling.temperature),
     topK: Math.max(0, Math.min(0x7fff_ffff, fields.top_k ?? neutralSampling.topK)),
@@ -93,7 +98,8 @@ export function readSampling(fields: SamplingFields, chance: Chance): Wish {
     minTokens: fields.min_tokens ?? neutralSampling.minTokens,
     stopTokenIds: [...new Set(fields.stop_token_ids ?? [])],
     ignoreEos: fields.ignore_eos ?? neutralSampling.ignoreEos,
-    logprobs: fields.logprobs === true ? (fields.top_logprobs ?? 0) : null,
+    allowedTokenIds:
+      fields.allowed_token_ids == null ? null : [...new Set(fields.allowed_token_ids)],
   };
 }
 
@@ -115,6 +121,7 @@ export function checkTokenIds(wish: Wish, vocabSize: number): void {
   const biased = wish.logitBias.map(([id]) => id);
   check('logit_bias', biased);
   check('stop_token_ids', wish.stopTokenIds);
+  check('allowed_token_ids', wish.allowedTokenIds ?? []);
 }
 
 /** A bias beyond ±100 counts as that much; of "5" and "05" the last one holds. */

@@ -9,15 +9,17 @@
 // token is here, to where the prompt's full blocks are known. Choice k draws with seed + k, so each is
 // what a request of its own with that seed would have got.
 
-import type { GenerateRequest, Route, Sampling, Timing } from '../protocol/request.ts';
+import { limit } from '../protocol/limit.ts';
+import type { GenerateRequest, Route, ServedModel, Timing } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
-import { contextFault, type TextModel } from '../text/text-model.ts';
+import type { TextModel } from '../text/text-model.ts';
 import type { Ask } from './ask.ts';
 import { findModel, findText, unreadyReason } from './catalog.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
+import { badWordIds, type Prompts, promptIdsOf, samplingFor } from './prompt.ts';
 import { type Flow, flowOf, type Running, run } from './running.ts';
-import { checkTokenIds, seedOf } from './sampling-fields.ts';
+import { checkTokenIds } from './sampling-fields.ts';
 
 /** One answer in the making. */
 export type Choice = {
@@ -30,6 +32,7 @@ export type Choice = {
 export type Started = {
   readonly text: TextModel;
   readonly model: string;
+  readonly served: ServedModel;
   readonly prompts: readonly (readonly number[])[];
   /** Those of the first prompt first; as many for each as are to be drawn. */
   readonly choices: readonly Choice[];
@@ -51,15 +54,13 @@ export type Wishes = {
   readonly clientLimitMs: number | null;
 };
 
-/** Token ids of each prompt, none of which may leave less than one token of `contextTokens`. */
-export type Prompts = (text: TextModel, contextTokens: number) => readonly (readonly number[])[];
-
 export function startGeneration(
   gateway: Gateway,
   exchange: Exchange,
-  { ask, promptsOf }: { readonly ask: Ask; readonly promptsOf: Prompts },
+  order: { readonly ask: Ask; readonly promptsOf: Prompts },
   wishes: Wishes,
 ): Promise<Started> {
+  const { ask } = order;
   const missing = (): string | null => unreadyReason(gateway);
   const { signal } = exchange;
   /** The request has been let in: what belongs to it is not turned away, but waits no longer either. */
@@ -71,16 +72,25 @@ export function startGeneration(
     const model = await findModel(gateway, ask.model, signal, wishes.route);
     checkTokenIds(ask.sampling, model.vocabSize);
     const text = await findText(gateway, model, signal);
-    const prompts = promptsOf(text, model.maxModelLen);
+    const { maxModelLen: contextTokens, vocabSize } = model;
+    const prompts = promptIdsOf(order, text, contextTokens);
+    checkPrompts(ask, prompts, vocabSize);
+    const badWords = badWordIds(ask.badWords, text);
     const requests = prompts.map((promptIds): GenerateRequest[] =>
       Array.from({ length: ask.drawCount }, (_, k) => ({
         requestId: gateway.chance.id(),
         model: model.name,
         promptIds,
-        sampling: samplingFor(ask, k, promptIds.length, model.maxModelLen),
+        sampling: samplingFor(ask, {
+          choice: k,
+          promptTokens: promptIds.length,
+          contextTokens,
+          badWords,
+        }),
         priority: ask.priority,
         ...(wishes.route === null ? {} : { route: wishes.route }),
         ...(ask.drawCount === 1 ? {} : { shared: true }),
+        ...(ask.cacheSalt === null ? {} : { cacheSalt: ask.cacheSalt }),
       })),
     );
     const leads = requests.map(([first], promptIndex): Promise<Running> => {
@@ -101,13 +111,41 @@ export function startGeneration(
     const firstMs = gateway.clock.nowMs();
     const { timing } = running;
     const cachedTokens = cachedCounter(choices);
-    return { text, model: model.name, prompts, choices, timing, cachedTokens, firstMs, signal };
+    return {
+      text,
+      model: model.name,
+      served: model,
+      prompts,
+      choices,
+      timing,
+      cachedTokens,
+      firstMs,
+      signal,
+    };
   };
   return gateway.queue.admit(
     exchange,
     missing,
     (_, onPlaced) => lead(onPlaced),
     wishes.clientLimitMs,
+  );
+}
+
+function checkPrompts(ask: Ask, prompts: readonly (readonly number[])[], vocabSize: number): void {
+  const refuse = (message: string): never => {
+    throw new Fault('invalid_request', message, { param: ask.promptField });
+  };
+  for (const ids of prompts) {
+    if (ids.length === 0) refuse('A prompt has no tokens; it must have at least one.');
+    const wrong = ids.find((id) => id >= vocabSize);
+    if (wrong === undefined) continue;
+    refuse(`prompt: ${wrong} is no token id of this model; they are 0 to ${vocabSize - 1}.`);
+  }
+  if (ask.sampling.promptLogprobs === null) return;
+  const scored = prompts.reduce((sum, { length }) => sum + length, 0);
+  if (scored <= limit.scoredTokensMax) return;
+  refuse(
+    `The prompts have ${scored} tokens; logprobs are given for at most ${limit.scoredTokensMax} of one request. Send fewer prompts at a time.`,
   );
 }
 
@@ -122,19 +160,4 @@ function cachedCounter(choices: readonly Choice[]): () => number {
     ({ promptIndex }, index) => choices[index - 1]?.promptIndex !== promptIndex,
   );
   return () => leads.reduce((sum, { flow }) => sum + (flow.timing()?.cachedTokens ?? 0), 0);
-}
-
-/** More tokens than the context has left cannot come: the limit is lowered, as vLLM does. */
-function samplingFor(
-  ask: Ask,
-  choice: number,
-  promptTokens: number,
-  contextTokens: number,
-): Sampling {
-  const left = contextTokens - promptTokens;
-  if (left < 1) throw contextFault(String(promptTokens), contextTokens);
-  const maxTokens = Math.min(ask.maxTokens ?? left, left);
-  const minTokens = Math.min(ask.sampling.minTokens, maxTokens);
-  const seed = seedOf(ask.sampling.seed + BigInt(choice));
-  return { ...ask.sampling, seed, maxTokens, minTokens };
 }

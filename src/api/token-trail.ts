@@ -4,18 +4,26 @@
 // but for a character of several tokens: none of these is text by itself, each says U+FFFD as OpenAI's.
 
 import type { TokenLogprobs } from '../protocol/request.ts';
-import { hiddenIds, type SpecialOptions } from '../text/detokenizer.ts';
+import { type Detokenizer, hiddenIds, type SpecialOptions } from '../text/detokenizer.ts';
 import { utf8 } from '../text/token-bytes.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
 
 export type Alternative = {
+  readonly id: number;
   readonly token: string;
   readonly bytes: readonly number[] | null;
   readonly logprob: number;
 };
 
 /** A token whose text has left, with the likeliest ones in its place. */
-export type SentToken = Alternative & { readonly top: readonly Alternative[] };
+export type SentToken = Omit<Alternative, 'logprob'> & {
+  readonly id: number;
+  /** Null: nothing stands before it that could have made it likely. */
+  readonly logprob: number | null;
+  readonly top: readonly Alternative[];
+  /** The text of the answer that it completes. */
+  readonly text: string;
+};
 
 type Waiting = {
   readonly id: number;
@@ -24,6 +32,29 @@ type Waiting = {
   readonly begin: number;
   text: string;
 };
+
+/** A prompt's tokens as if they had been generated; `scores` are those of all but the first. */
+export function promptTokens(
+  ids: readonly number[],
+  scores: readonly TokenLogprobs[],
+  { tokenizer, detokenizer }: { readonly tokenizer: Tokenizer; readonly detokenizer: Detokenizer },
+): SentToken[] {
+  return ids.map((id, index) => {
+    const score = scores[index - 1];
+    const pushed = detokenizer.push(id);
+    const text = index === ids.length - 1 ? pushed + detokenizer.flush() : pushed;
+    const { text: token, bytes } = tokenizer.describe(id);
+    const top = score === undefined ? [] : alternatives(score, tokenizer);
+    return { id, token, bytes, logprob: score?.logprob ?? null, top, text };
+  });
+}
+
+function alternatives({ top }: TokenLogprobs, tokenizer: Tokenizer): Alternative[] {
+  return top.map(([id, logprob]) => {
+    const { text: token, bytes } = tokenizer.describe(id);
+    return { id, token, bytes, logprob };
+  });
+}
 
 export class TokenTrail {
   readonly #tokenizer: Tokenizer;
@@ -76,12 +107,10 @@ export class TokenTrail {
   }
 
   #sent({ id, logprobs, text: whole }: Waiting, text: string): SentToken {
-    const top = logprobs.top.map(([other, logprob]) => {
-      const { text: token, bytes } = this.#tokenizer.describe(other);
-      return { token, bytes, logprob };
-    });
+    const top = alternatives(logprobs, this.#tokenizer);
     const token = whole === text ? this.#token(id, text) : text;
-    return { token, bytes: this.#bytes(id, whole, text), logprob: logprobs.logprob, top };
+    const bytes = this.#bytes(id, whole, text);
+    return { id, token, bytes, logprob: logprobs.logprob, top, text };
   }
 
   /** The text that it completed, unless part of a character lies in another token. */

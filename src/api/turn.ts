@@ -2,11 +2,10 @@
 // of what they cost.
 
 import type { Fault } from '../std/fault.ts';
-import type { Ask } from './ask.ts';
 import { faultFields } from './fault.ts';
 import type { Gateway } from './gateway.ts';
 import { merged } from './merge.ts';
-import { type Piece, Reply } from './reply.ts';
+import { type Piece, Reply, type ReplyAsk } from './reply.ts';
 import type { Call } from './route.ts';
 import type { AnswerHead, ChunkUsage, Shape } from './shape.ts';
 import { type Stage, throughStages } from './stage.ts';
@@ -16,7 +15,7 @@ import { timingReport, type Usage, usageOf } from './usage.ts';
 const timingHeader = 'x-tdist-timing';
 
 export type TurnOptions = {
-  readonly ask: Ask;
+  readonly ask: ReplyAsk;
   readonly shape: Shape;
   /** Made anew for each choice. */
   readonly stagesOf: (promptIndex: number) => readonly Stage[];

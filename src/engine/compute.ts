@@ -1,6 +1,7 @@
 // A plan's rows and chunks through the model, and a token out of each row of logits. What the model
 // refuses becomes a Fault for exactly the sequences of that call.
 
+import type { TokenLogprobs } from '../protocol/request.ts';
 import { type Fault, toFault } from '../std/fault.ts';
 import type { ChunkGroup } from './group.ts';
 import { keepRaw, tokenLogprobs } from './logprob.ts';
@@ -8,7 +9,14 @@ import type { BatchRow, Chunk } from './plan.ts';
 import { createScratch, type Scratch } from './row.ts';
 import type { Runner } from './runner.ts';
 import { sampleToken } from './sampler.ts';
-import { bannedIds, type Sequence } from './sequence.ts';
+import { bannedIds, type Sequence, scores } from './sequence.ts';
+
+export type ChunkResult = {
+  /** That the chunk's last logits choose; null where the prompt goes on after it. */
+  readonly token: number | null;
+  /** Of the prompt tokens from the sequence's `scoredCount` + 1 on, where they were asked for. */
+  readonly scores: readonly TokenLogprobs[];
+};
 
 export class Compute {
   readonly #runner: Runner;
@@ -56,15 +64,19 @@ export class Compute {
     }
   }
 
-  /** For each chunk the token that its logits choose; null where the prompt goes on after it. */
-  prefill(groups: readonly ChunkGroup[]): [Sequence, number | null][] {
-    const results: [Sequence, number | null][] = [];
+  prefill(groups: readonly ChunkGroup[]): [Sequence, ChunkResult][] {
+    const results: [Sequence, ChunkResult][] = [];
     for (const group of groups) {
       try {
+        if (scores(group[0].sequence)) {
+          results.push([group[0].sequence, this.#score(group[0])]);
+          continue;
+        }
         const logits = this.#run(group);
         for (const [i, { sequence, isLast }] of group.entries()) {
           const begin = i * this.#runner.vocabSize;
-          results.push([sequence, isLast ? this.#sample(sequence, logits, begin) : null]);
+          const token = isLast ? this.#sample(sequence, logits, begin) : null;
+          results.push([sequence, { token, scores: [] }]);
         }
       } catch (thrown) {
         const fault = toFault(thrown, 'engine');
@@ -72,6 +84,24 @@ export class Compute {
       }
     }
     return results;
+  }
+
+  /** A chunk with the logits after each of its tokens: they judge the tokens that follow in the prompt. */
+  #score({ sequence, slot, past, count, isLast }: Chunk): ChunkResult {
+    const { vocabSize } = this.#runner;
+    const ids = sequence.ids.slice(past, past + count);
+    const logits = this.#runner.prefill({ slot, past, ids, everyRow: true });
+    const found: TokenLogprobs[] = [];
+    const { promptLength, scoredCount, sampling } = sequence;
+    for (let position = scoredCount + 1; position <= past + count; position++) {
+      const id = sequence.ids[position];
+      if (position >= promptLength || id === undefined) break;
+      const begin = (position - 1 - past) * vocabSize;
+      keepRaw({ logits, begin, end: begin + vocabSize }, this.#scratch);
+      found.push(tokenLogprobs(id, sampling.promptLogprobs ?? 0, this.#scratch));
+    }
+    const last = (count - 1) * vocabSize;
+    return { token: isLast ? this.#sample(sequence, logits, last) : null, scores: found };
   }
 
   #run(group: ChunkGroup): Float32Array {

@@ -4,9 +4,9 @@
 
 import type { EngineCommand, Load, StepTiming } from '../protocol/engine.ts';
 import { limit } from '../protocol/limit.ts';
-import type { FinishReason } from '../protocol/request.ts';
+import type { FinishReason, TokenLogprobs } from '../protocol/request.ts';
 import { assert, Fault, unreachable } from '../std/fault.ts';
-import { Compute } from './compute.ts';
+import { type ChunkResult, Compute } from './compute.ts';
 import { Imports } from './imports.ts';
 import type { EngineParts } from './parts.ts';
 import { SafeExport } from './safe-export.ts';
@@ -17,6 +17,7 @@ import {
   generatedCount,
   largestId,
   type Sequence,
+  scores,
 } from './sequence.ts';
 import { MemoryUse } from './slot-memory.ts';
 
@@ -93,7 +94,7 @@ export class Engine {
     const chunked = this.#compute.prefill(groups);
     this.scheduler.complete(plan);
     for (const [sequence, token] of decoded) this.#advance(sequence, token);
-    for (const [sequence, token] of chunked) this.#finishChunk(sequence, token);
+    for (const [sequence, result] of chunked) this.#finishChunk(sequence, result);
     return true;
   }
 
@@ -168,12 +169,15 @@ export class Engine {
         'this worker does not hand KV over; it is no context worker',
       );
     }
+    if (kind === 'prefill' && sampling.promptLogprobs !== null) {
+      return refuse('invalid_request', 'logprobs of a prompt are not handed over');
+    }
     if (this.scheduler.find(requestId) !== undefined) {
       return refuse('invalid_request', `request ${requestId} is already here`);
     }
     const ignoreEos = sampling.ignoreEos ?? this.#parts.ignoreEos;
     const sequence = createSequence(
-      { requestId, promptIds, sampling: { ...sampling, ignoreEos }, priority: command.priority },
+      { ...command, sampling: { ...sampling, ignoreEos } },
       { kind, awaitsImport, nowMs: clock.nowMs() },
     );
     if (command.type === 'prefill') sequence.kvPath = command.kvPath;
@@ -195,7 +199,8 @@ export class Engine {
     this.#export?.release(requestId);
   }
 
-  #finishChunk(sequence: Sequence, token: number | null): void {
+  #finishChunk(sequence: Sequence, { token, scores }: ChunkResult): void {
+    if (scores.length > 0 && sequence.slot !== null) this.#tellScores(sequence, scores);
     if (sequence.kind === 'generate') {
       if (token !== null) this.#advance(sequence, token);
       return;
@@ -209,6 +214,8 @@ export class Engine {
     if (sequence.slot === null) return; // failed in this very step
     if (sequence.kind === 'prefill') return this.#endPrefill(sequence, token);
     const first = generatedCount(sequence);
+    // Before its first token is told: those who follow it may ask for the KV right then.
+    if (sequence.shared && first === 0) this.#keep(sequence);
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     this.#tell(sequence, first, finish);
     if (finish === null) return;
@@ -221,6 +228,7 @@ export class Engine {
     const { requestId } = sequence;
     const { emit, flush } = this.#parts;
     const finish = appendToken(sequence, token, this.#parts.eosIds);
+    if (sequence.shared) this.#exportRows(sequence);
     this.#tell(sequence, 0, finish);
     if (finish !== null) {
       this.#export?.release(requestId);
@@ -237,10 +245,10 @@ export class Engine {
 
   /** Stages the prompt's KV as far as it is computed. */
   #exportRows(sequence: Sequence): void {
-    const { requestId, slot, computed } = sequence;
+    const { requestId, salt, slot, computed } = sequence;
     if (slot === null) return;
     const ids = sequence.ids.slice(0, sequence.promptLength);
-    const blocks = this.#export?.append({ requestId, ids, slot, computed }) ?? [];
+    const blocks = this.#export?.append({ requestId, ids, salt, slot, computed }) ?? [];
     if (sequence.kvPath === 'shm' || blocks.length === 0) return;
     this.#parts.emit({ type: 'staged', requestId, blocks });
     this.#parts.flush();
@@ -249,15 +257,33 @@ export class Engine {
   /** Known KV of the sequence's beginning into its slot; returns how many tokens. */
   #restore(sequence: Sequence): number {
     const { kvCache } = this.#parts;
-    if (kvCache === null || sequence.slot === null) return 0;
-    this.#memory.note(sequence.slot, sequence.ids.length - 1);
-    return kvCache.restore({ ids: sequence.ids, slot: sequence.slot });
+    const { ids, salt, slot } = sequence;
+    // Logprobs of prompt tokens come of computing them.
+    if (kvCache === null || slot === null || scores(sequence)) return 0;
+    this.#memory.note(slot, ids.length - 1);
+    return kvCache.restore({ ids, salt, slot });
   }
 
   /** Leaves the sequence's KV to whoever comes next with the same beginning: itself, perhaps. */
   #keep(sequence: Sequence): void {
-    const { ids, slot, computed } = sequence;
-    if (slot !== null) this.#parts.kvCache?.keep({ ids, slot, computed });
+    const { ids, salt, slot, computed } = sequence;
+    if (slot !== null) this.#parts.kvCache?.keep({ ids, salt, slot, computed });
+  }
+
+  /** Logprobs of the prompt tokens up to where the chunk has come; told once, whatever is recomputed. */
+  #tellScores(sequence: Sequence, scores: readonly TokenLogprobs[]): void {
+    const from = sequence.scoredCount + 1;
+    sequence.scoredCount += scores.length;
+    const { requestId } = sequence;
+    const list = [...scores];
+    this.#parts.emit({
+      type: 'tokens',
+      requestId,
+      first: 0,
+      ids: [],
+      scores: { from, list },
+      finish: null,
+    });
   }
 
   #tell(sequence: Sequence, first: number, finish: FinishReason | null): void {

@@ -2,6 +2,7 @@
 // first tokens, in neighbouring slots, padded to the longest: worth it for short prompts of like length.
 
 import type { Chunk } from './plan.ts';
+import { scores } from './sequence.ts';
 
 /** Padding that one run may have, as a share of its tokens. */
 const wasteMax = 0.25;
@@ -34,6 +35,8 @@ export function paddingOf(group: ChunkGroup): number {
 
 function fits(group: readonly Chunk[], chunk: Chunk, tokensMax: number): boolean {
   const previous = group.at(-1);
+  // A row of logits for each token is had only alone.
+  if (scores(chunk.sequence) || (previous !== undefined && scores(previous.sequence))) return false;
   if (previous === undefined || chunk.slot !== previous.slot + 1) return false;
   if (chunk.past > 0 || previous.past > 0) return false;
   const counts = [...group.map((member) => member.count), chunk.count];

@@ -43,8 +43,8 @@ export class Imports {
     if (sequence?.slot == null || !sequence.awaitsImport || kvImport === null) return;
     try {
       memory.note(sequence.slot, sequence.promptLength);
-      const { ids, slot, computed: from } = sequence;
-      sequence.computed += kvImport.put({ frame, ids, slot, from });
+      const { ids, salt, slot, computed: from } = sequence;
+      sequence.computed += kvImport.put({ frame, ids, salt, slot, from });
       sequence.importedBytes += frame.byteLength;
       emit({ type: 'placed', requestId, computed: sequence.computed, refusal: null });
     } catch (thrown) {
@@ -104,8 +104,9 @@ export class Imports {
     }
     try {
       this.#ports.memory.note(slot, promptLength);
-      const { ids, computed: from } = sequence;
-      sequence.importedBytes = kvImport.fetch({ ticket, ids: ids.slice(), slot, from });
+      const { ids, salt, computed: from } = sequence;
+      const prompt = { ids: ids.slice(), salt, slot };
+      sequence.importedBytes = kvImport.fetch({ ...prompt, ticket, from });
       sequence.computed = promptLength;
       return null;
     } catch (thrown) {

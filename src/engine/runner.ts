@@ -5,9 +5,15 @@ export type Runner = {
   readonly vocabSize: number;
   /**
    * Feeds `ids` to the sequence in `slot` after its first `past` positions. Returns the logits after
-   * the last of them, [vocabSize]; the view is valid until the next call.
+   * the last of them, [vocabSize], or with `everyRow` after each of them, [ids.length, vocabSize], at most
+   * `limit.scoreTokens`; the view is valid until the next call.
    */
-  prefill(step: { slot: number; past: number; ids: readonly number[] }): Float32Array;
+  prefill(step: {
+    slot: number;
+    past: number;
+    ids: readonly number[];
+    everyRow?: boolean;
+  }): Float32Array;
   /**
    * First chunks of several sequences at once: `prompts[i]` into slot + i, which is empty. Returns the
    * logits after each prompt's last token, [prompts.length, vocabSize].

@@ -34,8 +34,18 @@ export function sampleToken(
     // A stop token the vocabulary lacks must not reach into the next sequence's row.
     if (id < row.end - row.begin) row.logits[row.begin + id] = Number.NEGATIVE_INFINITY;
   }
+  if (sampling.allowedTokenIds !== null) keepOnly(row, sampling.allowedTokenIds);
   if (sampling.temperature === 0) return findBest(row);
   return drawFrom(row, sampling, drawAt(sampling.seed, history.ids.length), scratch);
+}
+
+/** Of these ids alone the logits stay. */
+function keepOnly({ logits, begin, end }: Row, ids: readonly number[]): void {
+  const kept = ids
+    .filter((id) => id < end - begin)
+    .map((id) => [begin + id, logits[begin + id] ?? Number.NEGATIVE_INFINITY] as const);
+  logits.fill(Number.NEGATIVE_INFINITY, begin, end);
+  for (const [at, logit] of kept) logits[at] = logit;
 }
 
 /** Candidates in the order of their ids, their weights, and one walk over those that are kept. */

@@ -14,7 +14,7 @@
 import { limit } from '../protocol/limit.ts';
 import { assert } from '../std/fault.ts';
 import type { BatchRow, Chunk, Move, StepPlan } from './plan.ts';
-import { behind, generatedCount, type Sequence } from './sequence.ts';
+import { behind, generatedCount, type Sequence, scores } from './sequence.ts';
 import { TurnList } from './waiting.ts';
 
 /** What happens to a slot's content when it changes hands. */
@@ -203,7 +203,8 @@ export class Scheduler {
       const { slot, computed: past } = sequence;
       if (budget <= 0 || chunks.length >= limit.stepChunkMax) break;
       if (slot === null || sequence.awaitsImport || behind(sequence) < 2) continue;
-      const count = Math.min(budget, behind(sequence));
+      const room = scores(sequence) ? Math.min(budget, limit.scoreTokens) : budget;
+      const count = Math.min(room, behind(sequence));
       chunks.push({ sequence, slot, past, count, isLast: count === behind(sequence) });
       budget -= count;
     }

@@ -14,6 +14,12 @@ export type Sequence = {
   readonly sampling: Sampling;
   /** Lower is served sooner; 0 unless the client says. */
   readonly priority: number;
+  /** Others with this prompt follow. */
+  readonly shared: boolean;
+  /** KV is shared only among sequences of one salt; undefined: of none. */
+  readonly salt: string | undefined;
+  /** Prompt tokens whose logprobs have left, where they were asked for. */
+  scoredCount: number;
   /** Tokens of the prompt that were known and not computed, when it first got a slot. */
   cachedTokens: number;
   /** Positions whose KV is in the slot. */
@@ -42,6 +48,8 @@ export function createSequence(
     readonly promptIds: readonly number[];
     readonly sampling: Sampling;
     readonly priority: number;
+    readonly shared?: boolean | undefined;
+    readonly cacheSalt?: string | undefined;
   },
   options: { kind: 'prefill' | 'generate'; awaitsImport: boolean; nowMs: number },
 ): Sequence {
@@ -52,6 +60,9 @@ export function createSequence(
     ids: [...request.promptIds],
     sampling: request.sampling,
     priority: request.priority,
+    shared: request.shared ?? false,
+    salt: request.cacheSalt,
+    scoredCount: 0,
     cachedTokens: 0,
     computed: 0,
     slot: null,
@@ -75,20 +86,38 @@ export function generatedCount(sequence: Sequence): number {
   return sequence.ids.length - sequence.promptLength;
 }
 
+/** Logprobs of prompt tokens are still wanted: the chunk needs a row of logits for each token. */
+export function scores({ sampling, promptLength, scoredCount }: Sequence): boolean {
+  return sampling.promptLogprobs !== null && scoredCount < promptLength - 1;
+}
+
 /** The largest token id that a request names anywhere. */
 export function largestId(promptIds: readonly number[], sampling: Sampling): number {
   const biased = sampling.logitBias.reduce((top, [id]) => Math.max(top, id), 0);
-  const stops = sampling.stopTokenIds.reduce((top, id) => Math.max(top, id), biased);
-  return promptIds.reduce((top, id) => Math.max(top, id), stops);
+  const named = [sampling.stopTokenIds, sampling.allowedTokenIds ?? [], ...sampling.badWords];
+  const most = named.flat().reduce((top, id) => Math.max(top, id), biased);
+  return promptIds.reduce((top, id) => Math.max(top, id), most);
 }
 
-/** Ids that the next token must not be: whatever ends the answer, until `minTokens` are out. */
+/**
+ * Ids that the next token must not be: whatever ends the answer, until `minTokens` are out, and what
+ * would complete a bad word. Bad words are looked for in the answer alone, as vLLM does.
+ */
 export function bannedIds(sequence: Sequence, eosIds: readonly number[]): readonly number[] {
-  const { minTokens, stopTokenIds } = sequence.sampling;
-  if (generatedCount(sequence) >= minTokens) return noIds;
-  return stopTokenIds.length === 0 ? eosIds : [...eosIds, ...stopTokenIds];
+  const { minTokens, stopTokenIds, badWords } = sequence.sampling;
+  const isEarly = generatedCount(sequence) < minTokens;
+  if (!isEarly && badWords.length === 0) return noIds;
+  const bad = badWords.flatMap((word) => word.slice(endsIn(sequence, word) ? -1 : word.length));
+  return isEarly ? [...eosIds, ...stopTokenIds, ...bad] : bad;
 }
 const noIds: readonly number[] = [];
+
+/** The answer ends in all of `word` but its last token. */
+function endsIn(sequence: Sequence, word: readonly number[]): boolean {
+  const begin = sequence.ids.length - word.length + 1;
+  if (begin < sequence.promptLength) return false;
+  return word.slice(0, -1).every((id, i) => sequence.ids[begin + i] === id);
+}
 
 /** Takes the sampled token in. A stop token ends the sequence and is not among its ids. */
 export function appendToken(

@@ -18,9 +18,9 @@ export class KvIdentity {
   }
 
   /** Names of the blocks of `ids`, the last one perhaps part-filled. */
-  hashes(ids: readonly number[]): string[] {
+  hashes(ids: readonly number[], salt: string | undefined): string[] {
     const { modelDigest, dtype, geometry } = this;
-    return prefixHashes(ids, { modelDigest, dtype, blockTokens: geometry.blockTokens });
+    return prefixHashes(ids, { modelDigest, dtype, blockTokens: geometry.blockTokens, salt });
   }
 
   /** The same KV, stored another way. */

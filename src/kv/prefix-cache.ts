@@ -12,7 +12,7 @@ import type { BlockStore } from './block-store.ts';
 import type { KvIdentity } from './identity.ts';
 import type { FoundBlock, PeerArenas } from './peers.ts';
 import type { KvPool } from './pool.ts';
-import type { KvCache } from './transfer.ts';
+import type { KnownPrompt, KvCache } from './transfer.ts';
 
 export type OwnArena = { readonly arena: Arena; readonly store: BlockStore };
 
@@ -30,12 +30,11 @@ export class PrefixCache implements KvCache {
     this.#kv = options.kv;
   }
 
-  restore(request: { ids: readonly number[]; slot: number }): number {
-    const { ids, slot } = request;
+  restore({ ids, salt, slot }: KnownPrompt): number {
     const { blockTokens } = this.#pool.geometry;
     // The last token must be computed in any case: its logits choose the next one.
     const usable = Math.floor((ids.length - 1) / blockTokens) * blockTokens;
-    const hashes = this.#kv.hashes(ids.slice(0, usable));
+    const hashes = this.#kv.hashes(ids.slice(0, usable), salt);
     let known = 0;
     for (const hash of hashes) {
       if (!this.#read(hash, { slot, first: known, count: blockTokens })) break;
@@ -46,13 +45,13 @@ export class PrefixCache implements KvCache {
     return known;
   }
 
-  keep(request: { ids: readonly number[]; slot: number; computed: number }): void {
-    const { ids, slot, computed } = request;
+  keep(request: KnownPrompt & { readonly computed: number }): void {
+    const { ids, salt, slot, computed } = request;
     const { store, arena } = this.#own;
     const { blockTokens } = this.#pool.geometry;
     const full = Math.floor(computed / blockTokens) * blockTokens;
     const holder = `keep ${this.#keepCount++}`;
-    for (const [i, hash] of this.#kv.hashes(ids.slice(0, full)).entries()) {
+    for (const [i, hash] of this.#kv.hashes(ids.slice(0, full), salt).entries()) {
       const own = store.find(hash);
       if (own !== null) {
         store.hold(holder, own.index);

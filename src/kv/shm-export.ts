@@ -22,6 +22,7 @@ type Staging = {
 type Prompt = {
   readonly requestId: string;
   readonly ids: readonly number[];
+  readonly salt?: string | undefined;
   readonly slot: number;
   readonly computed: number;
 };
@@ -94,8 +95,9 @@ export class ShmExport implements KvExport {
     return late;
   }
 
-  #begin({ requestId, ids }: Prompt): Staging {
-    const staging: Staging = { hashes: this.#kv.hashes(ids), blocks: [], full: false, exportMs: 0 };
+  #begin({ requestId, ids, salt }: Prompt): Staging {
+    const hashes = this.#kv.hashes(ids, salt);
+    const staging: Staging = { hashes, blocks: [], full: false, exportMs: 0 };
     this.#stagings.set(requestId, staging);
     return staging;
   }

@@ -12,7 +12,7 @@ import { describeGeometry, sameGeometry } from './geometry.ts';
 import type { KvIdentity } from './identity.ts';
 import type { PeerArenas } from './peers.ts';
 import type { KvPool } from './pool.ts';
-import type { KvImport } from './transfer.ts';
+import type { KnownPrompt, KvImport } from './transfer.ts';
 
 export class ShmImport implements KvImport {
   readonly #peers: PeerArenas;
@@ -33,15 +33,10 @@ export class ShmImport implements KvImport {
     this.#worker = options.worker;
   }
 
-  fetch(request: {
-    ticket: ShmTicket;
-    ids: readonly number[];
-    slot: number;
-    from: number;
-  }): number {
-    const { ticket, ids, slot, from } = request;
+  fetch(request: KnownPrompt & { readonly ticket: ShmTicket; readonly from: number }): number {
+    const { ticket, ids, salt, slot, from } = request;
     const kv = this.#understood(ticket);
-    refuseOtherTokens(ticket, kv.hashes(ids), ids.length);
+    refuseOtherTokens(ticket, kv.hashes(ids, salt), ids.length);
     const arena = this.#peers.open(ticket.arena);
     let bytes = 0;
     for (const wanted of ticket.blocks) {
@@ -56,13 +51,14 @@ export class ShmImport implements KvImport {
   put(request: {
     frame: Uint8Array<ArrayBuffer>;
     ids: readonly number[];
+    salt?: string | undefined;
     slot: number;
     from: number;
   }): number {
-    const { frame, ids, slot, from } = request;
+    const { frame, ids, salt, slot, from } = request;
     const dtype = frameDtype(frame);
     const { blockTokens } = this.#pool.geometry;
-    const hash = this.#hashesOf(ids, dtype)[from / blockTokens];
+    const hash = this.#hashesOf(ids, salt, dtype)[from / blockTokens];
     if (hash === undefined) {
       const text = `KV block at position ${from}: the prompt has ${ids.length} tokens`;
       throw new Fault('transfer', text, { reason: 'order' });
@@ -76,9 +72,9 @@ export class ShmImport implements KvImport {
     return kvBytes(this.#kv.dtype, this.#kv.geometry, tokens);
   }
 
-  #hashesOf(ids: readonly number[], dtype: KvDtype): readonly string[] {
+  #hashesOf(ids: readonly number[], salt: string | undefined, dtype: KvDtype): readonly string[] {
     if (this.#hashed?.ids !== ids || this.#hashed.dtype !== dtype) {
-      this.#hashed = { ids, dtype, hashes: this.#kv.as(dtype).hashes(ids) };
+      this.#hashed = { ids, dtype, hashes: this.#kv.as(dtype).hashes(ids, salt) };
     }
     return this.#hashed.hashes;
   }

@@ -17,6 +17,13 @@ export type KvPaths = {
   readonly receive: Readonly<Record<Ticket['kind'], KvReceive>>;
 };
 
+/** A prompt whose KV lies, or shall lie, in a slot; its blocks are named by its ids and its salt. */
+export type KnownPrompt = {
+  readonly ids: readonly number[];
+  readonly salt?: string | undefined;
+  readonly slot: number;
+};
+
 export type KvExport = {
   /**
    * Stages every block of `ids` that is filled by position `computed`; at the prompt's end the rest.
@@ -25,6 +32,7 @@ export type KvExport = {
   append(request: {
     requestId: string;
     ids: readonly number[];
+    salt?: string | undefined;
     slot: number;
     computed: number;
   }): readonly BlockRef[];
@@ -40,9 +48,9 @@ export type KvCache = {
    * Fills the slot with the KV of the longest known beginning of `ids`, full blocks and never all of
    * them. Returns how many tokens.
    */
-  restore(request: { ids: readonly number[]; slot: number }): number;
+  restore(request: KnownPrompt): number;
   /** Leaves the full blocks of the first `computed` tokens of `ids` behind, as far as there is room. */
-  keep(request: { ids: readonly number[]; slot: number; computed: number }): void;
+  keep(request: KnownPrompt & { readonly computed: number }): void;
 };
 
 export type KvImport = {
@@ -51,7 +59,7 @@ export type KvImport = {
    * copied; throws a Fault `mismatch` when the two workers cannot understand each other, `transfer`
    * when the blocks are gone or damaged.
    */
-  fetch(request: { ticket: ShmTicket; ids: readonly number[]; slot: number; from: number }): number;
+  fetch(request: KnownPrompt & { readonly ticket: ShmTicket; readonly from: number }): number;
   /**
    * One block that has arrived, header and payload, at position `from`. Returns the tokens it holds;
    * throws as `fetch`.
@@ -59,6 +67,7 @@ export type KvImport = {
   put(request: {
     frame: Uint8Array<ArrayBuffer>;
     ids: readonly number[];
+    salt?: string | undefined;
     slot: number;
     from: number;
   }): number;

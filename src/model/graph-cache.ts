@@ -22,7 +22,7 @@ import type { Quantization } from './quantize.ts';
 import type { Weights } from './safetensors.ts';
 
 /** Raise it when the graph built from the same files changes. */
-const graphVersion = 2;
+const graphVersion = 3;
 const dataFile = 'weights.bin';
 /** Weights begin at page boundaries, so that ONNX Runtime can map them. */
 const alignment = 4096;

@@ -3,6 +3,8 @@
 // fills a few integers and runs.
 
 import type { KvPool } from '../kv/pool.ts';
+import { limit } from '../protocol/limit.ts';
+import { assert } from '../std/fault.ts';
 import { mapAnonymousMemory, viewFloats, viewInts } from '../std/memory.ts';
 import { llamaNames } from './onnx/llama.ts';
 import { elementType, type Ort, type TensorList } from './ort.ts';
@@ -44,22 +46,33 @@ export class OrtSession {
     this.#outputs = ort.tensorList(names.outputs);
     this.#ids = int32Buffer(Math.max(stepTokens, pool.slots));
     this.#lengths = int32Buffer(pool.slots);
-    this.#lastRows = int32Buffer(pool.slots);
+    const rowsMax = Math.max(pool.slots, limit.scoreTokens);
+    this.#lastRows = int32Buffer(rowsMax);
     const total = int32Buffer(1);
     const tensor = ort.createTensor(total.address, 4, [], elementType.int32);
     this.#total = { view: total.view, tensor: BigInt(tensor) };
-    const logitsBytes = pool.slots * vocabSize * 4;
+    const logitsBytes = rowsMax * vocabSize * 4;
     const { address } = mapAnonymousMemory(logitsBytes);
-    this.#logits = { address, view: viewFloats(address, pool.slots * vocabSize) };
+    this.#logits = { address, view: viewFloats(address, rowsMax * vocabSize) };
   }
 
-  prefill(step: { slot: number; past: number; ids: readonly number[] }): Float32Array {
-    const { slot, past, ids } = step;
+  prefill(step: {
+    slot: number;
+    past: number;
+    ids: readonly number[];
+    everyRow?: boolean;
+  }): Float32Array {
+    const { slot, past, ids, everyRow = false } = step;
     this.#ids.view.set(ids);
     this.#lengths.view[0] = past + ids.length - 1;
     this.#total.view[0] = past + ids.length;
-    this.#lastRows.view[0] = ids.length - 1;
-    return this.#run(slot, 1, ids.length);
+    if (!everyRow) {
+      this.#lastRows.view[0] = ids.length - 1;
+      return this.#run(slot, 1, ids.length);
+    }
+    assert(ids.length <= limit.scoreTokens, `${ids.length} rows of logits`);
+    for (let row = 0; row < ids.length; row++) this.#lastRows.view[row] = row;
+    return this.#run(slot, 1, ids.length, ids.length);
   }
 
   prefillTogether(step: { slot: number; prompts: readonly (readonly number[])[] }): Float32Array {
@@ -94,21 +107,21 @@ export class OrtSession {
     this.#ort.releaseSession(this.#session);
   }
 
-  /** Slots [slot, slot + batch), `length` tokens each. */
-  #run(slot: number, batch: number, length: number): Float32Array {
+  /** Slots [slot, slot + batch), `length` tokens each; logits of the first `rows` of `lastRows`. */
+  #run(slot: number, batch: number, length: number, rows = batch): Float32Array {
     const { address: ids } = this.#ids;
     const cache = this.#cache(slot, batch);
     const inputs = this.#inputs.handles;
     inputs[0] = this.#int32('ids', ids, [batch, length]);
     inputs[1] = this.#int32('lengths', this.#lengths.address, [batch]);
     inputs[2] = this.#total.tensor;
-    inputs[3] = this.#int32('rows', this.#lastRows.address, [batch]);
+    inputs[3] = this.#int32('rows', this.#lastRows.address, [rows]);
     inputs.set(cache, 4);
     const outputs = this.#outputs.handles;
     outputs[0] = this.#tensor(
       'logits',
       this.#logits.address,
-      [batch, this.vocabSize],
+      [rows, this.vocabSize],
       elementType.float32,
     );
     outputs.set(cache, 1);

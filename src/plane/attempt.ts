@@ -133,10 +133,19 @@ export class Attempt {
   }
 
   async #begin(): Promise<void> {
-    const { promptIds, sampling, priority } = this.#options.request;
+    const { promptIds, sampling, priority, shared, cacheSalt } = this.#options.request;
     const requestId = this.#options.planeId;
     const stream = this.#ports.hub.subjectOf(requestId);
-    const common = { v: protocolVersion, requestId, promptIds, sampling, priority, stream };
+    const kept = { ...(shared && { shared }), ...(cacheSalt !== undefined && { cacheSalt }) };
+    const common = {
+      v: protocolVersion,
+      requestId,
+      promptIds,
+      sampling,
+      priority,
+      ...kept,
+      stream,
+    };
     const source = this.#context === null ? 'local' : 'handover';
     const seen = this.#path?.path === 'shm' ? { contextWorker: this.#context } : {};
     const reserve = { ...common, type: 'generate', source, ...seen };

@@ -186,7 +186,7 @@ class Client implements PlaneClient {
     { signal, onPlaced = () => undefined }: GenerateOptions,
   ): Promise<Generation> {
     const tried = new Map<string, Fault>();
-    const keys = new PromptKeys(request.promptIds);
+    const keys = new PromptKeys(request.promptIds, request.cacheSalt);
     const call: Call = { request, keys, tried, wake: null, signal, onPlaced };
     try {
       return await this.#place(call);
@@ -277,6 +277,8 @@ class Client implements PlaneClient {
       growthTokens: request.sampling.maxTokens,
       keys,
       keysOf: (worker) => registry.prefixes.keysOf(worker),
+      warm: new Set(request.warm),
+      isHandedOver: request.sampling.promptLogprobs === null,
       localPrefillTokens: this.#options.localPrefillTokens,
       excluded: new Set(tried.keys()),
       inFlight: inFlight.of,

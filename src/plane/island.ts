@@ -36,9 +36,19 @@ const nothing: Cached = { tokens: 0, own: () => 0 };
 
 export function cachedOf(
   island: readonly Heartbeat[],
-  { keys, keysOf }: { readonly keys: PromptKeys; readonly keysOf: KeysOf },
+  question: {
+    readonly keys: PromptKeys;
+    readonly keysOf: KeysOf;
+    /** Workers that have all of it, whatever they have told of. */
+    readonly warm?: ReadonlySet<string>;
+  },
 ): Cached {
+  const { keys, warm } = question;
   const [first] = island;
+  const keysOf: KeysOf = (worker) =>
+    first !== undefined && warm?.has(worker)
+      ? new Set(keys.of(first.card))
+      : question.keysOf(worker);
   const sets = island.map(({ worker }) => keysOf(worker)).filter(({ size }) => size > 0);
   if (first === undefined || sets.length === 0) return nothing;
   const { blockTokens } = first.card.geometry;

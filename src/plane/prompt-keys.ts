@@ -10,10 +10,13 @@ const keyLength = 16;
 
 export class PromptKeys {
   readonly #ids: readonly number[];
+  readonly #salt: string | undefined;
   readonly #byKind = new Map<string, readonly string[]>();
 
-  constructor(ids: readonly number[]) {
+  /** @param salt only blocks of requests with the same one are this prompt's. */
+  constructor(ids: readonly number[], salt?: string) {
     this.#ids = ids;
+    this.#salt = salt;
   }
 
   /** Full blocks only, and never the last token: its logits choose the first one of the answer. */
@@ -24,9 +27,8 @@ export class PromptKeys {
     if (known !== undefined) return known;
     const count = blockTokens < 1 ? 0 : Math.floor((this.#ids.length - 1) / blockTokens);
     const cacheable = this.#ids.slice(0, Math.max(0, count) * blockTokens);
-    const keys = prefixHashes(cacheable, { modelDigest, dtype: kvDtype, blockTokens }).map((hash) =>
-      hash.slice(0, keyLength),
-    );
+    const of = { modelDigest, dtype: kvDtype, blockTokens, salt: this.#salt };
+    const keys = prefixHashes(cacheable, of).map((hash) => hash.slice(0, keyLength));
     this.#byKind.set(kind, keys);
     return keys;
   }

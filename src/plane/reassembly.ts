@@ -3,7 +3,7 @@
 // already seen is dropped if equal; a contradiction is a Fault, never silent. Pure.
 
 import type { TokensMessage } from '../protocol/message.ts';
-import type { TokenDelta } from '../protocol/request.ts';
+import type { Scores, TokenDelta } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 
 type Piece = TokenDelta & { readonly first: number };
@@ -13,6 +13,7 @@ const heldCountMax = 1024;
 export class Reassembly {
   readonly #ids: number[] = [];
   readonly #held: Piece[] = [];
+  #scoreCount = 0;
   #finished = false;
 
   /** Tokens put in order so far. */
@@ -31,7 +32,8 @@ export class Reassembly {
 
   /** Takes one chunk; returns what can be passed on now. Throws a Fault `plane`. */
   accept(chunk: TokensMessage): readonly TokenDelta[] {
-    const { worker } = chunk;
+    const { worker, scores } = chunk;
+    if (scores !== undefined) return this.#scores(scores);
     let piece: Piece | undefined = pieceOf(chunk);
     if (piece.first > this.#ids.length) {
       if (this.#held.length >= heldCountMax) throw this.gapFault();
@@ -45,6 +47,16 @@ export class Reassembly {
       piece = this.#nextHeld();
     }
     return ready;
+  }
+
+  /** One worker sends them, one after another: none is early, none comes twice. */
+  #scores({ from, list }: Scores): readonly TokenDelta[] {
+    if (from !== this.#scoreCount + 1) {
+      const wanted = this.#scoreCount + 1;
+      throw new Fault('plane', `logprobs of prompt token ${from} came instead of ${wanted}'s`);
+    }
+    this.#scoreCount += list.length;
+    return [{ ids: [], scores: list, finish: null }];
   }
 
   gapFault(): Fault {

@@ -43,6 +43,10 @@ export type RouteQuestion = {
   readonly keys: PromptKeys;
   /** Cached blocks that a worker has told of. */
   readonly keysOf: KeysOf;
+  /** Workers that were just given all of its KV. */
+  readonly warm?: ReadonlySet<string>;
+  /** False: what is computed on the way (the prompt's logprobs) is not handed over. */
+  readonly isHandedOver?: boolean;
   /** Null: as measured. 0: never local while there is a context worker. */
   readonly localPrefillTokens: number | null;
   /** The only way the request may take, if it says so. */
@@ -88,7 +92,8 @@ export function chooseRoute(question: RouteQuestion): Choice {
       turn,
     );
   };
-  const pair = cheapest(pairsOf(islands.flat(), question, kvTokens), turn);
+  const pairs = question.isHandedOver === false ? [] : pairsOf(islands.flat(), question, kvTokens);
+  const pair = cheapest(pairs, turn);
   const local = alone('generate');
   if (pair === null || local === null) {
     const baseline = alone('baseline');

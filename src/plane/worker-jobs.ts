@@ -53,6 +53,7 @@ export class WorkerJobs {
 
   generate(message: GenerateMessage): Promise<Ack> {
     const { requestId, promptIds, sampling, priority, stream, source } = message;
+    const { shared, cacheSalt } = message;
     const job = this.#open({
       requestId,
       stream,
@@ -70,6 +71,8 @@ export class WorkerJobs {
       promptIds,
       sampling,
       priority,
+      shared,
+      cacheSalt,
       source,
     });
     return this.#admission(job);
@@ -77,7 +80,7 @@ export class WorkerJobs {
 
   prefill(message: PrefillMessage): Promise<Ack> {
     const { requestId, promptIds, sampling, priority, stream, generateWorker } = message;
-    const { kvPath = 'shm' } = message;
+    const { kvPath = 'shm', shared, cacheSalt } = message;
     const job = this.#open({
       requestId,
       stream,
@@ -96,6 +99,8 @@ export class WorkerJobs {
       promptIds,
       sampling,
       priority,
+      shared,
+      cacheSalt,
       kvPath,
     });
     return this.#admission(job);
@@ -225,13 +230,14 @@ export class WorkerJobs {
 
   #onTokens(job: Job, event: TokensEvent): void {
     job.admission.settle(yes);
-    const { first, ids, logprobs, finish, stopToken, fault, timing } = event;
+    const { first, ids, logprobs, scores, finish, stopToken, fault, timing } = event;
     job.nextIndex = first + ids.length;
     const sent = this.#publish(job, {
       first,
       ids: [...ids],
       finish,
       ...(logprobs === undefined ? {} : { logprobs: [...logprobs] }),
+      ...(scores === undefined ? {} : { scores }),
       ...(stopToken === undefined ? {} : { stopToken }),
       ...(fault === undefined ? {} : { fault }),
       ...(timing === undefined ? {} : { timing }),

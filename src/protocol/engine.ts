@@ -2,7 +2,7 @@
 // own (role/engine-thread.ts), so everything here is plain data that structured clone can carry.
 
 import type { Ack, Counters } from './message.ts';
-import type { FinishReason, Sampling, TokenLogprobs } from './request.ts';
+import type { FinishReason, Sampling, Scores, TokenLogprobs } from './request.ts';
 import type { BlockRef, ShmTicket, Ticket } from './ticket.ts';
 
 export type EngineCommand =
@@ -13,6 +13,10 @@ export type EngineCommand =
       readonly promptIds: readonly number[];
       readonly sampling: Sampling;
       readonly priority: number;
+      /** Others with this prompt follow: its KV is kept as soon as it is there. */
+      readonly shared?: boolean | undefined;
+      /** KV is shared only among requests of one salt. */
+      readonly cacheSalt?: string | undefined;
       readonly source: 'handover' | 'local';
     }
   /** Prefill, sample the first token, export the KV. */
@@ -22,6 +26,10 @@ export type EngineCommand =
       readonly promptIds: readonly number[];
       readonly sampling: Sampling;
       readonly priority: number;
+      /** Others with this prompt follow: its KV is kept as soon as it is there. */
+      readonly shared?: boolean | undefined;
+      /** KV is shared only among requests of one salt. */
+      readonly cacheSalt?: string | undefined;
       /** How the KV will leave; `object`: blocks are told of as they are staged. */
       readonly kvPath: 'shm' | 'object';
     }
@@ -73,6 +81,7 @@ export type EngineEvent =
       readonly ids: readonly number[];
       /** One for each id, where the request asked for them. */
       readonly logprobs?: readonly TokenLogprobs[];
+      readonly scores?: Scores;
       readonly finish: FinishReason | null;
       /** Which of the request's `stopTokenIds` ended it. */
       readonly stopToken?: number;

@@ -20,6 +20,15 @@ export const limit = {
   // --- sampling
   /** Answers to one prompt: `n`, and `best_of`. */
   choiceCountMax: 16,
+  /** Answers of one request, over all its prompts. */
+  choiceTotalMax: 128,
+  promptCountMax: 32,
+  badWordCountMax: 128,
+  badWordCharsMax: 256,
+  allowedTokenCountMax: 16_384,
+  cacheSaltCharsMax: 128,
+  /** Prompt tokens whose logprobs one request may ask for, over all its prompts. */
+  scoredTokensMax: 32_768,
   logitBiasCountMax: 16_384,
   stopTokenCountMax: 1024,
   topLogprobsMax: 20,
@@ -60,6 +69,11 @@ export const limit = {
   /** Messages of a subject that wait behind a large one. */
   claimQueueMax: 4096,
   // --- engine
+  /**
+   * Prompt tokens of a chunk whose logprobs are wanted: each needs a row of logits, so many rows are
+   * kept. No more than slots usually are, so they cost no memory.
+   */
+  scoreTokens: 32,
   /** Tokens of one step: a row for each stream that decodes, prompt chunks for the rest. */
   stepTokens: 256,
   /** Prompt tokens of a step at least, however many streams decode. */

@@ -17,7 +17,9 @@ import {
   prioritySchema,
   promptSchema,
   reasoningParserNames,
+  saltSchema,
   samplingSchema,
+  scoresSchema,
   tokenIdsSchema,
   tokenLogprobsSchema,
   toolParserNames,
@@ -41,6 +43,9 @@ export const generateSchema = v.object({
   promptIds: promptSchema,
   sampling: samplingSchema,
   priority: prioritySchema,
+  /** Others with this prompt follow: keep its KV as soon as it is there. */
+  shared: v.optional(v.boolean()),
+  cacheSalt: v.optional(saltSchema),
   stream: subject,
   /** `handover`: keep room and wait for a ticket. `local`: prefill here. */
   source: v.picklist(['handover', 'local']),
@@ -56,6 +61,9 @@ export const prefillSchema = v.object({
   promptIds: promptSchema,
   sampling: samplingSchema,
   priority: prioritySchema,
+  /** Others with this prompt follow: keep its KV as soon as it is there. */
+  shared: v.optional(v.boolean()),
+  cacheSalt: v.optional(saltSchema),
   stream: subject,
   /** The generate worker that holds the reservation. */
   generateWorker: idSchema,
@@ -164,6 +172,8 @@ export const tokensSchema = v.object({
   ids: tokenIdsSchema,
   /** One for each id, where the request asked for them. */
   logprobs: v.optional(v.array(tokenLogprobsSchema)),
+  /** Of the prompt's tokens, where asked for; all before the first token. */
+  scores: v.optional(scoresSchema),
   finish: v.nullable(v.picklist(['stop', 'length'])),
   /** Which of the request's `stopTokenIds` ended it. */
   stopToken: v.optional(countSchema),

@@ -41,8 +41,19 @@ export const samplingSchema = v.object({
   stopTokenIds: v.pipe(v.array(tokenId), v.maxLength(limit.stopTokenCountMax)),
   /** Null: as the worker was told by `--ignore-eos`. */
   ignoreEos: v.nullable(v.boolean()),
+  /** Sequences of tokens none of which may come to be complete. */
+  badWords: v.pipe(
+    v.array(v.pipe(v.array(tokenId), v.minLength(1))),
+    v.maxLength(2 * limit.badWordCountMax),
+  ),
+  /** Only these can be chosen; null: any. */
+  allowedTokenIds: v.nullable(
+    v.pipe(v.array(tokenId), v.minLength(1), v.maxLength(limit.allowedTokenCountMax)),
+  ),
   /** Log-probabilities of each token and of so many likeliest ones beside it; null: none. */
   logprobs: v.nullable(v.pipe(count, v.maxValue(limit.topLogprobsMax))),
+  /** Likewise for the prompt's tokens from the second on; null: none. Such a prompt is not handed over. */
+  promptLogprobs: v.nullable(v.pipe(count, v.maxValue(limit.topLogprobsMax))),
 });
 export type Sampling = v.InferOutput<typeof samplingSchema>;
 
@@ -59,7 +70,10 @@ export const neutralSampling = {
   minTokens: 0,
   stopTokenIds: [],
   ignoreEos: null,
+  badWords: [],
+  allowedTokenIds: null,
   logprobs: null,
+  promptLogprobs: null,
 } satisfies Omit<Sampling, 'seed' | 'maxTokens'>;
 
 /** Stands for −∞, which JSON cannot say; vLLM's value. */
@@ -87,6 +101,16 @@ export const prioritySchema = v.pipe(
   v.maxValue(1000),
 );
 
+/** A digest of what the client sent as `cache_salt`. */
+export const saltSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
+
+/** Log-probabilities of consecutive prompt tokens, the first of which is at `from`. */
+export const scoresSchema = v.object({
+  from: v.pipe(count, v.minValue(1)),
+  list: v.array(tokenLogprobsSchema),
+});
+export type Scores = v.InferOutput<typeof scoresSchema>;
+
 export const promptSchema = v.pipe(v.array(tokenId), v.minLength(1));
 export const tokenIdsSchema = v.array(tokenId);
 export const countSchema = count;
@@ -107,6 +131,8 @@ export type GenerateRequest = {
   readonly shared?: boolean;
   /** Workers that were just given this prompt's KV, though no heartbeat tells of it yet. */
   readonly warm?: readonly string[];
+  /** `saltSchema`: KV is shared only among requests of one salt. */
+  readonly cacheSalt?: string;
 };
 
 /** Why a generation ended: a stop token (or, at the gateway, a stop string), or a length limit. */
@@ -148,6 +174,8 @@ export type TokenDelta = {
   readonly ids: readonly number[];
   /** One for each id, where the request asked for them. */
   readonly logprobs?: readonly TokenLogprobs[];
+  /** Of prompt tokens, in order and complete before the first id. */
+  readonly scores?: readonly TokenLogprobs[];
   /** Set on the last delta; its `ids` may be empty. A stop token is never among the ids. */
   readonly finish: FinishReason | null;
   /** Which of the request's `stopTokenIds` ended it. */

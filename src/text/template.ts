@@ -23,7 +23,39 @@ export type TemplateInput = {
   readonly messages: readonly TemplateMessage[];
   readonly tools: readonly unknown[] | null;
   readonly addGenerationPrompt: boolean;
+  /** The prompt ends inside the last message: the answer goes on with it. */
+  readonly continuesFinal?: boolean;
+  readonly documents?: readonly unknown[] | null;
+  /** Further variables of the template, none of `reservedVariables`. */
+  readonly variables?: Readonly<Record<string, unknown>>;
 };
+
+/** What a template gets from us, or has from its language: nobody else may set these. */
+export const reservedVariables: ReadonlySet<string> = new Set([
+  'messages',
+  'tools',
+  'documents',
+  'add_generation_prompt',
+  'continue_final_message',
+  'bos_token',
+  'eos_token',
+  'pad_token',
+  'unk_token',
+  'chat_template',
+  'tokenize',
+  'return_dict',
+  'raise_exception',
+  'strftime_now',
+  'range',
+  'namespace',
+  'true',
+  'false',
+  'none',
+  'True',
+  'False',
+  'None',
+  '__proto__',
+]);
 
 export class ChatTemplate {
   readonly #plain: Compiled;
@@ -46,12 +78,16 @@ export class ChatTemplate {
       ? input.messages
       : input.messages.map((message) => ({ ...message, content: message.content ?? '' }));
     try {
-      return template.render({
+      const documents = input.documents ?? null;
+      const text = template.render({
+        ...input.variables,
         ...this.#tokens,
         messages,
         tools: input.tools,
+        ...(documents === null ? {} : { documents }),
         add_generation_prompt: input.addGenerationPrompt,
       });
+      return input.continuesFinal === true ? cutBehind(text, input.messages.at(-1)) : text;
     } catch (thrown) {
       throw new Fault(
         'invalid_request',
@@ -60,6 +96,17 @@ export class ChatTemplate {
       );
     }
   }
+}
+
+/** `text` up to the end of what the last message says; templates write an end behind it. */
+function cutBehind(text: string, last: TemplateMessage | undefined): string {
+  const content = last?.content ?? '';
+  const said = content.trim();
+  const begin = said === '' ? -1 : text.lastIndexOf(said);
+  if (begin < 0) throw new Error('it does not show the last message, so that cannot be continued');
+  // Spaces at its end count where the template keeps them.
+  const whole = content.trimStart();
+  return text.slice(0, begin + (text.startsWith(whole, begin) ? whole.length : said.length));
 }
 
 /** The template in tokenizer_config.json, or null where the model has none. */

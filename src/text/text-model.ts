@@ -28,7 +28,11 @@ export class TextModel {
    * Token ids of a chat. A prompt that cannot fit `tokensMax`, judged by its characters alone, is
    * refused before the work of tokenising it.
    */
-  promptIds(input: TemplateInput, tokensMax: number): number[] {
+  promptIds(
+    input: TemplateInput,
+    tokensMax: number,
+    options = { addSpecialTokens: false },
+  ): number[] {
     if (this.#template === null) {
       throw new Fault(
         'invalid_request',
@@ -37,25 +41,35 @@ export class TextModel {
         { param: 'model' },
       );
     }
-    const { messages, tools } = input;
-    const literal = new Literal(this.#guarded, [messages, tools]);
-    const text = this.#template.render({
-      ...input,
-      messages: literal.protect(messages),
-      tools: literal.protect(tools),
-    });
-    const tokensMin = Math.ceil(text.length / this.tokenizer.tokenCharsMax);
-    if (tokensMin > tokensMax) throw contextFault(`at least ${tokensMin}`, tokensMax);
+    const literal = new Literal(this.#guarded, input);
+    const text = this.#template.render(literal.protect(input));
+    this.#checkChars(text, tokensMax, 'messages');
     // The template wrote the special tokens itself: adding them again would double `bos_token`.
-    return literal
-      .split(text)
-      .flatMap((part) => this.tokenizer.encode(part, { addSpecialTokens: false }));
+    return literal.split(text).flatMap((part, index) => {
+      const addSpecialTokens = options.addSpecialTokens && index === 0;
+      return this.tokenizer.encode(part, { addSpecialTokens });
+    });
+  }
+
+  /** Likewise of a text; special tokens that are written in it are these tokens. */
+  textIds(
+    text: string,
+    tokensMax: number,
+    options: { readonly addSpecialTokens: boolean },
+  ): number[] {
+    this.#checkChars(text, tokensMax, 'prompt');
+    return this.tokenizer.encode(text, options);
   }
 
   /** Ids of those of `words` that the tokenizer has as a token. */
   idsOf(words: readonly string[]): ReadonlySet<number> {
     const ids = words.map((word) => this.tokenizer.idOf(word));
     return new Set(ids.filter((id) => id !== undefined));
+  }
+
+  #checkChars(text: string, tokensMax: number, param: string): void {
+    const tokensMin = Math.ceil(text.length / this.tokenizer.tokenCharsMax);
+    if (tokensMin > tokensMax) throw contextFault(`at least ${tokensMin}`, tokensMax, param);
   }
 
   /** Runs everything once: the first run of code is several times slower than the next. */
@@ -75,13 +89,17 @@ export class TextModel {
 }
 
 /** The prompt leaves no room for a single token of answer. */
-export function contextFault(promptTokens: string, contextTokens: number): Fault {
+export function contextFault(
+  promptTokens: string,
+  contextTokens: number,
+  param = 'messages',
+): Fault {
   return new Fault(
     'context_length',
     `The prompt has ${promptTokens} tokens. This model's context length is ${contextTokens} ` +
       `tokens for prompt and answer together, so a prompt may have ${contextTokens - 1}. ` +
-      'Shorten the messages.',
-    { param: 'messages' },
+      `Shorten the ${param}.`,
+    { param },
   );
 }
 

@@ -7,6 +7,7 @@ import { Fault } from '../../src/std/fault.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
 
+const wishSchema = v.omit(samplingSchema, ['maxTokens', 'badWords']);
 const user = { role: 'user', content: 'hi' };
 
 function read(fields: Readonly<Record<string, unknown>>): ChatRequest {
@@ -30,19 +31,39 @@ describe('readChatRequest', () => {
   test('defaults, with a seed drawn by chance', () => {
     expect(read({})).toEqual({
       model: 'llama',
-      messages: [user],
-      tools: null,
+      input: {
+        messages: [user],
+        tools: null,
+        addGenerationPrompt: true,
+        continuesFinal: false,
+        documents: null,
+        variables: {},
+      },
+      addSpecialTokens: false,
+      echoed: '',
+      toolUse: null,
+      showsReasoning: true,
       stream: false,
+      promptField: 'messages',
       includeUsage: false,
       continuousUsage: false,
       choiceCount: 1,
       drawCount: 1,
       stops: [],
+      badWords: [],
       includeStop: false,
       skipSpecial: true,
       maxTokens: null,
-      sampling: { ...neutralSampling, seed: BigInt(seededChance(1).u32()) },
+      sampling: {
+        ...v.parse(v.omit(wishSchema, ['seed']), neutralSampling),
+        seed: BigInt(seededChance(1).u32()),
+      },
       priority: 0,
+      cacheSalt: null,
+      keepTokens: null,
+      keepSide: 'last',
+      returnTokenIds: false,
+      namesById: false,
     });
   });
 
@@ -79,12 +100,12 @@ describe('readChatRequest', () => {
       },
       { role: 'tool', tool_call_id: 'c1', content: '42' },
     ];
-    expect(read({ messages }).messages).toEqual([
+    expect(read({ messages }).input.messages).toEqual([
       { role: 'system', content: 'be brief' },
       { role: 'user', name: 'eve', content: 'a\nb' },
       {
         role: 'assistant',
-        content: '',
+        content: null,
         tool_calls: [{ id: 'c1', type: 'function', function: { name: 'f', arguments: { x: 1 } } }],
       },
       { role: 'tool', tool_call_id: 'c1', content: '42' },
@@ -92,9 +113,9 @@ describe('readChatRequest', () => {
   });
 
   test('tools as written, unless tool_choice hides them', () => {
-    expect(read({ tools: [tool] }).tools).toEqual([tool]);
-    expect(read({ tools: [tool], tool_choice: 'auto' }).tools).toEqual([tool]);
-    expect(read({ tools: [tool], tool_choice: 'none' }).tools).toBeNull();
+    expect(read({ tools: [tool] }).input.tools).toEqual([tool]);
+    expect(read({ tools: [tool], tool_choice: 'auto' }).input.tools).toEqual([tool]);
+    expect(read({ tools: [tool], tool_choice: 'none' }).input.tools).toBeNull();
   });
 
   test('a hair above zero is greedy; seeds beyond 2^53 stay usable and repeatable', () => {
@@ -123,6 +144,7 @@ describe('readChatRequest', () => {
       ignore_eos: true,
       include_stop_str_in_output: true,
       skip_special_tokens: false,
+      allowed_token_ids: [4, 5, 4],
       logprobs: true,
       top_logprobs: 20,
     };
@@ -145,9 +167,11 @@ describe('readChatRequest', () => {
       minTokens: 2,
       stopTokenIds: [9, 10],
       ignoreEos: true,
+      allowedTokenIds: [4, 5],
       logprobs: 20,
+      promptLogprobs: null,
     });
-    expect(v.is(v.omit(samplingSchema, ['maxTokens', 'seed']), chat.sampling)).toBeTrue();
+    expect(v.is(v.omit(wishSchema, ['seed']), chat.sampling)).toBeTrue();
     expect(read({ logprobs: true }).sampling.logprobs).toBe(0);
     expect(read({ logprobs: false, top_logprobs: 0 }).sampling.logprobs).toBeNull();
     expect(read({ top_k: 1e15 }).sampling.topK).toBe(0x7fff_ffff);

@@ -4,6 +4,7 @@
 
 import type { Runner } from '../../src/engine/runner.ts';
 import type { SlotMemory } from '../../src/engine/slot-memory.ts';
+import { limit } from '../../src/protocol/limit.ts';
 import type { FinishReason, Sampling } from '../../src/protocol/request.ts';
 import { naiveToken } from './naive-sampler.ts';
 
@@ -37,16 +38,28 @@ export class FakeRunner implements Runner {
     this.#tokensMax = options.tokensMax;
     this.#touched = new Array<number>(options.slots).fill(0);
     this.#rows = Array.from({ length: options.slots }, () => []);
-    this.#logits = new Float32Array(options.slots * options.vocabSize);
+    this.#logits = new Float32Array(Math.max(options.slots, limit.scoreTokens) * options.vocabSize);
   }
 
-  prefill(step: { slot: number; past: number; ids: readonly number[] }): Float32Array {
+  prefill(step: {
+    slot: number;
+    past: number;
+    ids: readonly number[];
+    everyRow?: boolean;
+  }): Float32Array {
     this.onCall('prefill');
-    const { slot, past, ids } = step;
+    const { slot, past, ids, everyRow = false } = step;
     if (ids.length === 0) this.#violate(`prefill of nothing in slot ${slot}`);
     if (ids.length > this.#stepTokens) this.#violate(`prefill of ${ids.length} tokens`);
     this.#write(slot, past, ids);
-    fakeLogits(this.rows(slot), this.#logits.subarray(0, this.vocabSize));
+    this.#logits.fill(Number.NaN);
+    const rows = everyRow ? ids.length : 1;
+    if (rows > limit.scoreTokens) this.#violate(`${rows} rows of logits`);
+    for (let row = 0; row < rows; row++) {
+      const known = this.rows(slot, past + ids.length - rows + 1 + row);
+      const begin = row * this.vocabSize;
+      fakeLogits(known, this.#logits.subarray(begin, begin + this.vocabSize));
+    }
     return this.#logits;
   }
 

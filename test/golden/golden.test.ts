@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { keepRaw, tokenLogprobs } from '../../src/engine/logprob.ts';
+import { createScratch } from '../../src/engine/row.ts';
 import { KvPool } from '../../src/kv/pool.ts';
 import { openModel } from '../../src/model/folder.ts';
 import { cachedGraph } from '../../src/model/graph-cache.ts';
@@ -11,6 +13,7 @@ import { Ort } from '../../src/model/ort.ts';
 import { ortLibraryPath } from '../../src/model/ort-library.ts';
 import { OrtSession } from '../../src/model/session.ts';
 import { limit } from '../../src/protocol/limit.ts';
+import type { TokenLogprobs } from '../../src/protocol/request.ts';
 import { TextModel } from '../../src/text/text-model.ts';
 import { golden, goldenLogits, templateCases, tokenizerCases } from './fixture.ts';
 
@@ -78,6 +81,44 @@ describe('transformers agrees', () => {
       logits = session.decode(step).slice(0, vocabSize);
     }
     expect(continued).toEqual(one.output_ids);
+  });
+});
+
+/** As the engine judges a prompt: by chunks, with the logits after each token. */
+function scores(ids: readonly number[], count: number): TokenLogprobs[] {
+  const scratch = createScratch(vocabSize);
+  const found: TokenLogprobs[] = [];
+  for (let past = 0; past < ids.length; past += limit.scoreTokens) {
+    const chunk = ids.slice(past, past + limit.scoreTokens);
+    const logits = session.prefill({ slot: 0, past, ids: chunk, everyRow: true });
+    for (const row of chunk.keys()) {
+      const id = ids[past + row + 1];
+      if (id === undefined) continue;
+      const begin = row * vocabSize;
+      keepRaw({ logits, begin, end: begin + vocabSize }, scratch);
+      found.push(tokenLogprobs(id, count, scratch));
+    }
+  }
+  return found;
+}
+
+describe('logprobs of a prompt', () => {
+  test.each(golden.map((one, index) => ({ ...one, index })))('$name', (one) => {
+    const { input_ids, output_ids, index } = one;
+    const found = scores([...input_ids, ...output_ids], 2);
+    expect(found).toHaveLength(input_ids.length + 63);
+    // What transformers chose is everywhere the likeliest, by its margin.
+    const answer = found.slice(input_ids.length - 1);
+    for (const [i, { logprob, top }] of answer.entries()) {
+      expect(top[0]).toEqual([output_ids[i] ?? -1, logprob]);
+      expect(logprob - (top[1]?.[1] ?? 0)).toBeGreaterThan(one.least_gap / 2);
+    }
+    const wanted = goldenLogits.subarray(index * vocabSize, (index + 1) * vocabSize);
+    const most = wanted.reduce((max, value) => Math.max(max, value), Number.NEGATIVE_INFINITY);
+    const sum = wanted.reduce((total, value) => total + Math.exp(value - most), 0);
+    const first = output_ids[0] ?? -1;
+    const logprob = (wanted[first] ?? 0) - most - Math.log(sum);
+    expect(Math.abs((answer[0]?.logprob ?? 0) - logprob)).toBeLessThan(1e-3);
   });
 });
 

@@ -93,6 +93,21 @@ describe('OrtSession against the plain computation', () => {
     expectClose(logits.slice(0, config.vocabSize), naiveLogits(config, tinyTensors(seed), ids));
   });
 
+  test('the logits after every token of a chunk, behind a past', () => {
+    const ids = prompt(41, 12);
+    session.prefill({ slot: 2, past: 0, ids: ids.slice(0, 9) });
+    const rest = ids.slice(9);
+    const logits = session.prefill({ slot: 2, past: 9, ids: rest, everyRow: true }).slice();
+    for (const row of rest.keys()) {
+      const begin = row * config.vocabSize;
+      const wanted = naiveLogits(config, tinyTensors(seed), ids.slice(0, 10 + row));
+      expectClose(logits.subarray(begin, begin + config.vocabSize), wanted);
+    }
+    // The next call has one row again.
+    const after = session.prefill({ slot: 0, past: 0, ids }).slice(0, config.vocabSize);
+    expectClose(after, naiveLogits(config, tinyTensors(seed), ids));
+  });
+
   test('a ragged decode batch with an empty slot and a passenger in it', () => {
     const prompts = [prompt(9, 3), prompt(30, 4), [], prompt(1, 5), prompt(20, 6)];
     for (const slot of [0, 1, 3, 4]) {

@@ -82,7 +82,15 @@ describe('registry', () => {
     registry.observe(heartbeat('g', 'generate', { card: card({ maxModelLen: 2048 }) }));
     const { textDigest } = card();
     expect(registry.models()).toEqual([
-      { name: 'llama', maxModelLen: 2048, vocabSize: 300, textDigest, createdS: 5 },
+      {
+        name: 'llama',
+        maxModelLen: 2048,
+        vocabSize: 300,
+        textDigest,
+        toolParser: null,
+        reasoningParser: null,
+        createdS: 5,
+      },
     ]);
     registry.observe(heartbeat('g', 'generate', { state: 'draining' }));
     expect(registry.models()).toEqual([]);

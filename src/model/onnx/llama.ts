@@ -35,9 +35,10 @@ export function llamaNames(layers: number): { inputs: string[]; outputs: string[
 
 /**
  * Inputs: input_ids int32 [batch, sequence]; seqlens_k int32 [batch] = tokens after this call − 1;
- * total_sequence_length int32 [] = the longest of them + 1; last_rows int32 [batch] = where each
- * sequence's last token is among all batch · sequence rows (shorter ones are padded on the right);
- * past.N.key/value [batch, kvHeads, capacity, headDim]. Outputs: logits [batch, vocab] after those
+ * total_sequence_length int32 [] = the longest of them + 1; last_rows int32 [rows] = where each
+ * sequence's last token is among all batch · sequence rows (shorter ones are padded on the right), or
+ * any other rows whose logits are wanted;
+ * past.N.key/value [batch, kvHeads, capacity, headDim]. Outputs: logits [rows, vocab] after those
  * tokens; present.N.* = past.N.*.
  */
 export function buildLlama(
@@ -102,7 +103,7 @@ function declareInputs(graph: Graph, config: ModelConfig): void {
   graph.input('input_ids', 'int32', ['batch', 'sequence']);
   graph.input('seqlens_k', 'int32', ['batch']);
   graph.input('total_sequence_length', 'int32', []);
-  graph.input('last_rows', 'int32', ['batch']);
+  graph.input('last_rows', 'int32', ['rows']);
   const cache = ['batch', config.kvHeads, 'capacity', config.headDim] as const;
   for (let i = 0; i < config.layers; i++) {
     for (const part of ['key', 'value']) {
@@ -110,7 +111,7 @@ function declareInputs(graph: Graph, config: ModelConfig): void {
       graph.output(`present.${i}.${part}`, 'float32', cache);
     }
   }
-  graph.output('logits', 'float32', ['batch', config.vocabSize]);
+  graph.output('logits', 'float32', ['rows', config.vocabSize]);
 }
 
 /** cos and sin of position · theta^(−2j/headDim), each [positions, headDim/2]. */

@@ -187,6 +187,11 @@ export function* readText(feed: Feed, marker: string): Steps<boolean> {
   }
 }
 
+/** All that follows is text. */
+export function* readRest(feed: Feed): Steps<void> {
+  while ((yield* feed.peek()) !== null) feed.pass();
+}
+
 /**
  * Whether `marker` follows; it, or its beginning, is held. No marker begins again within itself, so
  * that after a false start nothing has to be looked at twice.

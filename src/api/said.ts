@@ -1,0 +1,50 @@
+// What a stage makes of a piece's text, and the bookkeeping that all such stages share: tokens whose
+// text is still held back go with the next thing that is said, and the end with the last.
+
+import type { Piece } from './reply.ts';
+import type { Stage } from './stage.ts';
+import type { SentToken } from './token-trail.ts';
+
+/** A part of a tool call; calls of an answer are numbered. */
+export type CallDelta = {
+  readonly index: number;
+  /** On the first part of each call, and never again. */
+  readonly begin: { readonly id: string; readonly name: string } | null;
+  /** More of the JSON of its arguments. */
+  readonly arguments: string;
+};
+
+export type Said = Pick<Piece, 'text' | 'reasoning' | 'call'>;
+
+export type Reading = {
+  read(piece: Piece): readonly Said[];
+  /** Of the last piece, after it was read. */
+  finish?(finish: NonNullable<Piece['finish']>): NonNullable<Piece['finish']>;
+};
+
+export function readingStage(reading: Reading): Stage {
+  let ids: number[] = [];
+  let tokens: SentToken[] = [];
+  return (piece) => {
+    ids.push(...piece.ids);
+    tokens.push(...(piece.tokens ?? []));
+    const parts = reading.read(piece);
+    if (parts.length === 0 && piece.finish === null) return [];
+    const said = parts.length === 0 ? [{ text: '' }] : parts;
+    const finish = piece.finish === null ? null : (reading.finish?.(piece.finish) ?? piece.finish);
+    const waiting = { ids, tokens };
+    ids = [];
+    tokens = [];
+    return said.map((part, index) => {
+      const isLast = index === said.length - 1;
+      const own = index === 0 ? waiting : { ids: [], tokens: [] };
+      return {
+        ...part,
+        ids: own.ids,
+        tokens: piece.tokens === null ? null : own.tokens,
+        finish: isLast ? finish : null,
+        stopReason: isLast ? piece.stopReason : null,
+      };
+    });
+  };
+}
