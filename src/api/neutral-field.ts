@@ -22,7 +22,7 @@ const json = (wanted: string): Neutral => ({
   accepts: (value) => JSON.stringify(value) === wanted,
 });
 
-const neutralFields: ReadonlyMap<string, Neutral> = new Map([
+export const neutralFields: ReadonlyMap<string, Neutral> = new Map([
   ['best_of', only(1)],
   ['prompt_logprobs', absent],
   ['response_format', json('{"type":"text"}')],
@@ -51,7 +51,7 @@ const neutralFields: ReadonlyMap<string, Neutral> = new Map([
 ]);
 
 /** Fields that do not change the answer (billing, tracing, hints): accepted and not used. */
-const ignoredFields: ReadonlySet<string> = new Set([
+export const ignoredFields: ReadonlySet<string> = new Set([
   'user',
   // Our decoders put no space between special tokens, as those of transformers' fast tokenizers.
   'spaces_between_special_tokens',

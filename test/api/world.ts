@@ -12,6 +12,8 @@ export type World = AsyncDisposable & {
   fetch(path: string, init?: RequestInit): Promise<Response>;
   /** A chat request with one user message, and whatever else `fields` says. */
   chat(fields?: Readonly<Record<string, unknown>>, init?: RequestInit): Promise<Response>;
+  /** Any body to any route. */
+  post(path: string, body: unknown, init?: RequestInit): Promise<Response>;
 };
 
 export function openWorld(script?: Script, options: Partial<ServerOptions> = {}): World {
@@ -32,21 +34,22 @@ export function openWorld(script?: Script, options: Partial<ServerOptions> = {})
   });
   const call = (path: string, init?: RequestInit): Promise<Response> =>
     fetch(`${server.url}${path}`, init);
+  const post = (path: string, body: unknown, init: RequestInit = {}): Promise<Response> =>
+    call(path, {
+      method: 'POST',
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+      ...init,
+      headers: { 'content-type': 'application/json', ...init.headers },
+    });
   return {
     cluster,
     server,
     fetch: call,
-    chat: (fields = {}, init = {}) =>
-      call('/v1/chat/completions', {
-        method: 'POST',
-        body: JSON.stringify({
-          model: 'llama',
-          messages: [{ role: 'user', content: 'hi' }],
-          ...fields,
-        }),
-        ...init,
-        headers: { 'content-type': 'application/json', ...init.headers },
-      }),
+    post,
+    chat: (fields = {}, init = {}) => {
+      const messages = [{ role: 'user', content: 'hi' }];
+      return post('/v1/chat/completions', { model: 'llama', messages, ...fields }, init);
+    },
     [Symbol.asyncDispose]: () => server.stop({ limitMs: 0 }),
   };
 }
