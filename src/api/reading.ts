@@ -66,8 +66,10 @@ function callId({ toolParser: family }: ServedModel, chance: Chance): string {
 }
 
 function thoughtReading(parser: ReasoningParser, isShown: boolean): Reading {
+  let wasThinking = parser.isThinking;
   return {
     read: (piece) => {
+      wasThinking = parser.isThinking;
       const now = parser.push(piece.text);
       const rest = piece.finish === null ? { reasoning: '', text: '' } : parser.flush();
       const reasoning = isShown ? now.reasoning + rest.reasoning : '';
@@ -75,6 +77,7 @@ function thoughtReading(parser: ReasoningParser, isShown: boolean): Reading {
       if (reasoning === '') return text === '' ? [] : [{ text }];
       return [{ text, reasoning }];
     },
+    thoughtTokens: ({ ids }) => (wasThinking || parser.isThinking ? ids.length : 0),
   };
 }
 

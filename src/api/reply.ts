@@ -23,6 +23,8 @@ export type Piece = {
   /** What the model thought; goes before the text. */
   readonly reasoning?: string;
   readonly call?: CallDelta;
+  /** How many of `ids` are thoughts, sent or left out; absent: none. */
+  readonly thoughtTokens?: number;
   /** The stop string or stop token that ended it; null for all other ends. */
   readonly stopReason: string | number | null;
 };

@@ -18,6 +18,8 @@ export type Said = Pick<Piece, 'text' | 'reasoning' | 'call'>;
 
 export type Reading = {
   read(piece: Piece): readonly Said[];
+  /** How many of the tokens of the piece that was just read are thoughts. */
+  thoughtTokens?(piece: Piece): number;
   /** Of the last piece, after it was read. */
   finish?(finish: NonNullable<Piece['finish']>): NonNullable<Piece['finish']>;
 };
@@ -25,14 +27,17 @@ export type Reading = {
 export function readingStage(reading: Reading): Stage {
   let ids: number[] = [];
   let tokens: SentToken[] = [];
+  let thoughtTokens = 0;
   return (piece) => {
     ids.push(...piece.ids);
     tokens.push(...(piece.tokens ?? []));
     const parts = reading.read(piece);
+    thoughtTokens += (piece.thoughtTokens ?? 0) + (reading.thoughtTokens?.(piece) ?? 0);
     if (parts.length === 0 && piece.finish === null) return [];
     const said = parts.length === 0 ? [{ text: '' }] : parts;
     const finish = piece.finish === null ? null : (reading.finish?.(piece.finish) ?? piece.finish);
-    const waiting = { ids, tokens };
+    const waiting = { ids, tokens, ...(thoughtTokens === 0 ? {} : { thoughtTokens }) };
+    thoughtTokens = 0;
     ids = [];
     tokens = [];
     return said.map((part, index) => {
@@ -40,7 +45,7 @@ export function readingStage(reading: Reading): Stage {
       const own = index === 0 ? waiting : { ids: [], tokens: [] };
       return {
         ...part,
-        ids: own.ids,
+        ...own,
         tokens: piece.tokens === null ? null : own.tokens,
         finish: isLast ? finish : null,
         stopReason: isLast ? piece.stopReason : null,

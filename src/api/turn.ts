@@ -31,6 +31,7 @@ export class Turn {
   readonly #started: Started;
   readonly #replies: readonly Reply[];
   readonly #head: AnswerHead;
+  #thoughtTokens = 0;
 
   constructor(gateway: Gateway, call: Call, started: Started, options: TurnOptions) {
     this.#gateway = gateway;
@@ -48,7 +49,10 @@ export class Turn {
 
   async whole(): Promise<object> {
     const all: Piece[][] = this.#replies.map(() => []);
-    for await (const { index, piece } of this.#pieces()) all[index]?.push(piece);
+    for await (const { index, piece } of this.#pieces()) {
+      this.#thoughtTokens += piece.thoughtTokens ?? 0;
+      all[index]?.push(piece);
+    }
     return this.#options.shape.whole(this.#head, this.#best(all), this.#finalUsage());
   }
 
@@ -62,6 +66,7 @@ export class Turn {
     let openCount = this.#replies.length;
     const usageNow = (): ChunkUsage => (continuousUsage ? this.#usage() : none);
     for await (const { index, piece } of this.#pieces()) {
+      this.#thoughtTokens += piece.thoughtTokens ?? 0;
       if (several && opened.size === 0) {
         for (const each of this.#replies.keys()) {
           const options = { index: each, first: true, usage: usageNow() };
@@ -144,7 +149,12 @@ export class Turn {
   }
 
   #usage(): Usage {
-    return usageOf(this.#promptTokens, this.#tokenCount, this.#started.cachedTokens());
+    return usageOf(
+      this.#promptTokens,
+      this.#tokenCount,
+      this.#started.cachedTokens(),
+      this.#thoughtTokens,
+    );
   }
 
   #finalUsage(): Usage {

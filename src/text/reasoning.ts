@@ -31,6 +31,11 @@ export class ReasoningParser {
     this.#state = options.isOpen ? 'thinking' : 'begin';
   }
 
+  /** Between the marks. */
+  get isThinking(): boolean {
+    return this.#state === 'thinking';
+  }
+
   push(piece: string): Thought {
     for (let at = 0; at < piece.length; at++) {
       if (this.#state === 'text') {

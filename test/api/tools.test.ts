@@ -251,6 +251,19 @@ describe('thoughts', () => {
     expect(finish).toBe('stop');
   });
 
+  test('are counted, sent or not', async () => {
+    await using world = worldOf(text, { reasoningParser: 'think' });
+    for (const fields of [{}, { include_reasoning: false }]) {
+      const { usage } = await jsonOf(await world.chat(fields));
+      expect(usage.completion_tokens).toBe(text.length);
+      // From the last letter of the first mark to that of the second.
+      expect(usage.completion_tokens_details.reasoning_tokens).toBe('>\nHm.\n</think>'.length);
+    }
+    world.cluster.script = says('Paris.');
+    const plain = await jsonOf(await world.chat());
+    expect(plain.usage.completion_tokens_details.reasoning_tokens).toBe(0);
+  });
+
   test('in a stream they come first', async () => {
     await using world = worldOf(text, { reasoningParser: 'think' });
     const events = await eventsOf(await world.chat({ stream: true }));
