@@ -52,8 +52,11 @@ export function completionShape(options: CompletionOptions): Shape {
   return {
     idPrefix: 'cmpl',
     opening: () => null,
-    chunk: (head, piece, { index, first, usage }) =>
-      answer(head, [choiceOf(index, piece, first)], usage),
+    chunk: (head, piece, { index, first, usage }) => {
+      const choice = choiceOf(index, piece, first);
+      const logprobs = piece.tokens?.length ? choice.logprobs : null;
+      return answer(head, [{ ...choice, logprobs }], usage);
+    },
     usageChunk: (head, usage) => answer(head, [], usage),
     whole: (head, all, usage) =>
       answer(

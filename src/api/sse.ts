@@ -1,6 +1,7 @@
 // Server-sent events, one to a socket write: load generators take a write for an event and do not
-// cut it. The next event is made only when the socket can take it, so a slow reader slows down its
-// own generation and fills no memory here. A stream that fails says so and then ends with `[DONE]`:
+// cut it. The next event is made only when the socket can take it, so a slow reader fills no memory here;
+// what has come meanwhile then leaves in one write, so that it catches up.
+// A stream that fails says so and then ends with `[DONE]`:
 // one that just stopped would pass for a complete answer.
 
 import { limit } from '../protocol/limit.ts';
@@ -25,8 +26,11 @@ export function eventStream(options: {
   let failure: Fault | null = null;
   let cancelled = false;
   let reading: Timer | null = null;
+  /** The next event, already asked for. */
+  let coming: Promise<string> | null = null;
+  let writtenMs = clock.nowMs();
 
-  const nextText = async (): Promise<string> => {
+  const makeText = async (): Promise<string> => {
     if (failure !== null) return doneText;
     try {
       const next = await events.next();
@@ -35,6 +39,25 @@ export function eventStream(options: {
       failure = toFault(thrown);
       return eventText(errorEnvelope(failure, requestId));
     }
+  };
+
+  const nextText = (): Promise<string> => {
+    const text = coming ?? makeText();
+    coming = null;
+    return text;
+  };
+
+  /** Events that are ready, but for the last: that one always has a write of its own. */
+  const readyText = async (): Promise<string> => {
+    let text = '';
+    for (let count = 1; count < limit.joinedEventCountMax; count++) {
+      coming ??= makeText();
+      const ready = await Promise.race([coming, nextTurn()]);
+      if (ready === undefined || ready === doneText) break;
+      coming = null;
+      text += ready;
+    }
+    return text;
   };
 
   /** A reader that hangs up is told of; one that just stops reading is not, and would stay for ever. */
@@ -49,11 +72,14 @@ export function eventStream(options: {
 
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
     reading?.cancel();
+    const isLate = clock.nowMs() - writtenMs >= limit.readerLateMs;
     const text = await nextText();
+    const more = isLate && text !== doneText ? await readyText() : '';
     // Bun joins what is enqueued in one turn of the event loop: give the last event its own.
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await nextTurn();
     if (cancelled) return;
-    controller.enqueue(encoder.encode(text));
+    controller.enqueue(encoder.encode(text + more));
+    writtenMs = clock.nowMs();
     if (text !== doneText) return expectReader(controller);
     // At once: many clients hang up at `[DONE]`, and that is no cancellation.
     controller.close();
@@ -67,6 +93,10 @@ export function eventStream(options: {
   };
   // No queue of our own: an event is made when it is asked for.
   return new ReadableStream<Uint8Array>({ pull, cancel }, { highWaterMark: 0 });
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise<void>((resolve) => setImmediate(resolve));
 }
 
 function eventText(value: object): string {

@@ -3,16 +3,11 @@
 
 import * as v from 'valibot';
 import { reservedVariables, type TemplateInput } from '../text/template.ts';
-import { flag, refuse } from './generation-fields.ts';
+import { flag, object, refuse } from './generation-fields.ts';
 import { messagesSchema } from './message-schema.ts';
 import { readToolUse, toolEntries } from './tool-fields.ts';
 
 const variableCountMax = 64;
-const object = v.pipe(
-  v.unknown(),
-  v.check((value) => !Array.isArray(value), 'Invalid type: Expected an object'),
-  v.record(v.string(), v.unknown()),
-);
 
 export const templateEntries = {
   messages: messagesSchema,

@@ -2,7 +2,7 @@
 
 import * as v from 'valibot';
 import { clip } from './fault.ts';
-import { flag, refuse } from './generation-fields.ts';
+import { flag, object, refuse } from './generation-fields.ts';
 
 const toolCountMax = 128;
 const tool = v.object({
@@ -13,7 +13,7 @@ const tool = v.object({
       v.regex(/^[A-Za-z0-9_-]{1,64}$/, 'A tool name has 1 to 64 letters, digits, "_" or "-"'),
     ),
     description: v.nullish(v.string()),
-    parameters: v.nullish(v.record(v.string(), v.unknown())),
+    parameters: v.nullish(object),
   }),
 });
 const tools = v.pipe(

@@ -17,6 +17,12 @@ export const limit = {
   queueGraceCountMax: 1024,
   /** A client that takes nothing of its stream for so long is given up. */
   readerSilenceMs: 60_000,
+  /**
+   * A client that asks for the next event only so long after the last is behind: up to so many events that
+   * are ready leave in one write. A write to one that keeps up is asked for at once.
+   */
+  readerLateMs: 20,
+  joinedEventCountMax: 64,
   // --- sampling
   /** Answers to one prompt: `n`, and `best_of`. */
   choiceCountMax: 16,
