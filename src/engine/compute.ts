@@ -2,6 +2,7 @@
 // refuses becomes a Fault for exactly the sequences of that call.
 
 import { type Fault, toFault } from '../std/fault.ts';
+import { allowedNext } from './constraint.ts';
 import type { ChunkGroup } from './group.ts';
 import { keepRaw, tokenLogprobs } from './logprob.ts';
 import type { BatchRow, Chunk } from './plan.ts';
@@ -46,7 +47,8 @@ export class Compute {
       batch.forEach(({ sequence }, slot) => {
         if (sequence === null) return;
         const begin = slot * runner.vocabSize;
-        tokens.push([sequence, this.#sample(sequence, logits, begin)]);
+        const token = this.#trySample(sequence, logits, begin);
+        if (token !== null) tokens.push([sequence, token]);
       });
       return tokens;
     } catch (thrown) {
@@ -64,7 +66,8 @@ export class Compute {
         const logits = this.#run(group);
         for (const [i, { sequence, isLast }] of group.entries()) {
           const begin = i * this.#runner.vocabSize;
-          results.push([sequence, isLast ? this.#sample(sequence, logits, begin) : null]);
+          const token = isLast ? this.#trySample(sequence, logits, begin) : null;
+          if (token !== null || !isLast) results.push([sequence, token]);
         }
       } catch (thrown) {
         const fault = toFault(thrown, 'engine');
@@ -84,13 +87,24 @@ export class Compute {
     return this.#runner.prefill({ slot: first.slot, past: first.past, ids: idsOf(first) });
   }
 
+  /** Null where this one sequence fails: nobody else of its batch is to blame. */
+  #trySample(sequence: Sequence, logits: Float32Array, begin: number): number | null {
+    try {
+      return this.#sample(sequence, logits, begin);
+    } catch (thrown) {
+      this.#onFault(sequence, toFault(thrown, 'engine'));
+      return null;
+    }
+  }
+
   #sample(sequence: Sequence, logits: Float32Array, begin: number): number {
     const row = { logits, begin, end: begin + this.#runner.vocabSize };
     const banned = bannedIds(sequence, this.#eosIds);
+    const allowed = allowedNext(sequence, this.#eosIds);
     const { sampling } = sequence;
     const scratch = this.#scratch;
     if (sampling.logprobs !== null) keepRaw(row, scratch);
-    const token = sampleToken(row, { sampling, history: sequence, banned }, scratch);
+    const token = sampleToken(row, { sampling, history: sequence, banned, allowed }, scratch);
     if (sampling.logprobs !== null) {
       sequence.logprobs = tokenLogprobs(token, sampling.logprobs, scratch);
     }

@@ -5,7 +5,7 @@ import type { GrammarSpec } from '../protocol/grammar.ts';
 import { limit } from '../protocol/limit.ts';
 import { Fault } from '../std/fault.ts';
 import { parseEbnf } from './ebnf.ts';
-import { oneOf, type Rules } from './expression.ts';
+import { oneOf, type Rules, repeat, rule, sequence, text } from './expression.ts';
 import { parseJsonSchema } from './json-schema.ts';
 import { jsonRules } from './json-text.ts';
 import { type Program, programOf } from './program.ts';
@@ -28,7 +28,7 @@ function rulesOf(spec: GrammarSpec): Rules {
     case 'json_object':
       return { start: 'object', rules: jsonRules };
     case 'json_schema':
-      return parseJsonSchema(sized(spec.text));
+      return wrapped(parseJsonSchema(sized(spec.text)), spec.wrap);
     case 'ebnf':
       return parseEbnf(sized(spec.text));
     case 'regex': {
@@ -41,11 +41,21 @@ function rulesOf(spec: GrammarSpec): Rules {
   }
 }
 
-function sized(text: string): string {
+/** `begin json end`, up to so many times. */
+function wrapped(json: Rules, wrap: Wrap | undefined): Rules {
+  if (wrap === undefined) return json;
+  const one = sequence(text(wrap.begin), rule(json.start), text(wrap.end));
+  const others = repeat(sequence(text(wrap.separator), one), 0, wrap.countMax - 1);
+  return { start: 'wrapped', rules: new Map([...json.rules, ['wrapped', sequence(one, others)]]) };
+}
+
+type Wrap = NonNullable<Extract<GrammarSpec, { kind: 'json_schema' }>['wrap']>;
+
+function sized(source: string): string {
   const { grammarCharsMax } = limit;
-  if (text.length <= grammarCharsMax) return text;
+  if (source.length <= grammarCharsMax) return source;
   throw new Fault(
     'invalid_request',
-    `the grammar has ${text.length} characters; at most ${grammarCharsMax} are accepted`,
+    `the grammar has ${source.length} characters; at most ${grammarCharsMax} are accepted`,
   );
 }

@@ -8,8 +8,14 @@ import { Automaton, dead } from './automaton.ts';
 import type { Program } from './program.ts';
 import type { TokenTree, Vocabulary } from './vocabulary.ts';
 
-/** A bit for each token, id i's in word i >> 5; `isEmpty` where no token can follow. */
-export type TokenMask = { readonly words: Uint32Array; readonly isEmpty: boolean };
+/** A bit for each token, id i's in word i >> 5. */
+export type TokenMask = {
+  readonly words: Uint32Array;
+  /** No token can follow. */
+  readonly isEmpty: boolean;
+  /** What is there so far is a whole text of the grammar: it may end here. */
+  readonly mayEnd: boolean;
+};
 
 /** Shared by all sequences with the same grammar. */
 export class Grammar {
@@ -32,7 +38,8 @@ export class Grammar {
   /** Of memory, roughly. */
   get sizeBytes(): number {
     const masks = this.#masks.reduce((sum, map) => sum + map.size, this.#whole.size);
-    return this.#automaton.sizeBytes + masks * this.#wordCount * 4;
+    const { states } = this.#program;
+    return this.#automaton.sizeBytes + masks * this.#wordCount * 4 + states.length * 100;
   }
 
   get automaton(): Automaton {
@@ -44,9 +51,9 @@ export class Grammar {
     return this.#epoch;
   }
 
-  /** Gives memory back where there is too much of it. Between tokens only. */
+  /** Gives memory back where matching has worked out too much. Between tokens only. */
   trim(bytesMax: number): void {
-    if (this.sizeBytes <= bytesMax) return;
+    if (this.sizeBytes - this.#program.states.length * 100 <= bytesMax) return;
     this.#automaton = new Automaton(this.#program);
     this.#forget();
     this.#epoch++;
@@ -71,7 +78,8 @@ export class Grammar {
       }
       for (let w = 0; w < words.length; w++) words[w] = (words[w] ?? 0) | (mask[w] ?? 0);
     }
-    const whole = { words, isEmpty: words.every((word) => word === 0) };
+    const isEmpty = words.every((word) => word === 0);
+    const whole = { words, isEmpty, mayEnd: this.#automaton.isComplete(place) };
     if (this.#whole.size < wholeCountMax) this.#whole.set(place, whole);
     return whole;
   }
@@ -134,15 +142,22 @@ export class Matcher {
     });
   }
 
-  /** What is there so far is a whole text of the grammar. */
-  isComplete(ids: readonly number[], begin: number): boolean {
-    this.#paid(() => this.#follow(ids, begin));
-    return this.#grammar.automaton.isComplete(this.#place);
-  }
-
-  /** … and nothing can follow it. */
+  /**
+   * What is there is a whole text of the grammar, and no token can follow. Throws nothing: where it
+   * cannot be told, the next `mask` says why.
+   */
   isOver(ids: readonly number[], begin: number): boolean {
-    return this.isComplete(ids, begin) && !this.#grammar.automaton.canGoOn(this.#place);
+    try {
+      return this.#paid(() => {
+        this.#follow(ids, begin);
+        const { automaton } = this.#grammar;
+        if (!automaton.isComplete(this.#place)) return false;
+        return !automaton.canGoOn(this.#place) || this.#grammar.maskAt(this.#place).isEmpty;
+      });
+    } catch (thrown) {
+      if (thrown instanceof Fault) return false;
+      throw thrown;
+    }
   }
 
   /** Takes in what was added since the last time, or all, where the places are new. */

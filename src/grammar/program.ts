@@ -125,21 +125,20 @@ class Builder {
     if (max === 0 || !canEnd(body, this.#facts.ending)) return next;
     if (min === 0 && max === 1)
       return this.#add({ op: 'split', to: [this.build(body, next), next] });
-    if (max === Number.POSITIVE_INFINITY) {
-      const star = this.#star(body, next);
-      return min === 0 ? star : this.#repeat({ kind: 'repeat', body, min, max: min }, star);
-    }
+    if (max === Number.POSITIVE_INFINITY && min < 2) return this.#endless(body, min, next);
     if (min === 1 && max === 1) return this.build(body, next);
     // A body that may be empty can make up any number of rounds.
     const least = isNullable(body, this.#facts.nullable) ? 0 : min;
     return this.#add({ op: 'loop', body: this.build(body, endState), min: least, max, next });
   }
 
-  #star(body: Expression, next: number): number {
+  /** `*` and `+`: no counter, so no frame, and the body is there once. */
+  #endless(body: Expression, min: number, next: number): number {
     const to = [next];
     const again = this.#add({ op: 'split', to });
-    to.unshift(this.build(body, again));
-    return again;
+    const once = this.build(body, again);
+    to.unshift(once);
+    return min === 0 ? again : once;
   }
 }
 

@@ -6,11 +6,19 @@ import { limit } from './limit.ts';
 
 const text = v.pipe(v.string(), v.maxLength(limit.grammarCharsMax));
 
+/** Literal text around the JSON, and how often both may come one after the other. */
+const wrapSchema = v.object({
+  begin: v.pipe(v.string(), v.maxLength(256)),
+  end: v.pipe(v.string(), v.maxLength(256)),
+  separator: v.pipe(v.string(), v.maxLength(256)),
+  countMax: v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(limit.grammarRepeatMax)),
+});
+
 export const grammarSchema = v.variant('kind', [
   /** Any JSON object. */
   v.object({ kind: v.literal('json_object') }),
   /** `text`: the schema's JSON. */
-  v.object({ kind: v.literal('json_schema'), text }),
+  v.object({ kind: v.literal('json_schema'), text, wrap: v.optional(wrapSchema) }),
   /** The whole answer matches it. */
   v.object({ kind: v.literal('regex'), text }),
   /** Begins at the rule `root`. */

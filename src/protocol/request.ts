@@ -1,6 +1,7 @@
 // What a request is once the gateway has read it: token ids and numbers, no text.
 
 import * as v from 'valibot';
+import { grammarSchema } from './grammar.ts';
 import { limit } from './limit.ts';
 import type { Member } from './member.ts';
 import type { ControlAction } from './message.ts';
@@ -43,6 +44,8 @@ export const samplingSchema = v.object({
   ignoreEos: v.nullable(v.boolean()),
   /** Log-probabilities of each token and of so many likeliest ones beside it; null: none. */
   logprobs: v.nullable(v.pipe(count, v.maxValue(limit.topLogprobsMax))),
+  /** What the answer must be; null: anything. */
+  grammar: v.optional(v.nullable(grammarSchema), null),
 });
 export type Sampling = v.InferOutput<typeof samplingSchema>;
 
@@ -60,6 +63,7 @@ export const neutralSampling = {
   stopTokenIds: [],
   ignoreEos: null,
   logprobs: null,
+  grammar: null,
 } satisfies Omit<Sampling, 'seed' | 'maxTokens'>;
 
 /** Stands for −∞, which JSON cannot say; vLLM's value. */

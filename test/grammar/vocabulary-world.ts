@@ -33,9 +33,10 @@ export function draw(spec: GrammarSpec, chance: Chance, countMax = 400): number[
   const ids: number[] = [];
   while (ids.length < countMax) {
     if (matcher.isOver(ids, 0)) return ids;
-    const allowed = allowedIds(matcher.mask(ids, 0));
+    const mask = matcher.mask(ids, 0);
+    const allowed = allowedIds(mask);
     // Where it may end it does so every second time.
-    if (matcher.isComplete(ids, 0) && chance.u32() % 2 === 0) return ids;
+    if (mask.mayEnd && chance.u32() % 2 === 0) return ids;
     const id = allowed[chance.u32() % allowed.length];
     if (id === undefined) throw new Error(`nothing can follow ${textOf(ids)}`);
     ids.push(id);
