@@ -7,6 +7,7 @@ import { limit } from '../protocol/limit.ts';
 import { neutralSampling, type Sampling } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
+import { grammarEntries, readGrammar } from './grammar-fields.ts';
 
 const integer = v.pipe(v.number(), v.safeInteger('Invalid value: Expected an integer'));
 const flag = v.nullish(v.boolean());
@@ -28,6 +29,7 @@ const logitBias = v.pipe(
 );
 
 export const samplingEntries = {
+  ...grammarEntries,
   temperature: v.nullish(v.pipe(v.number(), v.minValue(0), v.maxValue(2))),
   top_p: v.nullish(v.pipe(v.number(), v.gtValue(0), v.maxValue(1))),
   top_k: v.nullish(v.pipe(integer, v.minValue(-1))),
@@ -79,6 +81,7 @@ export function readSampling(fields: SamplingFields, chance: Chance): Wish {
     stopTokenIds: [...new Set(fields.stop_token_ids ?? [])],
     ignoreEos: fields.ignore_eos ?? neutralSampling.ignoreEos,
     logprobs: fields.logprobs === true ? (fields.top_logprobs ?? 0) : null,
+    grammar: readGrammar(fields),
   };
 }
 

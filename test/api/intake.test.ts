@@ -142,6 +142,7 @@ describe('readChatRequest', () => {
       stopTokenIds: [9, 10],
       ignoreEos: true,
       logprobs: 20,
+      grammar: null,
     });
     expect(v.is(v.omit(samplingSchema, ['maxTokens']), chat.sampling)).toBeTrue();
     expect(read({ logprobs: true }).sampling.logprobs).toBe(0);
@@ -237,7 +238,6 @@ describe('readChatRequest', () => {
     [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
     [{ logprobs: true, top_logprobs: -1 }, 'top_logprobs'],
     [{ logprobs: true, top_logprobs: 1.5 }, 'top_logprobs'],
-    [{ response_format: { type: 'json_object' } }, 'response_format'],
     [{ chat_template: '{{ x }}' }, 'chat_template'],
     [{ tools: [] }, 'tools'],
     [{ tools: [tool, tool] }, 'tools'],
