@@ -13,6 +13,7 @@ import { checkOtherFields } from './neutral-field.ts';
 import type { ReadingWish } from './reading.ts';
 import { readTemplateInput } from './template-fields.ts';
 import { readToolUse } from './tool-fields.ts';
+import { demandedGrammar } from './tool-grammar.ts';
 
 export type ChatRequest = Ask &
   ReadingWish & {
@@ -41,12 +42,16 @@ export function readChatRequest(
   } as const;
   const input = readTemplateInput(fields, body);
   const toolUse = readToolUse(fields);
-  if (toolUse !== null && toolUse.choice !== 'auto') {
-    refuse('tool_choice', 'tool_choice: only "none" and "auto" are supported yet.');
+  const demanded = demandedGrammar(toolUse);
+  const ask = readAsk(fields, lengths, ports.chance);
+  if (demanded !== null && ask.sampling.grammar !== null) {
+    const why = 'both say what the answer must be';
+    refuse('tool_choice', `tool_choice demands a call, the request a form: ${why}. Send one.`);
   }
   const last = input.messages.at(-1);
   return {
-    ...readAsk(fields, lengths, ports.chance),
+    ...ask,
+    sampling: { ...ask.sampling, grammar: demanded ?? ask.sampling.grammar },
     input,
     addSpecialTokens: fields.add_special_tokens ?? false,
     echoed: fields.echo === true && last?.role === 'assistant' ? (last.content ?? '') : '',

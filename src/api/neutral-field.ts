@@ -25,12 +25,7 @@ const json = (wanted: string): Neutral => ({
 export const neutralFields: ReadonlyMap<string, Neutral> = new Map([
   ['best_of', only(1)],
   ['prompt_logprobs', absent],
-  ['response_format', json('{"type":"text"}')],
-  ['structured_outputs', absent],
-  ['guided_json', absent],
-  ['guided_regex', absent],
-  ['guided_choice', absent],
-  ['guided_grammar', absent],
+  ['guided_whitespace_pattern', absent],
   ['functions', emptyList],
   ['function_call', only('none')],
   ['modalities', json('["text"]')],

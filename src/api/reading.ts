@@ -1,6 +1,7 @@
 // How an answer's text is read: thoughts first, by the model's own marks, then tool calls, by those of
-// the model where it calls as it likes, or as the whole text where a call was demanded of it. A demanded
-// call is held to its grammar from the first token on, so there is no room for thoughts before it.
+// the model where it calls as it likes, or as the whole text where a call was demanded of it. An answer
+// that is held to a grammar is so from its first token on: there is no room for thoughts before it, and
+// what looks like a call in it is what the client asked for.
 
 import type { ServedModel } from '../protocol/request.ts';
 import type { Chance } from '../std/prng.ts';
@@ -9,6 +10,7 @@ import { namedCallParser, requiredCallsParser } from '../text/tool/demanded.ts';
 import type { ToolParser } from '../text/tool/event.ts';
 import { toolMarkers, toolParser } from '../text/tool/parser.ts';
 import { type Reading, readingStage, type Said } from './said.ts';
+import type { Wish } from './sampling-fields.ts';
 import type { Stage } from './stage.ts';
 import type { Started } from './start.ts';
 import type { ToolUse } from './tool-fields.ts';
@@ -17,6 +19,7 @@ export type ReadingWish = {
   readonly toolUse: ToolUse | null;
   /** Thoughts are sent; otherwise they are left out. */
   readonly showsReasoning: boolean;
+  readonly sampling: Pick<Wish, 'grammar'>;
 };
 
 /** Words that must reach the stages, even where they are special tokens. */
@@ -32,16 +35,17 @@ export function readingStages(
   promptIndex: number,
   chance: Chance,
 ): readonly Stage[] {
-  const { toolUse, showsReasoning } = wish;
+  const { toolUse, showsReasoning, sampling } = wish;
   const { served, text } = started;
   const stages: Stage[] = [];
-  const isFree = toolUse === null || toolUse.choice === 'auto';
+  const isFree = sampling.grammar === null;
   if (isFree && (served.reasoningParser ?? null) !== null) {
     const end = (started.prompts[promptIndex] ?? []).slice(-endTokens);
     const isOpen = opensThinking(text.tokenizer.decode(end, { skipSpecial: false }));
     stages.push(readingStage(thoughtReading(new ReasoningParser({ isOpen }), showsReasoning)));
   }
-  const parser = toolUse === null ? null : parserFor(toolUse, served);
+  const isCalling = toolUse !== null && (isFree || toolUse.choice !== 'auto');
+  const parser = isCalling ? parserFor(toolUse, served) : null;
   if (toolUse !== null && parser !== null) {
     const newId = (): string => callId(served, chance);
     stages.push(readingStage(callReading(parser, toolUse, newId)));

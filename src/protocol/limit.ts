@@ -40,6 +40,26 @@ export const limit = {
   topLogprobsMax: 20,
   /** A tool call longer than this is streamed before it is whole; a malformed shorter one is text. */
   toolCallHeldCharsMax: 2048,
+  /** Calls of an answer to `tool_choice` "required". */
+  demandedCallCountMax: 16,
+  // --- grammars (ARCHITECTURE.md, "Structured output")
+  /** Text of a schema, regular expression or grammar, UTF-16 code units. */
+  grammarCharsMax: 65_536,
+  grammarDepthMax: 32,
+  /** States of a compiled grammar: about 100 bytes each. */
+  grammarStateMax: 200_000,
+  /** Texts of `choice` or `enum`. */
+  grammarChoiceMax: 10_000,
+  /** A repetition in a regular expression or grammar; nested ones multiplied: they may be ambiguous. */
+  grammarRepeatMax: 10_000,
+  grammarNestedRepeatMax: 1000,
+  /** Steps of matching that one token may cost (some 20 ms), and one sequence in all. */
+  grammarStepWork: 100_000,
+  grammarSequenceWork: 10_000_000,
+  /** What matching a grammar has worked out may be kept up to this size, then it starts anew. */
+  grammarBytesMax: 32 * 1024 * 1024,
+  /** … of all grammars of a worker together. */
+  grammarCacheBytesMax: 128 * 1024 * 1024,
   // --- request plane
   heartbeatMs: 1000,
   /** A worker unheard of for so long is gone. Must allow for two lost heartbeats. */

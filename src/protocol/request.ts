@@ -1,6 +1,7 @@
 // What a request is once the gateway has read it: token ids and numbers, no text.
 
 import * as v from 'valibot';
+import { grammarSchema } from './grammar.ts';
 import { limit } from './limit.ts';
 import type { Member } from './member.ts';
 import type { ControlAction } from './message.ts';
@@ -54,6 +55,8 @@ export const samplingSchema = v.object({
   logprobs: v.nullable(v.pipe(count, v.maxValue(limit.topLogprobsMax))),
   /** Likewise for the prompt's tokens from the second on; null: none. Such a prompt is not handed over. */
   promptLogprobs: v.nullable(v.pipe(count, v.maxValue(limit.topLogprobsMax))),
+  /** What the answer must be; null: anything. */
+  grammar: v.optional(v.nullable(grammarSchema), null),
 });
 export type Sampling = v.InferOutput<typeof samplingSchema>;
 
@@ -74,6 +77,7 @@ export const neutralSampling = {
   allowedTokenIds: null,
   logprobs: null,
   promptLogprobs: null,
+  grammar: null,
 } satisfies Omit<Sampling, 'seed' | 'maxTokens'>;
 
 /** Stands for −∞, which JSON cannot say; vLLM's value. */

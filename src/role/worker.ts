@@ -32,6 +32,7 @@ import { mustEnd, stopSignal } from './signals.ts';
 import { sizeWorker } from './sizing.ts';
 import { startStatistics } from './statistics.ts';
 import { superviseWorkers } from './supervisor.ts';
+import { loadVocabulary, withVocabulary } from './vocabulary.ts';
 import { countSaved, meteredEngine } from './worker-metrics.ts';
 
 export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<number> {
@@ -75,7 +76,11 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
     threads,
   });
 
-  const metered = meteredEngine(engine, meter);
+  const { tokenizer, tokenizerConfig } = model;
+  const { vocabSize, eosIds } = options;
+  const vocabularyOrder = { tokenizer, tokenizerConfig, vocabSize, eosIds };
+  const readied = withVocabulary(engine, () => loadVocabulary(vocabularyOrder));
+  const metered = meteredEngine(readied, meter);
   const kv = openKvPaths({
     config,
     store,

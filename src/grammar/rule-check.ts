@@ -1,0 +1,119 @@
+// Questions about rules that have to be answered before they can run: which may match nothing, which
+// begin with themselves (a matcher would call for ever), which can never come to an end.
+
+import { Fault } from '../std/fault.ts';
+import type { Expression, Rules } from './expression.ts';
+
+export type RuleFacts = {
+  /** Rules that may match the empty text. */
+  readonly nullable: ReadonlySet<string>;
+  /** Rules that match some finite text; whoever enters another one never comes out. */
+  readonly ending: ReadonlySet<string>;
+};
+
+/** Refuses what cannot run. Rules that are named and absent are the front end's to refuse. */
+export function checkRules({ start, rules }: Rules): RuleFacts {
+  const ending = fixpoint(rules, canEnd);
+  if (!ending.has(start)) {
+    throw new Fault('invalid_request', 'nothing can match: it has no finite text that it allows');
+  }
+  const nullable = fixpoint(rules, isNullable);
+  const done = new Set<string>();
+  for (const name of rules.keys()) findLeft(name, { rules, nullable, done, trail: [] });
+  return { nullable, ending };
+}
+
+function fixpoint(
+  rules: Rules['rules'],
+  holds: (expression: Expression, known: ReadonlySet<string>) => boolean,
+): Set<string> {
+  const known = new Set<string>();
+  for (let before = -1; before !== known.size; ) {
+    before = known.size;
+    for (const [name, expression] of rules) {
+      if (!known.has(name) && holds(expression, known)) known.add(name);
+    }
+  }
+  return known;
+}
+
+export function isNullable(expression: Expression, known: ReadonlySet<string>): boolean {
+  switch (expression.kind) {
+    case 'text':
+      return expression.text === '';
+    case 'chars':
+      return false;
+    case 'sequence':
+      return expression.parts.every((part) => isNullable(part, known));
+    case 'choice':
+      return expression.options.some((option) => isNullable(option, known));
+    case 'repeat':
+      return expression.min === 0 || isNullable(expression.body, known);
+    case 'rule':
+      return known.has(expression.name);
+  }
+}
+
+export function canEnd(expression: Expression, known: ReadonlySet<string>): boolean {
+  switch (expression.kind) {
+    case 'text':
+      return true;
+    case 'chars':
+      return expression.set.length > 0;
+    case 'sequence':
+      return expression.parts.every((part) => canEnd(part, known));
+    case 'choice':
+      return expression.options.some((option) => canEnd(option, known));
+    case 'repeat':
+      return expression.min === 0 || canEnd(expression.body, known);
+    case 'rule':
+      return known.has(expression.name);
+  }
+}
+
+type Search = {
+  readonly rules: Rules['rules'];
+  readonly nullable: ReadonlySet<string>;
+  readonly done: Set<string>;
+  readonly trail: readonly string[];
+};
+
+function findLeft(name: string, search: Search): void {
+  const { rules, nullable, done, trail } = search;
+  if (trail.includes(name)) {
+    const circle = [...trail.slice(trail.indexOf(name)), name].slice(0, 8).join(' → ');
+    throw new Fault(
+      'invalid_request',
+      `${circle} begins with itself; write it as a repetition, or put something before the recursion`,
+    );
+  }
+  const expression = rules.get(name);
+  if (done.has(name) || expression === undefined) return;
+  for (const next of leftOf(expression, nullable)) {
+    findLeft(next, { ...search, trail: [...trail, name] });
+  }
+  done.add(name);
+}
+
+/** Rules that may be called before anything was matched. */
+function leftOf(expression: Expression, nullable: ReadonlySet<string>): Set<string> {
+  switch (expression.kind) {
+    case 'text':
+    case 'chars':
+      return new Set();
+    case 'rule':
+      return new Set([expression.name]);
+    case 'repeat':
+      return expression.max === 0 ? new Set() : leftOf(expression.body, nullable);
+    case 'choice':
+      return new Set(expression.options.flatMap((option) => [...leftOf(option, nullable)]));
+    case 'sequence': {
+      const names = new Set<string>();
+      for (const part of expression.parts) {
+        for (const name of leftOf(part, nullable)) names.add(name);
+        if (!isNullable(part, nullable)) break;
+      }
+      return names;
+    }
+  }
+}
