@@ -127,6 +127,43 @@ describe('a whole answer', () => {
   });
 });
 
+describe('a call that is demanded', () => {
+  const named = { type: 'function', function: { name: 'get_weather' } };
+  const list = `[{"name": "get_weather", "arguments": ${json}}]`;
+
+  test('required: the whole answer is calls, of any model', async () => {
+    await using world = worldOf(list, { toolParser: null, reasoningParser: 'think' });
+    const { message, finish_reason: finish } = await wholeOf(world, { tool_choice: 'required' });
+    expect(message.content).toBe(null);
+    expect(message.tool_calls).toMatchObject([
+      { function: { name: 'get_weather', arguments: json } },
+    ]);
+    expect(finish).toBe('tool_calls');
+    expect(world.cluster.requests[0]?.sampling.grammar).not.toBe(null);
+  });
+
+  test('named: the answer is the arguments, which stream; it ends with stop', async () => {
+    await using world = worldOf(json);
+    const { message, finish_reason: finish } = await wholeOf(world, { tool_choice: named });
+    expect(message.content).toBe(null);
+    expect(message.tool_calls[0].function).toEqual({ name: 'get_weather', arguments: json });
+    expect(finish).toBe('stop');
+    const events = await eventsOf(await world.chat({ tools, tool_choice: named, stream: true }));
+    const calls = events.flatMap(
+      (event) => (event as OpenAI.ChatCompletionChunk).choices[0]?.delta.tool_calls ?? [],
+    );
+    expect(calls).toHaveLength(json.length + 1);
+    expect(calls.filter(({ id }) => id !== undefined)).toHaveLength(1);
+  });
+
+  test('an answer in a form that the client asked for is not searched for calls', async () => {
+    await using world = worldOf('{"name": "add", "parameters": {}}', { toolParser: 'llama3_json' });
+    const fields = { response_format: { type: 'json_object' } };
+    expect((await wholeOf(world, fields)).message.tool_calls).toBeUndefined();
+    expect((await wholeOf(world)).message.tool_calls).toHaveLength(1);
+  });
+});
+
 describe('a stream', () => {
   test('begins each call once, then sends arguments alone, and finishes', async () => {
     await using world = worldOf(`Ok ${call}${second}`);
