@@ -3,7 +3,8 @@
 // status. An exchange is closed once, however it ends: after the answer, at the end of the stream, or
 // when the client leaves.
 
-import type { Route } from '../protocol/request.ts';
+import type { GrammarSpec } from '../protocol/grammar.ts';
+import type { Route, ServedModel } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
@@ -27,6 +28,8 @@ import { Turn } from './turn.ts';
 export type Order = {
   readonly ask: Ask;
   readonly promptsOf: Prompts;
+  /** What the answer must be, where that depends on the model; absent: as `ask` says. */
+  readonly grammarOf?: (served: ServedModel) => GrammarSpec | null;
   /** Words that the stages look for; as special tokens they would be no text. */
   readonly markersOf?: (started: Started) => readonly string[];
   readonly shapeOf: (started: Started) => Shape;

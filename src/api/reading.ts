@@ -1,5 +1,5 @@
 // How an answer's text is read: thoughts first, by the model's own marks, then tool calls, by those of
-// the model where it calls as it likes, or as the whole text where a call was demanded of it. An answer
+// the model where it calls as it likes, or in the form of its grammar where a call was demanded. An answer
 // that is held to a grammar is so from its first token on: there is no room for thoughts before it, and
 // what looks like a call in it is what the client asked for.
 
@@ -14,6 +14,7 @@ import type { Wish } from './sampling-fields.ts';
 import type { Stage } from './stage.ts';
 import type { Started } from './start.ts';
 import type { ToolUse } from './tool-fields.ts';
+import { isTagged } from './tool-grammar.ts';
 
 export type ReadingWish = {
   readonly toolUse: ToolUse | null;
@@ -24,7 +25,8 @@ export type ReadingWish = {
 
 /** Words that must reach the stages, even where they are special tokens. */
 export function markersOf({ toolUse }: ReadingWish, served: ServedModel): readonly string[] {
-  const called = toolUse?.choice === 'auto' ? (served.toolParser ?? null) : null;
+  const isSearched = toolUse !== null && typeof toolUse.choice === 'string';
+  const called = isSearched ? (served.toolParser ?? null) : null;
   const thinks = (served.reasoningParser ?? null) !== null;
   return [...(thinks ? reasoningMarkers : []), ...(called === null ? [] : toolMarkers(called))];
 }
@@ -58,9 +60,9 @@ const endTokens = 16;
 
 function parserFor({ choice, tools }: ToolUse, served: ServedModel): ToolParser | null {
   const names = tools.map(({ name }) => name);
-  if (choice === 'required') return requiredCallsParser(names);
-  if (choice !== 'auto') return namedCallParser(choice.name);
   const family = served.toolParser ?? null;
+  if (choice === 'required' && !isTagged(family)) return requiredCallsParser(names);
+  if (typeof choice !== 'string') return namedCallParser(choice.name);
   return family === null ? null : toolParser(family, names);
 }
 

@@ -13,11 +13,12 @@ import { limit } from '../protocol/limit.ts';
 import type { GenerateRequest, Route, ServedModel, Timing } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import type { TextModel } from '../text/text-model.ts';
+import type { Order } from './answer.ts';
 import type { Ask } from './ask.ts';
 import { findModel, findText, unreadyReason } from './catalog.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
-import { badWordIds, type Prompts, promptIdsOf, samplingFor } from './prompt.ts';
+import { badWordIds, promptIdsOf, samplingFor } from './prompt.ts';
 import { type Flow, flowOf, type Running, run } from './running.ts';
 import { checkTokenIds } from './sampling-fields.ts';
 
@@ -57,10 +58,10 @@ export type Wishes = {
 export function startGeneration(
   gateway: Gateway,
   exchange: Exchange,
-  order: { readonly ask: Ask; readonly promptsOf: Prompts },
+  order: Pick<Order, 'ask' | 'promptsOf' | 'grammarOf'>,
   wishes: Wishes,
 ): Promise<Started> {
-  const { ask } = order;
+  const { ask, grammarOf } = order;
   const missing = (): string | null => unreadyReason(gateway);
   const { signal } = exchange;
   /** The request has been let in: what belongs to it is not turned away, but waits no longer either. */
@@ -75,13 +76,15 @@ export function startGeneration(
     const { maxModelLen: contextTokens, vocabSize } = model;
     const prompts = promptIdsOf(order, text, contextTokens);
     checkPrompts(ask, prompts, vocabSize);
+    const grammar = grammarOf?.(model) ?? ask.sampling.grammar;
+    const asked = { ...ask, sampling: { ...ask.sampling, grammar } };
     const badWords = badWordIds(ask.badWords, text);
     const requests = prompts.map((promptIds): GenerateRequest[] =>
       Array.from({ length: ask.drawCount }, (_, k) => ({
         requestId: gateway.chance.id(),
         model: model.name,
         promptIds,
-        sampling: samplingFor(ask, {
+        sampling: samplingFor(asked, {
           choice: k,
           promptTokens: promptIds.length,
           contextTokens,

@@ -2,23 +2,39 @@
 // parameters, whatever the model is like. Only its length can cut it off.
 
 import { compileGrammar } from '../grammar/compile.ts';
-import { toolCallGrammar } from '../grammar/tool-call.ts';
+import { type ToolCallForm, toolCallGrammar } from '../grammar/tool-call.ts';
 import type { GrammarSpec } from '../protocol/grammar.ts';
 import { limit } from '../protocol/limit.ts';
+import type { ToolParserName } from '../protocol/request.ts';
 import { toFault } from '../std/fault.ts';
 import { clip } from './fault.ts';
 import { refuse } from './generation-fields.ts';
 import type { ToolUse } from './tool-fields.ts';
 
-/** Null: no call is demanded. Refuses parameters that cannot be honoured. */
-export function demandedGrammar(use: ToolUse | null): GrammarSpec | null {
+/** In the model's own marks it knows how to end; in a list it may go on for as long as it is let. */
+const tagged = { begin: '<tool_call>', end: '</tool_call>', separator: '\n' };
+
+/** Whether demanded calls are written between marks; otherwise they are a list. */
+export function isTagged(family: ToolParserName | null | undefined): boolean {
+  return family === 'hermes';
+}
+
+/**
+ * Null: no call is demanded. Refuses parameters that cannot be honoured.
+ * @param family how the model writes calls, where that is known already.
+ */
+export function demandedGrammar(
+  use: ToolUse | null,
+  family: ToolParserName | null = null,
+): GrammarSpec | null {
   if (use === null || use.choice === 'auto') return null;
   const { choice } = use;
   const isOne = choice !== 'required';
   const tools = use.tools
     .filter(({ name }) => !isOne || name === choice.name)
     .map(({ name, parameters }) => ({ name, parameters: parameters ?? null }));
-  const form = isOne ? ({ kind: 'arguments' } as const) : ({ kind: 'list' } as const);
+  const calls: ToolCallForm = isTagged(family) ? { kind: 'tagged', ...tagged } : { kind: 'list' };
+  const form: ToolCallForm = isOne ? { kind: 'arguments' } : calls;
   const spec = toolCallGrammar(tools, form, use.isParallel ? limit.demandedCallCountMax : 1);
   try {
     compileGrammar(spec);

@@ -142,6 +142,16 @@ describe('a call that is demanded', () => {
     expect(world.cluster.requests[0]?.sampling.grammar).not.toBe(null);
   });
 
+  test('required of a model that marks its calls: in its own marks', async () => {
+    await using world = worldOf(`${second}\n${second}`);
+    const { message } = await wholeOf(world, { tool_choice: 'required' });
+    expect(message.tool_calls).toHaveLength(2);
+    expect(message.content).toBe(null);
+    expect(world.cluster.requests[0]?.sampling.grammar).toMatchObject({
+      wrap: { begin: '<tool_call>', countMax: 16 },
+    });
+  });
+
   test('named: the answer is the arguments, which stream; it ends with stop', async () => {
     await using world = worldOf(json);
     const { message, finish_reason: finish } = await wholeOf(world, { tool_choice: named });

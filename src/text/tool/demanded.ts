@@ -6,12 +6,15 @@ import type { ToolParser } from './event.ts';
 import { parserOf, readRest } from './feed.ts';
 import { skipSpace } from './json.ts';
 
-/** `[{"name": …, "parameters": {…}}, …]`; what was cut off within a short call is text. */
+/**
+ * `[{"name": …, "arguments": {…}}, …]`. What was cut off behind whole calls is dropped: nobody asked for
+ * text; where no call is whole, it is all that there is to show.
+ */
 export function requiredCallsParser(tools: Iterable<string>): ToolParser {
   const names = new Set(tools);
   return parserOf(function* (feed) {
     yield* skipSpace(feed);
-    if (yield* readCallList(feed, names)) feed.forget();
+    if ((yield* readCallList(feed, names)) || feed.hasCalls) feed.forget();
     else feed.release();
     yield* readRest(feed);
   });

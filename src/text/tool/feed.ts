@@ -85,6 +85,11 @@ export class Feed {
     return wasStreaming;
   }
 
+  /** Some call was told. */
+  get hasCalls(): boolean {
+    return this.#hasCalls;
+  }
+
   /** A whole call; what is held was its frame. */
   call(name: string, json: string): void {
     this.#announce(name);

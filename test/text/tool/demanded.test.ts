@@ -19,11 +19,14 @@ test('a list of calls, wherever it is cut', () => {
   }
 });
 
-test('a list that was cut off: what is no whole call is text', () => {
+test('a list that was cut off: behind whole calls nothing, without them text', () => {
   const parser = requiredCallsParser(['add', 'f']);
   const events = parser.push(text.slice(0, 50));
   expect(events.map(({ kind }) => kind)).toEqual(['call', 'arguments', 'end']);
-  expect(parser.flush()).toEqual([{ kind: 'text', text: ' ,{"name":"' }]);
+  expect(parser.flush()).toEqual([]);
+  const early = requiredCallsParser(['add', 'f']);
+  expect(early.push(text.slice(0, 30))).toEqual([]);
+  expect(early.flush()).toEqual([{ kind: 'text', text: text.slice(0, 30) }]);
 });
 
 test('the arguments of a named call stream as they come', () => {
