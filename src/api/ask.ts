@@ -17,7 +17,7 @@ export type Ask = {
   /** Answers that are generated for each prompt; the likeliest `choiceCount` of them are sent. */
   readonly drawCount: number;
   readonly stops: readonly string[];
-  /** Texts that may not come to stand in the answer. */
+  /** Words that may not be completed, as the tokenizer spells them. */
   readonly badWords: readonly string[];
   /** The stop string that ends the answer is part of it. */
   readonly includeStop: boolean;

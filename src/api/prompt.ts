@@ -63,9 +63,9 @@ export function badWordIds(words: readonly string[], text: TextModel): number[][
   const spellings = words.flatMap((word) => {
     const plain = text.tokenizer.encode(word, { addSpecialTokens: false });
     const spaced = text.tokenizer.encode(` ${word.trimStart()}`, { addSpecialTokens: false });
-    // With the space as a token of its own it would forbid no more, but only after a space.
-    const isOther = spaced.length === plain.length && spaced[0] !== plain[0];
-    return isOther ? [plain, spaced] : [plain];
+    // With the space as a token of its own it is the plain one after it: forbidden already.
+    const isPlain = spaced.slice(-plain.length).join() === plain.join();
+    return isPlain ? [plain] : [plain, spaced];
   });
   return spellings.filter((ids) => ids.length > 0);
 }

@@ -10,7 +10,7 @@ import type { Call } from './route.ts';
 import type { AnswerHead, ChunkUsage, Shape } from './shape.ts';
 import { type Stage, throughStages } from './stage.ts';
 import type { Started } from './start.ts';
-import { timingReport, type Usage, usageOf } from './usage.ts';
+import { choiceReport, timingReport, type Usage, usageOf } from './usage.ts';
 
 const timingHeader = 'x-tdist-timing';
 
@@ -164,7 +164,11 @@ export class Turn {
       firstMs: this.#started.firstMs,
       nowMs: this.#gateway.clock.nowMs(),
     });
-    return { ...this.#usage(), tdist };
+    const { choices } = this.#started;
+    if (choices.length === 1) return { ...this.#usage(), tdist };
+    const each = choices.map(({ flow }) => choiceReport(flow.timing()));
+    const reports = each.filter((report) => report !== null);
+    return { ...this.#usage(), tdist: { ...tdist, choices: reports } };
   }
 }
 

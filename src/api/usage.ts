@@ -18,6 +18,16 @@ export type TimingReport = {
   readonly transfer_ms: number;
   readonly ttft_ms: number;
   readonly total_ms: number;
+  /** Of several choices each: where it was computed, and how much of its prompt was not. */
+  readonly choices?: readonly ChoiceReport[];
+};
+
+export type ChoiceReport = {
+  readonly route: Route;
+  readonly context_worker: string | null;
+  readonly generate_worker: string | null;
+  readonly cached_tokens: number;
+  readonly prefill_ms: number;
 };
 
 export type Usage = {
@@ -64,6 +74,18 @@ export function timingReport(
     transfer_ms: roundMs(timing.transferMs),
     ttft_ms: roundMs(gateway.firstMs - gateway.arrivedMs),
     total_ms: roundMs(gateway.nowMs - gateway.arrivedMs),
+  };
+}
+
+/** Null where it has not begun. */
+export function choiceReport(timing: Timing | null): ChoiceReport | null {
+  if (timing === null) return null;
+  return {
+    route: timing.route,
+    context_worker: timing.contextWorker,
+    generate_worker: timing.generateWorker,
+    cached_tokens: timing.cachedTokens,
+    prefill_ms: roundMs(timing.prefillMs),
   };
 }
 

@@ -98,7 +98,8 @@ export function chooseRoute(question: RouteQuestion): Choice {
   if (pair === null || local === null) {
     const baseline = alone('baseline');
     if (forced === 'disaggregated') return { route: 'none', reason: whyNone(question) };
-    const why = forced === undefined ? whyAlone(ready, local, excluded) : 'forced';
+    const isForced = forced !== undefined || question.isHandedOver === false;
+    const why = isForced ? 'forced' : whyAlone(ready, local, excluded);
     if (baseline !== null) return { ...chosen(baseline.value, why), ...aggregated(baseline.value) };
     if (local !== null) return { ...chosen(local.value, why), ...locally(local.value) };
     return { route: 'none', reason: whyNone(question) };

@@ -67,11 +67,23 @@ export class Detokenizer {
       return this.#emit(text, text.length - (inDoubt ? replacement.length : 0));
     }
     const piece = this.#emit(text, text.length);
-    // Broken bytes were printed as they are: later ones must not join them, so they are no context.
-    this.#window = waiting ? [] : this.#window.slice(this.#contextCount);
-    this.#contextCount = this.#window.length;
-    this.#outChars = this.#decode(this.#window).length;
+    this.#moveOn(waiting);
     return piece;
+  }
+
+  /** What was printed becomes the context of what follows. */
+  #moveOn(isBroken: boolean): void {
+    const known = this.#window.slice(0, this.#contextCount);
+    const fresh = this.#window.slice(this.#contextCount);
+    // Broken bytes were printed as they are: later ones must not join them, so they are no context.
+    this.#window = isBroken ? known : fresh;
+    this.#outChars = this.#decode(this.#window).length;
+    if (this.#outChars === 0 && !isBroken) {
+      // Without any text of its own (a byte order mark) it would leave the next token the first one.
+      this.#window = [...known, ...fresh];
+      this.#outChars = this.#decode(this.#window).length;
+    }
+    this.#contextCount = this.#window.length;
   }
 
   /** What still waits: at the end an unfinished character is printed as U+FFFD. */

@@ -70,7 +70,11 @@ const common: Readonly<Record<string, Probe>> = {
   stop_token_ids: sampling('stopTokenIds', { stop_token_ids: [5] }, [5]),
   ignore_eos: sampling('ignoreEos', { ignore_eos: true }, true),
   allowed_token_ids: sampling('allowedTokenIds', { allowed_token_ids: [5, 6] }, [5, 6]),
-  bad_words: sampling('badWords', { bad_words: ['ab', 'wo'] }, [bytesOf('ab'), bytesOf('wo')]),
+  bad_words: sampling('badWords', { bad_words: ['ab', 'wo'] }, [
+    bytesOf('ab'),
+    bytesOf('wo'),
+    [261],
+  ]),
   max_tokens: sampling('maxTokens', { max_tokens: 5 }, 5),
   priority: { body: { priority: -3 }, see: ({ request }) => request.priority, is: -3 },
   cache_salt: {

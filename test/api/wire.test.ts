@@ -1,6 +1,7 @@
 // The bytes on the socket: load generators take each write for one event.
 
 import { expect, test } from 'bun:test';
+import { join } from 'node:path';
 import { bytesOf } from '../text/tiny-tokenizer.ts';
 import { deltas } from './fake-cluster.ts';
 import { openWorld } from './world.ts';
@@ -41,3 +42,35 @@ test('tokens that arrive all at once still leave one event to a write', async ()
   expect(eventCounts.filter((count) => count === 1)).toHaveLength(9);
   expect(writes.some((write) => write.includes('data: [DONE]') && write.length < 40)).toBe(true);
 });
+
+test('a client that stops reading stops the making of events, and nothing piles up here', async () => {
+  let made = 0;
+  await using world = openWorld(async function* () {
+    for (;;) {
+      made++;
+      yield { ids: bytesOf('x'), finish: null };
+    }
+  });
+  const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], stream: true });
+  const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`;
+  // A process of its own, because it must not read while we look.
+  const idle = Bun.spawn([process.execPath, join(import.meta.dir, 'idle-client.ts')], {
+    env: { ...process.env, PORT: String(world.server.port) },
+    stdin: new Blob([`${head}\r\n\r\n${body}`]),
+    stdout: 'ignore',
+    stderr: 'inherit',
+  });
+  await world.cluster.asked.promise;
+  // Until the buffers between the two are full: nothing is made for a long time.
+  let changedMs = performance.now();
+  for (let last = made; performance.now() - changedMs < 500; last = made) {
+    await new Promise<void>((resolve) => setTimeout(resolve));
+    if (made !== last) changedMs = performance.now();
+  }
+  expect(world.server.inFlight()).toBe(1);
+  expect(made).toBeGreaterThan(100);
+  expect(made).toBeLessThan(100_000);
+  idle.kill();
+  await world.cluster.cancelled.promise;
+  await idle.exited;
+}, 30_000);

@@ -48,6 +48,42 @@ describe('the openai package', () => {
     expect(final.choices[0]?.message.content).toBe('The capital of France is Paris.');
   });
 
+  test('several choices, and its helper over their stream', async () => {
+    const several = { ...france, temperature: 0.8, seed: 5, n: 3 };
+    const answer = await client.chat.completions.create(several);
+    const texts = answer.choices.map((choice) => choice.message.content);
+    expect(texts).toHaveLength(3);
+    const final = await client.chat.completions.stream(several).finalChatCompletion();
+    expect(final.choices.map((choice) => choice.message.content)).toEqual(texts);
+    const single = await client.chat.completions.create({ ...several, n: 1, seed: 6 });
+    expect(single.choices[0]?.message.content).toBe(texts[1] ?? '');
+  });
+
+  test('logprobs', async () => {
+    const asked = { ...france, logprobs: true, top_logprobs: 2 };
+    const { choices } = await client.chat.completions.create(asked);
+    const content = choices[0]?.logprobs?.content ?? [];
+    expect(content.map(({ token }) => token).join('')).toBe(choices[0]?.message.content ?? '');
+    expect(content.every(({ top_logprobs }) => top_logprobs.length === 2)).toBeTrue();
+  });
+
+  test('completions: whole, streamed, several prompts, echo with logprobs', async () => {
+    const fields = { model: 'llama', temperature: 0, max_tokens: 6 };
+    const prompt = ['The capital of France is', 'One, two,'];
+    const whole = await client.completions.create({ ...fields, prompt, echo: true, logprobs: 1 });
+    expect(whole.choices.map(({ index }) => index)).toEqual([0, 1]);
+    for (const [index, choice] of whole.choices.entries()) {
+      expect(choice.text.startsWith(prompt[index] ?? '?')).toBeTrue();
+      expect(choice.logprobs?.tokens?.join('')).toBe(choice.text);
+    }
+    const stream = await client.completions.create({ ...fields, prompt, stream: true });
+    const texts = ['', ''];
+    for await (const { choices } of stream) {
+      for (const { index, text } of choices) texts[index] += text;
+    }
+    expect(texts.map((text, i) => `${prompt[i]}${text}`)).toEqual(whole.choices.map((c) => c.text));
+  });
+
   test('leaving a stream early is no harm', async () => {
     const stream = await client.chat.completions.create({
       model: 'llama',

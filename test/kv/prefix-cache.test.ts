@@ -10,6 +10,7 @@ import { CacheWorld } from './cache-world.ts';
 import {
   capacity,
   errorShare,
+  fillRows,
   geometry,
   kv,
   largest,
@@ -72,6 +73,18 @@ describe('restore', () => {
       [199, 192],
     ] as const) {
       expect(world.restore(ids.with(at, 999))).toBe(known);
+    }
+  });
+
+  test('only to who has the salt', () => {
+    const [world, other] = pair();
+    const ids = promptOf(130);
+    fillRows(world.pool, 0, ids.length, 1000);
+    world.cache.keep({ ids, salt: 'mine', slot: 0, computed: ids.length });
+    for (const { cache } of [world, other]) {
+      expect(cache.restore({ ids, salt: 'mine', slot: 1 })).toBe(128);
+      expect(cache.restore({ ids, salt: 'yours', slot: 1 })).toBe(0);
+      expect(cache.restore({ ids, slot: 1 })).toBe(0);
     }
   });
 

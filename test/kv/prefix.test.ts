@@ -52,6 +52,14 @@ describe('prefixHashes', () => {
     expect(new Set(all).size).toBe(all.length);
   });
 
+  test('a salt makes other names, each its own; the same one the same', () => {
+    const of = (salt?: string): string | undefined =>
+      prefixHashes(promptOf(70), { ...options, salt })[0];
+    expect(new Set([of(), of('a'), of('b'), of('')]).size).toBe(4);
+    expect(of('a')).toBe(of('a'));
+    expect(of(undefined)).toBe(hashes(promptOf(70))[0]);
+  });
+
   test('ids beyond 16 bits are not cut', () => {
     expect(hashes([65_536])[0]).not.toBe(hashes([0])[0]);
     expect(hashes([0x7fff_ffff])[0]).not.toBe(hashes([0x7fff_fffe])[0]);

@@ -51,6 +51,20 @@ describe('reassembly', () => {
     expect(() => other.accept(chunk(0, [5, 6], { logprobs: of(5) }))).toThrow('with 1 logprobs');
   });
 
+  test('logprobs of the prompt pass on at once, in order and without a gap', () => {
+    const stream = new Reassembly();
+    const scores = (from: number, ...of: number[]) => {
+      const list = of.map((id) => ({ logprob: -id, top: [] }));
+      return chunk(0, [], { scores: { from, list } });
+    };
+    const list = [{ logprob: -5, top: [] }];
+    expect(stream.accept(scores(1, 5))).toEqual([{ ids: [], scores: list, finish: null }]);
+    expect(stream.accept(scores(2, 6, 7))).toHaveLength(1);
+    expect(stream.ids).toEqual([]);
+    expect(() => stream.accept(scores(3, 8))).toThrow("instead of 4's");
+    expect(() => new Reassembly().accept(scores(2, 8))).toThrow("instead of 1's");
+  });
+
   test('a contradiction is a fault', () => {
     const stream = new Reassembly();
     stream.accept(chunk(0, [5, 6]));

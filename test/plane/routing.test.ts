@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'bun:test';
 import type { PlaneClient } from '../../src/plane/client.ts';
 import { PromptKeys } from '../../src/plane/prompt-keys.ts';
-import type { Timing } from '../../src/protocol/request.ts';
+import type { GenerateRequest, Timing } from '../../src/protocol/request.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { Cluster, read, request, type TestWorker } from './cluster.ts';
 import { card, promptOf, settle } from './make.ts';
@@ -104,6 +104,57 @@ describe('prefixes', () => {
     for (let turn = 0; turn < 4; turn++) {
       expect(await served(cluster, ids)).toMatchObject({ contextWorker: 'c1' });
     }
+  });
+
+  test('who follows a prompt goes where its KV is, before any heartbeat tells of it', async () => {
+    const { cluster, contexts } = await paced(3);
+    for (let turn = 0; turn < 6; turn++) {
+      const change = { requestId: `f${turn}`, promptIds: ids, warm: ['c2'], shared: true };
+      const generation = cluster.client.generate(request(change), { signal: never });
+      await cluster.pass(2000);
+      const { timing, deltas } = await generation;
+      expect(timing()).toMatchObject({ contextWorker: 'c2' });
+      await Array.fromAsync(deltas);
+    }
+    const command = contexts[2]?.engine.commands.find(({ type }) => type === 'prefill');
+    expect(command).toMatchObject({ shared: true });
+  });
+
+  test('blocks of one salt attract only requests of that salt', async () => {
+    const { cluster, contexts } = await paced(3);
+    const [, holder] = contexts;
+    if (holder === undefined) throw new Error('no worker');
+    const salt = 'ab'.repeat(32);
+    loaded(holder, { prefixKeys: [...new PromptKeys(ids, salt).of(card())] });
+    await cluster.pass(1000);
+    const ask = async (turn: number, change: Partial<GenerateRequest>): Promise<string | null> => {
+      const promptIds = ids;
+      const asked = request({ requestId: `s${turn}`, promptIds, ...change });
+      const generation = cluster.client.generate(asked, { signal: never });
+      await cluster.pass(2000);
+      const { timing, deltas } = await generation;
+      await Array.fromAsync(deltas);
+      return timing().contextWorker;
+    };
+    for (let turn = 0; turn < 4; turn++) expect(await ask(turn, { cacheSalt: salt })).toBe('c1');
+    const others = new Set<string | null>();
+    for (let turn = 4; turn < 10; turn++) others.add(await ask(turn, {}));
+    expect(others.size).toBe(3);
+    const salted = holder.engine.commands.find(
+      (command) => command.type === 'prefill' && command.cacheSalt === salt,
+    );
+    expect(salted).toBeDefined();
+  });
+
+  test('a prompt whose logprobs are wanted is computed where it is decoded', async () => {
+    const { cluster } = await paced(2);
+    const sampling = { ...request().sampling, promptLogprobs: 0 };
+    const asked = request({ requestId: 'judged', promptIds: ids, sampling });
+    const generation = cluster.client.generate(asked, { signal: never });
+    await cluster.pass(2000);
+    const { timing, deltas } = await generation;
+    expect(timing()).toMatchObject({ route: 'local', contextWorker: null, reason: 'forced' });
+    await Array.fromAsync(deltas);
   });
 
   test('a conversation stays on its host, turn by turn', async () => {

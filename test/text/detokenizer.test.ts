@@ -2,6 +2,12 @@ import { describe, expect, test } from 'bun:test';
 import { seededChance } from '../../src/std/prng.ts';
 import { type Decoder, Detokenizer } from '../../src/text/detokenizer.ts';
 import { loadTokenizer } from '../../src/text/tokenizer.ts';
+import {
+  byteFallbackTokenizer,
+  fallbackVocabSize,
+  firstByteId,
+  firstWordId,
+} from './byte-fallback.ts';
 import { bytesOf, imEndId, tinyAssets, tinyVocabSize } from './tiny-tokenizer.ts';
 
 const tokenizer = loadTokenizer(tinyAssets());
@@ -60,6 +66,42 @@ describe('Detokenizer', () => {
       const ids = Array.from({ length: 200 }, () => chance.u32() % tinyVocabSize);
       expect(piecesOf(ids).join('')).toBe(tokenizer.decode(ids, { skipSpecial: true }));
     }
+  });
+
+  describe('with tokens for bytes and ▁ for spaces', () => {
+    const fallback = byteFallbackTokenizer();
+    const chance = seededChance(11);
+    const below = (count: number): number => chance.u32() % count;
+    const check = (ids: readonly number[], skipSpecial: boolean): void => {
+      const detokenizer = new Detokenizer(fallback, { skipSpecial });
+      const pieces = [...ids.map((id) => detokenizer.push(id)), detokenizer.flush()];
+      expect([ids, pieces.join('')]).toEqual([ids, fallback.decode(ids, { skipSpecial })]);
+      for (const piece of pieces) expect(piece.isWellFormed()).toBeTrue();
+    };
+
+    test('text with characters in bytes, whatever their number: the same as all at once', () => {
+      const characters = ['é', '€', '😀', '日', 'ß', '\ufeff'].map((one) => bytesOf(one));
+      for (let round = 0; round < 300; round++) {
+        const ids = Array.from({ length: below(30) }, () => {
+          if (below(2) === 0) return [firstWordId + below(fallbackVocabSize - firstWordId)];
+          const character = characters[below(characters.length)] ?? [];
+          return character.map((byte) => firstByteId + byte);
+        }).flat();
+        check(ids, round % 2 === 0);
+      }
+    });
+
+    test('after a long run of broken bytes a space is still a space', () => {
+      const broken = Array.from({ length: 40 }, () => firstByteId + 0xf0);
+      check([firstWordId + 3, ...broken, firstWordId + 1, firstWordId + 1], true);
+    });
+
+    test('random ids, bytes that are no character among them', () => {
+      for (let round = 0; round < 300; round++) {
+        const ids = Array.from({ length: below(40) }, () => below(fallbackVocabSize + 2));
+        check(ids, round % 2 === 0);
+      }
+    });
   });
 
   test('an endless run of broken bytes is not held back for ever', () => {
