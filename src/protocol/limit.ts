@@ -26,7 +26,10 @@ export const limit = {
   grammarCharsMax: 65_536,
   grammarDepthMax: 32,
   /** States of a compiled grammar: about 100 bytes each. */
-  grammarStateMax: 200_000,
+  grammarStateMax: 100_000,
+  grammarRuleMax: 10_000,
+  /** Options of one `anyOf` or `oneOf`. */
+  grammarOptionMax: 256,
   /** Texts of `choice` or `enum`. */
   grammarChoiceMax: 10_000,
   /** A repetition in a regular expression or grammar; nested ones multiplied: they may be ambiguous. */

@@ -145,8 +145,8 @@ describe('choices', () => {
   });
 
   test('ten thousand share their beginnings', () => {
-    const texts = Array.from({ length: 10_000 }, (_, i) => `item number ${i}`);
-    expect(compileGrammar({ kind: 'choice', texts }).states.length).toBeLessThan(60_000);
-    expect(judge({ kind: 'choice', texts }, 'item number 9999')).toBe('whole');
+    const texts = Array.from({ length: 10_000 }, (_, i) => `n${i}`);
+    expect(compileGrammar({ kind: 'choice', texts }).states.length).toBeLessThan(25_000);
+    expect(judge({ kind: 'choice', texts }, 'n9999')).toBe('whole');
   });
 });
