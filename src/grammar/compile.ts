@@ -37,6 +37,7 @@ function rulesOf(spec: GrammarSpec): Rules {
       return { start: 'root', rules: new Map([['root', expression]]) };
     }
     case 'choice':
+      sized(spec.texts.join(''));
       return { start: 'root', rules: new Map([['root', oneOf(spec.texts)]]) };
   }
 }

@@ -20,24 +20,18 @@ export type Bounds = { readonly min: Bound | null; readonly max: Bound | null };
 const far = 999_999_999_999_999;
 const never = chars([]);
 
-export function integerBetween({ min, max }: Bounds): Expression {
-  const lo =
-    min === null ? -far : min.isExclusive ? Math.floor(min.value) + 1 : Math.ceil(min.value);
-  const hi =
-    max === null ? far : max.isExclusive ? Math.ceil(max.value) - 1 : Math.floor(max.value);
-  checkSize(lo);
-  checkSize(hi);
+export function integerBetween(bounds: Bounds): Expression {
+  const { min, max } = within(bounds);
+  const lo = min.isExclusive ? Math.floor(min.value) + 1 : Math.ceil(min.value);
+  const hi = max.isExclusive ? Math.ceil(max.value) - 1 : Math.floor(max.value);
   return choice(
     lo < 0 ? sequence(text('-'), naturals(Math.max(1, -hi), -lo)) : never,
     naturals(Math.max(0, lo), hi),
   );
 }
 
-export function numberBetween({ min, max }: Bounds): Expression {
-  const lo = min ?? { value: -far, isExclusive: false };
-  const hi = max ?? { value: far, isExclusive: false };
-  checkSize(lo.value);
-  checkSize(hi.value);
+export function numberBetween(bounds: Bounds): Expression {
+  const { min: lo, max: hi } = within(bounds);
   const flip = ({ value, isExclusive }: Bound): Bound => ({ value: -value, isExclusive });
   const zero = { value: 0, isExclusive: false };
   const aboveZero = { value: 0, isExclusive: true };
@@ -49,12 +43,20 @@ export function numberBetween({ min, max }: Bounds): Expression {
   );
 }
 
-function checkSize(value: number): void {
-  if (Math.abs(value) <= far && !String(value).includes('e')) return;
-  throw new Fault(
-    'invalid_request',
-    `the bound ${value} is not supported; bounds have up to 15 digits before the point and no exponent`,
-  );
+/** Bounds farther out than 15 digits are those of 15 digits. */
+function within({ min, max }: Bounds): { readonly min: Bound; readonly max: Bound } {
+  const farthest = { value: far, isExclusive: false };
+  const lo = min === null || min.value < -far ? { ...farthest, value: -far } : min;
+  const hi = max === null || max.value > far ? farthest : max;
+  for (const { value } of [lo, hi]) {
+    if (Math.abs(value) <= far && !String(value).includes('e')) continue;
+    throw new Fault(
+      'invalid_request',
+      `the bound ${value} is not supported; numbers are written with up to 15 digits before the ` +
+        'point and no exponent',
+    );
+  }
+  return { min: lo, max: hi };
 }
 
 /** Integers from `lo` ≥ 0 to `hi`. */

@@ -94,14 +94,14 @@ class SchemaReader {
   };
 
   #type(type: string, schema: SchemaObject, at: { path: string; depth: number }): Expression {
-    const convert = { value: this.#convert, named: this.#named };
+    const convert = { value: this.#convert, named: this.#named, shared: this.#shared };
     switch (type) {
       case 'object':
         return objectOf(schema, at, convert);
       case 'array':
         return arrayOf(schema, at, convert);
       case 'string':
-        return stringOf(schema, at.path);
+        return stringOf(schema, at.path, convert);
       case 'boolean':
         return choice(text('true'), text('false'));
       case 'null':
@@ -115,6 +115,11 @@ class SchemaReader {
   readonly #named: Convert['named'] = (expression) => {
     const name = `part ${this.#ruleCount++}`;
     this.#rules.set(name, expression);
+    return rule(name);
+  };
+
+  readonly #shared: Convert['shared'] = (name, make) => {
+    if (!this.#rules.has(name)) this.#rules.set(name, make());
     return rule(name);
   };
 
@@ -146,6 +151,12 @@ class SchemaReader {
     const options = schema[word];
     if (!Array.isArray(options) || options.length === 0) {
       throw refuse(path, `${word} must be a list of at least one schema`);
+    }
+    if (options.length > limit.grammarOptionMax) {
+      throw refuse(
+        path,
+        `${word} has ${options.length} options; at most ${limit.grammarOptionMax}`,
+      );
     }
     if (word === 'allOf' && options.length > 1) {
       throw refuse(path, 'allOf of more than one schema is not supported; merge them into one');

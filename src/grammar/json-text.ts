@@ -1,6 +1,6 @@
 // JSON's own grammar, as answers are written: white space is bounded (one space, or a line break with an
-// indent), numbers have at most 15 digits before and after the point, so that no output runs on for
-// ever inside them. Every character of a string is one code point, however it is written.
+// indent), numbers have at most 15 digits before and after the point, and values about which a schema
+// says nothing nest 16 levels deep at most, so that no output runs on for ever inside them. Every character of a string is one code point, however it is written.
 
 import { type CharSet, charsOf, complement, has, minus, setOf, union } from './char-set.ts';
 import {
@@ -37,6 +37,10 @@ const character = choice(
   sequence(text('\\'), chars(charsOf('"\\/bfnrt'))),
   unicodeEscape,
 );
+
+/** Levels of a value about which the schema says nothing: an answer must come out of them again. */
+const freeDepthMax = 16;
+const freeName = (kind: string, depth: number): string => (depth === 0 ? kind : `${kind} ${depth}`);
 
 /** Names of the rules below. */
 export const valueRule = rule('value');
@@ -91,21 +95,22 @@ export const jsonRules: ReadonlyMap<string, Expression> = new Map([
   ],
   ['string', jsonString(0, endless)],
   ['number', anyNumber],
-  ['object', list('{', pair(rule('string'), valueRule), '}')],
-  ['array', list('[', valueRule, ']')],
-  [
-    'value',
-    choice(
-      objectRule,
-      rule('array'),
-      rule('string'),
-      rule('number'),
-      text('true'),
-      text('false'),
-      text('null'),
-    ),
-  ],
+  ...Array.from({ length: freeDepthMax }, (_, depth) => freeRules(depth)).flat(),
 ]);
+
+/** Values of any kind, inside `depth` others: where depth ends, no lists and objects any more. */
+function freeRules(depth: number): [string, Expression][] {
+  const scalars = [rule('string'), rule('number'), text('true'), text('false'), text('null')];
+  if (depth === freeDepthMax - 1) return [[freeName('value', depth), choice(...scalars)]];
+  const inner = rule(freeName('value', depth + 1));
+  const object = rule(freeName('object', depth));
+  const array = rule(freeName('array', depth));
+  return [
+    [freeName('object', depth), list('{', pair(rule('string'), inner), '}')],
+    [freeName('array', depth), list('[', inner, ']')],
+    [freeName('value', depth), choice(object, array, ...scalars)],
+  ];
+}
 
 /** An expression over a string's content, as JSON writes it between quotes. */
 export function inString(expression: Expression): Expression {

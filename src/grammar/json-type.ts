@@ -35,11 +35,15 @@ export type Convert = {
   readonly value: (schema: unknown, at: At) => Expression;
   /** The expression under a name of its own. */
   readonly named: (expression: Expression) => Expression;
+  /** Likewise, made only once under this name. */
+  readonly shared: (name: string, make: () => Expression) => Expression;
 };
 
+/** Keys that are to differ from all names go along them character by character. */
+const keyCharsMax = 256;
 const endless = Number.POSITIVE_INFINITY;
 
-export function stringOf(schema: SchemaObject, path: string): Expression {
+export function stringOf(schema: SchemaObject, path: string, convert: Convert): Expression {
   const min = countOf(schema, 'minLength', { path, otherwise: 0 });
   const max = countOf(schema, 'maxLength', { path, otherwise: endless });
   if (min > max) throw refuse(path, `minLength ${min} is more than maxLength ${max}`);
@@ -51,11 +55,15 @@ export function stringOf(schema: SchemaObject, path: string): Expression {
       'only one of pattern, format and minLength/maxLength is supported at a time',
     );
   }
-  if (pattern !== undefined) return patterned(pattern, false, path);
+  if (pattern !== undefined) {
+    return convert.shared(`pattern ${pattern}`, () => patterned(pattern, false, path));
+  }
   if (format === undefined)
     return min === 0 && max === endless ? rule('string') : jsonString(min, max);
   const known = typeof format === 'string' ? formats.get(format) : undefined;
-  if (known !== undefined) return patterned(known, true, path);
+  if (known !== undefined) {
+    return convert.shared(`format ${format}`, () => patterned(known, true, path));
+  }
   const wanted = [...formats.keys()].join(', ');
   throw refuse(
     path,
@@ -157,6 +165,10 @@ export function objectOf(schema: SchemaObject, { path, depth }: At, convert: Con
     throw refuse(path, `${JSON.stringify(others[0])} is required and not among the properties`);
   }
   const names = [...Object.keys(properties), ...others];
+  const longest = names.reduce((most, name) => Math.max(most, name.length), 0);
+  if (additional !== undefined && additional !== false && longest > keyCharsMax) {
+    throw refuse(path, `beside additionalProperties, names have at most ${keyCharsMax} characters`);
+  }
   const counts = propertyCounts(schema, names, needed, path);
   if (names.length === 0 && additional === undefined && counts === null) return objectRule;
   const extraValue =

@@ -127,8 +127,8 @@ export class Matcher {
   #epoch = -1;
   #place = dead;
   #count = 0;
-  /** Work that this sequence may still cause. */
-  #credit: number = limit.grammarSequenceWork;
+  /** Work that this sequence has caused. */
+  #work = 0;
 
   constructor(grammar: Grammar) {
     this.#grammar = grammar;
@@ -169,8 +169,10 @@ export class Matcher {
       this.#epoch = grammar.epoch;
     }
     for (; begin + this.#count < ids.length; this.#count++) {
+      grammar.automaton.allow(limit.grammarStepWork);
       this.#take(ids[begin + this.#count] ?? 0);
     }
+    grammar.automaton.allow(limit.grammarStepWork);
   }
 
   #take(token: number): void {
@@ -191,11 +193,17 @@ export class Matcher {
     this.#grammar.trim(limit.grammarBytesMax);
     const { automaton } = this.#grammar;
     const before = automaton.work;
-    automaton.allow(Math.min(limit.grammarStepWork, this.#credit));
+    if (this.#work > limit.grammarCreditWork + this.#count * limit.grammarTokenWork) {
+      throw new Fault(
+        'invalid_request',
+        'matching the grammar takes too much work; make it less ambiguous',
+      );
+    }
+    automaton.allow(limit.grammarStepWork);
     try {
       return act();
     } finally {
-      this.#credit -= automaton.work - before;
+      this.#work += automaton.work - before;
     }
   }
 }

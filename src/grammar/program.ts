@@ -48,8 +48,8 @@ export function programOf(rules: Rules): Program {
 }
 
 function tooLarge(): Fault {
-  const wanted = `at most ${limit.grammarStateMax} states`;
-  return new Fault('invalid_request', `the grammar is too large: it needs more than ${wanted}`);
+  const message = `the grammar is too large: more than ${limit.grammarStateMax} states`;
+  return new Fault('invalid_request', message);
 }
 
 /** Builds from the end: each expression is told where to go on and says where it begins. */

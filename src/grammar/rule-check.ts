@@ -1,6 +1,7 @@
 // Questions about rules that have to be answered before they can run: which may match nothing, which
 // begin with themselves (a matcher would call for ever), which can never come to an end.
 
+import { limit } from '../protocol/limit.ts';
 import { Fault } from '../std/fault.ts';
 import type { Expression, Rules } from './expression.ts';
 
@@ -13,28 +14,52 @@ export type RuleFacts = {
 
 /** Refuses what cannot run. Rules that are named and absent are the front end's to refuse. */
 export function checkRules({ start, rules }: Rules): RuleFacts {
+  if (rules.size > limit.grammarRuleMax) {
+    const found = `${rules.size} rules (each part of a schema is one)`;
+    throw new Fault('invalid_request', `the grammar has ${found}; at most ${limit.grammarRuleMax}`);
+  }
   const ending = fixpoint(rules, canEnd);
   if (!ending.has(start)) {
     throw new Fault('invalid_request', 'nothing can match: it has no finite text that it allows');
   }
   const nullable = fixpoint(rules, isNullable);
   const done = new Set<string>();
-  for (const name of rules.keys()) findLeft(name, { rules, nullable, done, trail: [] });
+  for (const name of rules.keys()) findLeft(name, { rules, nullable, done, trail: new Set() });
   return { nullable, ending };
 }
 
+/** Rules of which it holds, asked again only when something has changed for them. */
 function fixpoint(
   rules: Rules['rules'],
   holds: (expression: Expression, known: ReadonlySet<string>) => boolean,
 ): Set<string> {
   const known = new Set<string>();
-  for (let before = -1; before !== known.size; ) {
-    before = known.size;
-    for (const [name, expression] of rules) {
-      if (!known.has(name) && holds(expression, known)) known.add(name);
+  const askedBy = new Map<string, string[]>();
+  for (const [name, expression] of rules) {
+    for (const called of calledBy(expression, new Set())) {
+      const callers = askedBy.get(called) ?? [];
+      callers.push(name);
+      askedBy.set(called, callers);
     }
   }
+  const open = [...rules.keys()];
+  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+    const expression = rules.get(name);
+    if (expression === undefined || known.has(name) || !holds(expression, known)) continue;
+    known.add(name);
+    open.push(...(askedBy.get(name) ?? []));
+  }
   return known;
+}
+
+/** Names of all rules in it. */
+function calledBy(expression: Expression, names: Set<string>): Set<string> {
+  if (expression.kind === 'rule') names.add(expression.name);
+  else if (expression.kind === 'repeat') calledBy(expression.body, names);
+  else if (expression.kind === 'sequence')
+    for (const part of expression.parts) calledBy(part, names);
+  else if (expression.kind === 'choice') for (const one of expression.options) calledBy(one, names);
+  return names;
 }
 
 export function isNullable(expression: Expression, known: ReadonlySet<string>): boolean {
@@ -75,13 +100,15 @@ type Search = {
   readonly rules: Rules['rules'];
   readonly nullable: ReadonlySet<string>;
   readonly done: Set<string>;
-  readonly trail: readonly string[];
+  /** From where it began to where it is, in order. */
+  readonly trail: Set<string>;
 };
 
 function findLeft(name: string, search: Search): void {
   const { rules, nullable, done, trail } = search;
-  if (trail.includes(name)) {
-    const circle = [...trail.slice(trail.indexOf(name)), name].slice(0, 8).join(' → ');
+  if (trail.has(name)) {
+    const names = [...trail];
+    const circle = [...names.slice(names.indexOf(name)), name].slice(0, 8).join(' → ');
     throw new Fault(
       'invalid_request',
       `${circle} begins with itself; write it as a repetition, or put something before the recursion`,
@@ -89,9 +116,9 @@ function findLeft(name: string, search: Search): void {
   }
   const expression = rules.get(name);
   if (done.has(name) || expression === undefined) return;
-  for (const next of leftOf(expression, nullable)) {
-    findLeft(next, { ...search, trail: [...trail, name] });
-  }
+  trail.add(name);
+  for (const next of leftOf(expression, nullable)) findLeft(next, search);
+  trail.delete(name);
   done.add(name);
 }
 

@@ -3,53 +3,61 @@
 
 import { isObject, type Schema, type SchemaObject, typeOf } from './schema-keyword.ts';
 
+/** What of an option can tell it from another. */
+type Option = {
+  readonly kinds: ReadonlySet<string> | null;
+  readonly values: ReadonlySet<string> | null;
+  /** Required properties whose values are listed. */
+  readonly tags: ReadonlyMap<string, ReadonlySet<string>>;
+};
+
 /** @param options references resolved. */
 export function areDisjoint(options: readonly Schema[]): boolean {
-  return options.every((a, i) => options.slice(i + 1).every((b) => exclude(a, b)));
+  const read = options.map(readOption);
+  return read.every((a, i) => read.slice(i + 1).every((b) => exclude(a, b)));
 }
 
-function exclude(a: Schema, b: Schema): boolean {
-  if (!isObject(a) || !isObject(b)) return false;
-  const [typesA, typesB] = [kindsOf(a), kindsOf(b)];
-  if (typesA !== null && typesB !== null && !typesA.some((type) => typesB.includes(type)))
-    return true;
-  const [valuesA, valuesB] = [valuesOf(a), valuesOf(b)];
-  if (valuesA !== null && valuesB !== null) return areApart(valuesA, valuesB);
-  return isTagged(a, b);
+function exclude(a: Option, b: Option): boolean {
+  if (areApart(a.kinds, b.kinds) || areApart(a.values, b.values)) return true;
+  return [...a.tags].some(([name, values]) => areApart(values, b.tags.get(name) ?? null));
+}
+
+/** Null: nothing is known. */
+function areApart(a: ReadonlySet<string> | null, b: ReadonlySet<string> | null): boolean {
+  return a !== null && b !== null && a.isDisjointFrom(b);
+}
+
+function readOption(schema: Schema): Option {
+  if (!isObject(schema)) return { kinds: null, values: null, tags: new Map() };
+  return { kinds: kindsOf(schema), values: valuesOf(schema), tags: tagsOf(schema) };
+}
+
+function tagsOf({ type, properties, required }: SchemaObject): Map<string, ReadonlySet<string>> {
+  const tags = new Map<string, ReadonlySet<string>>();
+  if (type !== 'object' || !isObject(properties) || !Array.isArray(required)) return tags;
+  for (const name of required) {
+    const values = typeof name === 'string' ? valuesOf(properties[name]) : null;
+    if (values !== null) tags.set(name, values);
+  }
+  return tags;
 }
 
 /** Types by name, an integer being a number as well. */
-function kindsOf(schema: SchemaObject): readonly string[] | null {
+function kindsOf(schema: SchemaObject): ReadonlySet<string> | null {
   const values = valuesOf(schema);
-  if (values !== null) return [...new Set(values.flatMap((value) => typeOf(JSON.parse(value))))];
+  if (values !== null) {
+    return new Set([...values].flatMap((value) => typeOf(JSON.parse(value))));
+  }
   const { type } = schema;
   const types = typeof type === 'string' ? [type] : Array.isArray(type) ? type : null;
-  return types === null
-    ? null
-    : types.map((name) => (name === 'integer' ? 'number' : String(name)));
+  if (types === null) return null;
+  return new Set(types.map((name) => (name === 'integer' ? 'number' : String(name))));
 }
 
 /** All values that it allows, as JSON; null where they are not listed. */
-function valuesOf(schema: Schema | undefined): readonly string[] | null {
+function valuesOf(schema: unknown): ReadonlySet<string> | null {
   if (!isObject(schema)) return null;
-  if ('const' in schema) return [JSON.stringify(schema['const'])];
+  if ('const' in schema) return new Set([JSON.stringify(schema['const'])]);
   const { enum: values } = schema;
-  return Array.isArray(values) ? values.map((value) => JSON.stringify(value)) : null;
-}
-
-function areApart(a: readonly string[], b: readonly string[]): boolean {
-  return !a.some((value) => b.includes(value));
-}
-
-/** A property that both require has different constants. */
-function isTagged(a: SchemaObject, b: SchemaObject): boolean {
-  const { properties: ofA, required: needA } = a;
-  const { properties: ofB, required: needB } = b;
-  if (!isObject(ofA) || !isObject(ofB) || !Array.isArray(needA) || !Array.isArray(needB))
-    return false;
-  return needA.some((name: unknown) => {
-    if (typeof name !== 'string' || !needB.includes(name)) return false;
-    const [valuesA, valuesB] = [valuesOf(ofA[name] as Schema), valuesOf(ofB[name] as Schema)]; // or not a schema: null
-    return valuesA !== null && valuesB !== null && areApart(valuesA, valuesB);
-  });
+  return Array.isArray(values) ? new Set(values.map((value) => JSON.stringify(value))) : null;
 }

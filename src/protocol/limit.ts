@@ -47,15 +47,20 @@ export const limit = {
   grammarCharsMax: 65_536,
   grammarDepthMax: 32,
   /** States of a compiled grammar: about 100 bytes each. */
-  grammarStateMax: 200_000,
+  grammarStateMax: 100_000,
+  grammarRuleMax: 10_000,
+  /** Options of one `anyOf` or `oneOf`. */
+  grammarOptionMax: 256,
   /** Texts of `choice` or `enum`. */
   grammarChoiceMax: 10_000,
   /** A repetition in a regular expression or grammar; nested ones multiplied: they may be ambiguous. */
   grammarRepeatMax: 10_000,
   grammarNestedRepeatMax: 1000,
-  /** Steps of matching that one token may cost (some 20 ms), and one sequence in all. */
+  /** Steps of matching (0.1 to 0.2 µs each) that one token may cost at most … */
   grammarStepWork: 100_000,
-  grammarSequenceWork: 10_000_000,
+  /** … and all tokens of a sequence together: so much, and so much more for each. */
+  grammarCreditWork: 1_000_000,
+  grammarTokenWork: 20_000,
   /** What matching a grammar has worked out may be kept up to this size, then it starts anew. */
   grammarBytesMax: 32 * 1024 * 1024,
   /** … of all grammars of a worker together. */
