@@ -43,7 +43,7 @@ test.each<[Record<string, unknown>, GrammarSpec | null]>([
 ])('%j', (fields, grammar) => {
   const sampling = read(fields);
   expect(sampling.grammar).toEqual(grammar);
-  expect(v.is(samplingSchema, { ...sampling, seed: 1, maxTokens: 5 })).toBeTrue();
+  expect(v.is(samplingSchema, { ...sampling, seed: 1, badWords: [], maxTokens: 5 })).toBeTrue();
 });
 
 const rf = (bad: unknown) => ({ response_format: named({ schema: bad }) });
