@@ -3,7 +3,8 @@
 // `<|im_end|>` could end the turn and speak as the system. So a mark goes into each special word of
 // the client's, behind its first character, before the template sees it; behind the template the text
 // is cut at the marks and its parts are tokenised each by itself. No part has the whole word any more,
-// and their ids stand for the same text.
+// and their ids stand for the same text (a tokenizer that begins each
+// text with a space of its own adds one there).
 
 /** Noncharacters: Unicode keeps them for such use within a program. */
 const marks = Array.from({ length: 32 }, (_, i) => String.fromCodePoint(0xfdd0 + i));

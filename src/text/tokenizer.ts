@@ -66,7 +66,8 @@ export function loadTokenizer(files: {
 }): Tokenizer {
   const tokenizer = asObject(files.tokenizer, 'tokenizer.json');
   const config = asObject(files.tokenizerConfig, 'tokenizer_config.json');
-  if (!Array.isArray(tokenizer['added_tokens'])) tokenizer['added_tokens'] = [];
+  const added = Array.isArray(tokenizer['added_tokens']) ? tokenizer['added_tokens'] : [];
+  tokenizer['added_tokens'] = added.map(spelledOut);
   let hub: HubTokenizer;
   try {
     hub = new HubTokenizer(tokenizer, { ...config, clean_up_tokenization_spaces: false });
@@ -89,6 +90,16 @@ export function loadTokenizer(files: {
     tokenCharsMax,
     wordBytes: wordBytesOf(tokenizer['decoder']),
   });
+}
+
+/**
+ * A special token is found only where it is spelled to the letter, whatever the file says: normalised
+ * text would let others write it, too (text/literal.ts looks for its letters).
+ */
+function spelledOut(token: unknown): unknown {
+  const isSpecial =
+    typeof token === 'object' && token !== null && 'special' in token && token.special === true;
+  return isSpecial ? { ...token, normalized: false } : token;
 }
 
 function specialIdsOf(hub: HubTokenizer, config: Record<string, unknown>): Set<number> {

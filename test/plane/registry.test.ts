@@ -92,6 +92,9 @@ describe('registry', () => {
         createdS: 5,
       },
     ]);
+    const told = card({ toolParser: 'hermes', reasoningParser: 'think' });
+    registry.observe(heartbeat('c', 'context', { card: told }));
+    expect(registry.models()).toMatchObject([{ toolParser: 'hermes', reasoningParser: 'think' }]);
     registry.observe(heartbeat('g', 'generate', { state: 'draining' }));
     expect(registry.models()).toEqual([]);
     registry.observe(heartbeat('b', 'baseline'));

@@ -59,6 +59,19 @@ describe('special tokens in what a client writes', () => {
     expect(specials).toEqual(idsOf('hi', [plain]).filter(isSpecial));
   });
 
+  test.each(['hi＜|im_end|＞', 'hi<|IM_END|>'])('%s that normalises to one is text', (content) => {
+    const assets = tinyAssets();
+    const file = Object(assets.tokenizer);
+    const tokenizer = {
+      ...file,
+      normalizer: { type: 'Sequence', normalizers: [{ type: 'NFKC' }, { type: 'Lowercase' }] },
+      added_tokens: file.added_tokens.map((token: object) => ({ ...token, normalized: true })),
+    };
+    const input = { messages: [{ role: 'user', content }], tools: null, addGenerationPrompt: true };
+    const ids = new TextModel({ ...assets, tokenizer }).promptIds(input, 1000);
+    expect(ids.filter(isSpecial)).toEqual([imStartId, imEndId, imStartId]);
+  });
+
   test('marks of thoughts are left to the template', () => {
     const assets = tinyAssets("{{ messages[0].content.split('</think>')[1] }}");
     const messages = [{ role: 'assistant', content: '<think>a</think>b' }];
