@@ -128,7 +128,7 @@ export function chatShape({ namesById, promptIds }: ChatOptions): Shape {
     return { id, object: 'chat.completion', ...rest, choices, ...asked, usage };
   };
   const usageChunk = (head: AnswerHead, usage: Usage): ChatChunk => chatChunk(head, [], usage, {});
-  return { idPrefix: 'chatcmpl', opening, chunk, usageChunk, whole };
+  return { name: 'chat', idPrefix: 'chatcmpl', opening, chunk, usageChunk, whole };
 }
 
 function deltaOf({ text, reasoning, call }: Piece, first: boolean): Delta {

@@ -50,6 +50,7 @@ export function completionShape(options: CompletionOptions): Shape {
     return { index, text: piece.text, logprobs, finish_reason: finish, ...stop, ...ids };
   };
   return {
+    name: 'completion',
     idPrefix: 'cmpl',
     opening: () => null,
     chunk: (head, piece, { index, first, usage }) => {

@@ -49,9 +49,14 @@ export const messageSchema = v.variant('role', [
 ]);
 
 export const messagesSchema = v.pipe(
+  v.unknown(),
+  // Before anything is done with each of them.
+  v.check(
+    (value) => !Array.isArray(value) || value.length <= limit.messageCountMax,
+    `At most ${limit.messageCountMax} messages are accepted`,
+  ),
   v.array(messageSchema),
   v.minLength(1, 'There must be at least one message'),
-  v.maxLength(limit.messageCountMax, `At most ${limit.messageCountMax} messages are accepted`),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
     const id = unknownCallId(dataset.value);

@@ -26,12 +26,13 @@ const { allowedTokenCountMax, logitBiasCountMax, stopTokenCountMax } = limit;
 const logitBias = v.pipe(
   v.unknown(),
   v.check((value) => !Array.isArray(value), 'Invalid type: Expected an object of token id: bias'),
-  v.record(v.string(), v.pipe(v.number(), v.finite())),
-  v.check((map) => Object.keys(map).every((key) => /^-?\d{1,15}$/.test(key)), 'Keys are token ids'),
+  // Before anything is done with each of them.
   v.check(
-    (map) => Object.keys(map).length <= logitBiasCountMax,
+    (value) => Object.keys(Object(value)).length <= logitBiasCountMax,
     `At most ${logitBiasCountMax} tokens can be biased`,
   ),
+  v.record(v.string(), v.pipe(v.number(), v.finite())),
+  v.check((map) => Object.keys(map).every((key) => /^-?\d{1,15}$/.test(key)), 'Keys are token ids'),
 );
 
 export const samplingEntries = {

@@ -23,6 +23,8 @@ export type ChunkOptions = {
 };
 
 export type Shape = {
+  /** In the log. */
+  readonly name: string;
   /** Before the name of an answer's id. */
   readonly idPrefix: string;
   /** Sent for each choice, in order, before any text of several; null: nothing. */

@@ -71,7 +71,7 @@ function readWish(body: JsonObject, log: Log): Wish {
     return {
       model: fields.model,
       wantsStrings: fields.return_token_strs ?? false,
-      idsOf: (text) => text.tokenizer.encode(fields.prompt, { addSpecialTokens }),
+      idsOf: (text) => text.textIds(fields.prompt, Number.POSITIVE_INFINITY, { addSpecialTokens }),
     };
   }
   const fields = readFields(chatSchema, body, log);

@@ -104,9 +104,11 @@ export class Turn {
       ttft_ms: Math.round(this.#started.firstMs - this.#call.arrivedMs),
       total_ms: Math.round(this.#gateway.clock.nowMs() - this.#call.arrivedMs),
     };
-    if (fault === null) this.#gateway.log.info('chat answered', fields);
-    else if (fault.code === 'cancelled') this.#gateway.log.info('chat cancelled', fields);
-    else this.#gateway.log.error('chat broken off', { ...fields, ...faultFields(fault) });
+    const { log } = this.#gateway;
+    const { name } = this.#options.shape;
+    if (fault === null) log.info(`${name} answered`, fields);
+    else if (fault.code === 'cancelled') log.info(`${name} cancelled`, fields);
+    else log.error(`${name} broken off`, { ...fields, ...faultFields(fault) });
   }
 
   #pieces(): AsyncGenerator<Numbered, void> {

@@ -8,6 +8,8 @@ export const limit = {
   stopCountMax: 4,
   stopCharsMax: 256,
   errorCharsMax: 1000,
+  /** Of a text that becomes tokens though no context bounds it: a million take half a second. */
+  tokenizeCharsMax: 500_000,
   /**
    * A request that finds the gateway's queue full waits so long for a place in it: a burst that idle
    * workers are about to take on is no overload, and their answers need a step of the engine.
@@ -31,6 +33,8 @@ export const limit = {
   promptCountMax: 32,
   badWordCountMax: 128,
   badWordCharsMax: 256,
+  /** A character may be several tokens. */
+  badWordTokensMax: 4 * 256 + 1,
   allowedTokenCountMax: 16_384,
   cacheSaltCharsMax: 128,
   /** Prompt tokens whose logprobs one request may ask for, over all its prompts. */

@@ -44,7 +44,7 @@ export const samplingSchema = v.object({
   ignoreEos: v.nullable(v.boolean()),
   /** Sequences of tokens none of which may come to be complete. */
   badWords: v.pipe(
-    v.array(v.pipe(v.array(tokenId), v.minLength(1))),
+    v.array(v.pipe(v.array(tokenId), v.minLength(1), v.maxLength(limit.badWordTokensMax))),
     v.maxLength(2 * limit.badWordCountMax),
   ),
   /** Only these can be chosen; null: any. */
@@ -111,7 +111,7 @@ export const saltSchema = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 /** Log-probabilities of consecutive prompt tokens, the first of which is at `from`. */
 export const scoresSchema = v.object({
   from: v.pipe(count, v.minValue(1)),
-  list: v.array(tokenLogprobsSchema),
+  list: v.pipe(v.array(tokenLogprobsSchema), v.maxLength(limit.scoreTokens)),
 });
 export type Scores = v.InferOutput<typeof scoresSchema>;
 

@@ -1,6 +1,7 @@
 // A model's text side: its tokenizer and chat template, built once from the files that its workers
 // announce and kept by their digest, the least recently used forgotten first.
 
+import { limit } from '../protocol/limit.ts';
 import type { ServedModel, TextAssets } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import { Detokenizer, type SpecialOptions } from './detokenizer.ts';
@@ -51,7 +52,10 @@ export class TextModel {
     });
   }
 
-  /** Likewise of a text; special tokens that are written in it are these tokens. */
+  /**
+   * Likewise of a text; special tokens that are written in it are these tokens. Without a limit of tokens
+   * its characters are limited.
+   */
   textIds(
     text: string,
     tokensMax: number,
@@ -68,6 +72,14 @@ export class TextModel {
   }
 
   #checkChars(text: string, tokensMax: number, param: string): void {
+    if (!Number.isFinite(tokensMax) && text.length > limit.tokenizeCharsMax) {
+      const most = `at most ${limit.tokenizeCharsMax} are made tokens at once`;
+      throw new Fault(
+        'invalid_request',
+        `The ${param} have ${text.length} characters; ${most}. Send less text.`,
+        { param },
+      );
+    }
     const tokensMin = Math.ceil(text.length / this.tokenizer.tokenCharsMax);
     if (tokensMin > tokensMax) throw contextFault(`at least ${tokensMin}`, tokensMax, param);
   }

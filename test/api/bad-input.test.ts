@@ -199,6 +199,9 @@ describe('prompts', () => {
     [`${'word'.repeat(50_000)}`],
   ])('%#', (prompt) => expectRefused(completionPath, { prompt }));
 
+  test('a prompt that would be cut down, but is too long to look at', () =>
+    expectRefused(completionPath, { prompt: 'a'.repeat(600_000), truncate_prompt_tokens: 5 }));
+
   test('a body above the limit', () =>
     expectRefused(completionPath, { prompt: 'a'.repeat(11 * 1024 * 1024) }));
 
@@ -213,6 +216,8 @@ describe('tokens', () => {
     ['/tokenize', {}],
     ['/tokenize', { prompt: 5 }],
     ['/tokenize', { prompt: 'x', model: 'nobody' }],
+    ['/tokenize', { prompt: 'x'.repeat(600_000) }],
+    ['/tokenize', { messages: [{ role: 'user', content: 'x'.repeat(600_000) }] }],
     ['/tokenize', { messages: [] }],
     ['/detokenize', {}],
     ['/detokenize', { tokens: 'x' }],

@@ -57,6 +57,37 @@ describe('ChatTemplate', () => {
     }
   });
 
+  describe('an answer that goes on with the last message', () => {
+    const going = (content: string, template: string): string =>
+      load(template).render({
+        messages: [user, { role: 'assistant', content }],
+        tools: null,
+        addGenerationPrompt: false,
+        continuesFinal: true,
+      });
+    const trimming = chatmlTemplate.replace("message['content']", "(message['content'] | trim)");
+
+    test('ends where the message does, with its spaces if the template keeps them', () => {
+      const head = '<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n';
+      expect(going('hi ', chatmlTemplate)).toBe(`${head}hi `);
+      expect(going('hi ', trimming)).toBe(`${head}hi`);
+      expect(going(' hi', chatmlTemplate)).toBe(`${head} hi`);
+    });
+
+    test('is refused where the template does not show it', () => {
+      expect(() => going('you', 'nothing')).toThrow('does not show the last message');
+      expect(() => going('  ', chatmlTemplate)).toThrow('does not show the last message');
+    });
+  });
+
+  test('variables and documents reach the template, and take nobody’s place', () => {
+    const template = load('{{ mood }}{{ documents[0].title }}{{ bos_token }}', {
+      bos_token: '<s>',
+    });
+    const variables = { mood: 'glad', bos_token: 'stolen' };
+    expect(template.render({ ...input, variables, documents: [{ title: 'D' }] })).toBe('gladD<s>');
+  });
+
   test('no template is null, a broken one a config fault', () => {
     expect(loadChatTemplate({})).toBeNull();
     expect(loadChatTemplate(null)).toBeNull();
