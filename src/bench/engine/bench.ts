@@ -5,6 +5,7 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { Fault } from '../../std/fault.ts';
 import { table } from '../statistics.ts';
 import { measureDecode } from './decode.ts';
+import { measureGrammar } from './grammar.ts';
 import { measureInterference } from './interference.ts';
 import { measureKvCopy } from './kv-copy.ts';
 import { measurePrefixHit } from './prefix-hit.ts';
@@ -14,6 +15,7 @@ import { claimLine, type Effort, isMet, type Section, tableHead } from './sectio
 const parts: Readonly<Record<string, (effort: Effort) => Section | Promise<Section>>> = {
   decode: measureDecode,
   sampling: measureSampling,
+  grammar: measureGrammar,
   'kv-copy': measureKvCopy,
   'prefix-hit': measurePrefixHit,
   interference: measureInterference,
