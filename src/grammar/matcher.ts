@@ -26,7 +26,6 @@ export class Grammar {
   #masks: Map<number, Uint32Array>[] = [];
   #whole = new Map<number, TokenMask>();
   #epoch = 0;
-  readonly #path = new Int32Array(512);
 
   constructor(program: Program, vocabulary: Vocabulary) {
     this.#program = program;
@@ -99,16 +98,18 @@ export class Grammar {
     const { twins } = this.#vocabulary;
     const automaton = this.#automaton;
     const mask = new Uint32Array(this.#wordCount);
-    const path = this.#path;
-    path[0] = place;
-    for (let node = 0; node < bytes.length; ) {
+    /** The row of the place at each depth: a node costs one look into it. */
+    const rows: Int32Array[] = new Array<Int32Array>(tree.length + 1).fill(automaton.row(place));
+    const count = bytes.length;
+    for (let node = 0; node < count; ) {
       const depth = depths[node] ?? 0;
-      const next = automaton.after(path[depth - 1] ?? dead, bytes[node] ?? 0);
+      const next = rows[depth - 1]?.[bytes[node] ?? 0] ?? dead;
       if (next === dead) {
-        node = skips[node] ?? bytes.length;
+        node = skips[node] ?? count;
         continue;
       }
-      path[depth] = next;
+      // A leaf's own row is of no use, and would have to be worked out.
+      if ((depths[node + 1] ?? 0) > depth) rows[depth] = automaton.row(next);
       for (let id = tokens[node] ?? -1; id >= 0; id = twins[id] ?? -1) {
         mask[id >> 5] = (mask[id >> 5] ?? 0) | (1 << (id & 31));
       }

@@ -51,7 +51,7 @@ export const limit = {
   grammarCharsMax: 65_536,
   grammarDepthMax: 32,
   /** States of a compiled grammar: about 100 bytes each. */
-  grammarStateMax: 100_000,
+  grammarStateMax: 65_536,
   grammarRuleMax: 10_000,
   /** Options of one `anyOf` or `oneOf`. */
   grammarOptionMax: 256,

@@ -100,6 +100,29 @@ describe('an answer with a grammar', () => {
   });
 });
 
+test('the grammar decides before top_k and temperature: the best of what is allowed', () => {
+  const matcher = grammars().open({ kind: 'regex', text: '[f-k]' });
+  const mask = matcher.mask([], 0);
+  const choose = (changes: Partial<Sampling>): number => {
+    const logits = Float32Array.from({ length: vocabSize }, (_, id) => (id * 37) % 61);
+    const sampling = { ...greedy, ...changes };
+    const history = { ids: [1], promptLength: 1 };
+    const row = { logits, begin: 0, end: vocabSize };
+    const allowed = { mask, endIds: [] };
+    return sampleToken(row, { sampling, history, banned: [], allowed }, createScratch(vocabSize));
+  };
+  const ids = [8, 9, 10, 11, 12, 13];
+  const best = ids.reduce((a, b) => ((a * 37) % 61 >= (b * 37) % 61 ? a : b));
+  expect(choose({})).toBe(best);
+  expect(choose({ temperature: 1, topK: 1 })).toBe(best);
+  expect(choose({ temperature: 1, topP: 0.01 })).toBe(best);
+  expect(choose({ logitBias: [[9, 100]] })).toBe(9);
+});
+
+test('an answer that is over at its last token has not been cut', () => {
+  expect(answer({ ...regex('b'), maxTokens: 1 })).toEqual({ text: 'b', finish: 'stop' });
+});
+
 describe('what cannot be', () => {
   const cases: [GrammarSpec, string][] = [
     [{ kind: 'regex', text: '(' }, 'regular expression'],
