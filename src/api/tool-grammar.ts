@@ -7,6 +7,7 @@ import type { GrammarSpec } from '../protocol/grammar.ts';
 import { limit } from '../protocol/limit.ts';
 import type { ToolParserName } from '../protocol/request.ts';
 import { toFault } from '../std/fault.ts';
+import type { JsonObject } from './body.ts';
 import { clip } from './fault.ts';
 import { refuse } from './generation-fields.ts';
 import type { ToolUse } from './tool-fields.ts';
@@ -32,7 +33,7 @@ export function demandedGrammar(
   const isOne = choice !== 'required';
   const tools = use.tools
     .filter(({ name }) => !isOne || name === choice.name)
-    .map(({ name, parameters }) => ({ name, parameters: parameters ?? null }));
+    .map(({ name, parameters }) => ({ name, parameters: objectSchema(name, parameters ?? {}) }));
   const calls: ToolCallForm = isTagged(family) ? { kind: 'tagged', ...tagged } : { kind: 'list' };
   const form: ToolCallForm = isOne ? { kind: 'arguments' } : calls;
   const spec = toolCallGrammar(tools, form, use.isParallel ? limit.demandedCallCountMax : 1);
@@ -44,4 +45,20 @@ export function demandedGrammar(
     refuse('tools', `tools: parameters cannot be demanded: ${clip(fault.message, 500)}`);
   }
   return spec;
+}
+
+/** What may say by itself of what type a value is. */
+const shaping = ['anyOf', 'oneOf', 'allOf', '$ref', 'enum', 'const'];
+
+/** Arguments are an object, also where parameters say nothing about it. */
+function objectSchema(name: string, parameters: JsonObject): JsonObject {
+  const { type } = parameters;
+  if (type === undefined) {
+    return shaping.some((word) => Object.hasOwn(parameters, word))
+      ? parameters
+      : { ...parameters, type: 'object' };
+  }
+  if (type === 'object') return parameters;
+  const found = clip(JSON.stringify(type), 100);
+  return refuse('tools', `tools: the parameters of "${name}" have type ${found}; wanted "object".`);
 }

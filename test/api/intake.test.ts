@@ -137,6 +137,10 @@ describe('readChatRequest', () => {
       kind: 'json_schema',
       text: '{"type":"object"}',
     });
+    const first = { type: 'function', function: { name: 'f' } };
+    expect(read({ tools, tool_choice: first }).sampling.grammar).toMatchObject({
+      text: '{"type":"object"}',
+    });
     expect(read({ tools, tool_choice: 'required' }).toolUse?.choice).toBe('required');
     expect(read({ tools, tool_choice: 'required' }).sampling.grammar).toMatchObject({
       text: expect.stringContaining('"maxItems":16'),
@@ -335,6 +339,8 @@ describe('readChatRequest', () => {
     [{ tool_choice: 'required' }, 'tool_choice'],
     [{ tool_choice: { type: 'function', function: { name: 'f' } } }, 'tool_choice'],
     [{ tools: [withSchema({ type: 'nonsense' })], tool_choice: 'required' }, 'tools'],
+    [{ tools: [withSchema({ type: 'string' })], tool_choice: 'required' }, 'tools'],
+    [{ tools: [withSchema({ not: {} })], tool_choice: 'required' }, 'tools'],
     [
       { tools: [tool], tool_choice: 'required', response_format: { type: 'json_object' } },
       'tool_choice',
