@@ -13,7 +13,7 @@ const floors: readonly (readonly string[])[] = [
   ['role'],
   ['api', 'engine', 'plane'],
   ['model', 'kv', 'demo'],
-  ['text', 'telemetry'],
+  ['text', 'telemetry', 'grammar'],
   ['protocol'],
   ['std'],
 ];

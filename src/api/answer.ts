@@ -3,7 +3,8 @@
 // status. An exchange is closed once, however it ends: after the answer, at the end of the stream, or
 // when the client leaves.
 
-import type { Route } from '../protocol/request.ts';
+import type { GrammarSpec } from '../protocol/grammar.ts';
+import type { Route, ServedModel } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
@@ -27,6 +28,10 @@ import { Turn } from './turn.ts';
 export type Order = {
   readonly ask: Ask;
   readonly promptsOf: Prompts;
+  /** What the answer must be, where that depends on the model; absent: as `ask` says. */
+  readonly grammarOf?: (served: ServedModel) => GrammarSpec | null;
+  /** Words that the stages look for; as special tokens they would be no text. */
+  readonly markersOf?: (started: Started) => readonly string[];
   readonly shapeOf: (started: Started) => Shape;
   /** Between text and shape, made anew for each choice of the prompt. */
   readonly stagesOf: (started: Started, promptIndex: number) => readonly Stage[];
@@ -70,7 +75,9 @@ async function answer(
     const started = account.begin(await startGeneration(gateway, exchange, order, wishes));
     const shape = order.shapeOf(started);
     const stagesOf = (promptIndex: number) => order.stagesOf(started, promptIndex);
-    const turn = new Turn(gateway, call, started, { ask, shape, stagesOf });
+    const shownIds = started.text.idsOf(order.markersOf?.(started) ?? []);
+    const options = { ask: { ...ask, shownIds }, shape, stagesOf };
+    const turn = new Turn(gateway, call, started, options);
     if (ask.stream) return await streamed(turn, call, exchange, { account, clock: gateway.clock });
     const whole = await turn.whole();
     exchange.close();

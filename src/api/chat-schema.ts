@@ -14,6 +14,7 @@ export const chatSchema = v.object({
   max_tokens: v.nullish(tokens),
   max_completion_tokens: v.nullish(tokens),
   echo: flag,
+  include_reasoning: flag,
   logprobs: flag,
   top_logprobs: v.nullish(v.pipe(integer, v.minValue(0), v.maxValue(limit.topLogprobsMax))),
 });

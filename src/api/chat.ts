@@ -5,7 +5,9 @@ import { chatShape } from './chunk.ts';
 import { echoStage } from './echo.ts';
 import type { Gateway } from './gateway.ts';
 import { readChatRequest } from './intake.ts';
+import { markersOf, readingStages } from './reading.ts';
 import type { Call } from './route.ts';
+import { demandedGrammar } from './tool-grammar.ts';
 
 export function answerChat(gateway: Gateway, call: Call): Promise<Response> {
   return answerOrder(gateway, call, readOrder);
@@ -21,6 +23,11 @@ const readOrder: OrderReader = (body, ports) => {
       const promptIds = returnTokenIds ? (started.prompts[0] ?? []) : null;
       return chatShape({ namesById, promptIds });
     },
-    stagesOf: () => (echoed === '' ? [] : [echoStage(() => ({ text: echoed, tokens: null }))]),
+    grammarOf: (served) => demandedGrammar(chat.toolUse, served.toolParser),
+    markersOf: ({ served }) => markersOf(chat, served),
+    stagesOf: (started, promptIndex) => [
+      ...readingStages(chat, started, promptIndex, ports.chance),
+      ...(echoed === '' ? [] : [echoStage(() => ({ text: echoed, tokens: null }))]),
+    ],
   };
 };

@@ -4,6 +4,7 @@
 import { type FinishReason, logprobMin } from '../protocol/request.ts';
 import { joined } from './joined.ts';
 import type { Piece } from './reply.ts';
+import type { CallDelta } from './said.ts';
 import type { AnswerHead, ChunkOptions, ChunkUsage, Shape } from './shape.ts';
 import { nameOf } from './token-name.ts';
 import type { Alternative, SentToken } from './token-trail.ts';
@@ -20,7 +21,37 @@ export type Logprobs = {
   readonly refusal: null;
 };
 
-export type Delta = { readonly role?: 'assistant'; readonly content?: string };
+/** Thoughts have two names: `reasoning_content` is the older one, and both are read. */
+type Thoughts = { readonly reasoning?: string; readonly reasoning_content?: string };
+
+type DeltaCall = {
+  readonly index: number;
+  readonly id?: string;
+  readonly type?: 'function';
+  readonly function: { readonly name?: string; readonly arguments: string };
+};
+
+export type Delta = Thoughts & {
+  readonly role?: 'assistant';
+  readonly content?: string | null;
+  readonly tool_calls?: readonly DeltaCall[];
+};
+
+type MessageCall = {
+  readonly id: string;
+  readonly type: 'function';
+  readonly function: { readonly name: string; readonly arguments: string };
+};
+
+type Message = Thoughts & {
+  readonly role: 'assistant';
+  /** Null where there are only calls, or only thoughts. */
+  readonly content: string | null;
+  readonly refusal: null;
+  readonly tool_calls?: readonly MessageCall[];
+};
+
+type ChatFinish = FinishReason | 'tool_calls';
 
 export type ChatChunk = AnswerHead & {
   readonly object: 'chat.completion.chunk';
@@ -28,7 +59,7 @@ export type ChatChunk = AnswerHead & {
     readonly index: number;
     readonly delta: Delta;
     readonly logprobs: Logprobs | null;
-    readonly finish_reason: FinishReason | null;
+    readonly finish_reason: ChatFinish | null;
     /** On the finish: vLLM's name for the stop string or stop token that ended it. */
     readonly stop_reason?: string | number | null;
     readonly token_ids?: readonly number[];
@@ -41,13 +72,9 @@ export type ChatCompletion = AnswerHead & {
   readonly object: 'chat.completion';
   readonly choices: readonly {
     readonly index: number;
-    readonly message: {
-      readonly role: 'assistant';
-      readonly content: string;
-      readonly refusal: null;
-    };
+    readonly message: Message;
     readonly logprobs: Logprobs | null;
-    readonly finish_reason: FinishReason;
+    readonly finish_reason: ChatFinish;
     readonly stop_reason: string | number | null;
     readonly token_ids?: readonly number[];
   }[];
@@ -71,12 +98,10 @@ export function chatShape({ namesById, promptIds }: ChatOptions): Shape {
   };
   const chunk = (head: AnswerHead, piece: Piece, options: ChunkOptions): ChatChunk => {
     const { index, first, usage } = options;
-    const role = first ? ({ role: 'assistant' } as const) : {};
-    const content = first || piece.text !== '' ? { content: piece.text } : {};
     const logprobs = piece.tokens?.length ? logprobsOf(piece.tokens, namesById) : null;
     const choice = {
       index,
-      delta: { ...role, ...content },
+      delta: deltaOf(piece, first),
       logprobs,
       finish_reason: piece.finish,
       ...(piece.finish === null ? {} : { stop_reason: piece.stopReason }),
@@ -90,10 +115,10 @@ export function chatShape({ namesById, promptIds }: ChatOptions): Shape {
     usage: Usage,
   ): ChatCompletion => {
     const choices = all.map((pieces, index) => {
-      const { text, tokens, ids, finish, stopReason } = joined(pieces);
+      const { tokens, ids, finish, stopReason } = joined(pieces);
       return {
         index,
-        message: { role: 'assistant', content: text, refusal: null } as const,
+        message: messageOf(pieces),
         logprobs: tokens === null ? null : logprobsOf(tokens, namesById),
         finish_reason: finish ?? 'length',
         stop_reason: stopReason,
@@ -104,6 +129,51 @@ export function chatShape({ namesById, promptIds }: ChatOptions): Shape {
   };
   const usageChunk = (head: AnswerHead, usage: Usage): ChatChunk => chatChunk(head, [], usage, {});
   return { name: 'chat', idPrefix: 'chatcmpl', opening, chunk, usageChunk, whole };
+}
+
+function deltaOf({ text, reasoning, call }: Piece, first: boolean): Delta {
+  const isOther = reasoning !== undefined || call !== undefined;
+  const content = text === '' && isOther ? null : text;
+  return {
+    ...(first ? { role: 'assistant' } : {}),
+    ...thoughts(reasoning ?? ''),
+    ...(first || text !== '' ? { content } : {}),
+    ...(call === undefined ? {} : { tool_calls: [deltaCall(call)] }),
+  };
+}
+
+function deltaCall({ index, begin, arguments: json }: CallDelta): DeltaCall {
+  if (begin === null) return { index, function: { arguments: json } };
+  const { id, name } = begin;
+  return { index, id, type: 'function', function: { name, arguments: json } };
+}
+
+function messageOf(pieces: readonly Piece[]): Message {
+  const { text, reasoning = '' } = joined(pieces);
+  const calls = callsOf(pieces);
+  const isOther = reasoning !== '' || calls.length > 0;
+  return {
+    role: 'assistant',
+    ...thoughts(reasoning),
+    content: text === '' && isOther ? null : text,
+    refusal: null,
+    ...(calls.length === 0 ? {} : { tool_calls: calls }),
+  };
+}
+
+function callsOf(pieces: readonly Piece[]): MessageCall[] {
+  const calls: { id: string; name: string; arguments: string }[] = [];
+  for (const { call } of pieces) {
+    if (call === undefined) continue;
+    if (call.begin !== null) calls.push({ ...call.begin, arguments: '' });
+    const last = calls.at(-1);
+    if (last !== undefined) last.arguments += call.arguments;
+  }
+  return calls.map(({ id, ...called }) => ({ id, type: 'function', function: called }));
+}
+
+function thoughts(reasoning: string): Thoughts {
+  return reasoning === '' ? {} : { reasoning, reasoning_content: reasoning };
 }
 
 function chatChunk(

@@ -1,7 +1,6 @@
 // The two shapes of a completion's answer, both called `text_completion`. Logprobs are parallel lists;
 // text_offset counts characters as Python does (code points) from the choice's beginning, across chunks.
 
-import type { FinishReason } from '../protocol/request.ts';
 import { joined } from './joined.ts';
 import type { Piece } from './reply.ts';
 import type { AnswerHead, ChunkUsage, Shape } from './shape.ts';
@@ -19,7 +18,7 @@ export type CompletionChoice = {
   readonly index: number;
   readonly text: string;
   readonly logprobs: CompletionLogprobs | null;
-  readonly finish_reason: FinishReason | null;
+  readonly finish_reason: Piece['finish'];
   /** On the finish: vLLM's name for the stop string or stop token that ended it. */
   readonly stop_reason?: string | number | null;
   readonly prompt_token_ids?: readonly number[];

@@ -10,14 +10,18 @@ import { type ChatFields, chatSchema } from './chat-schema.ts';
 import { clip } from './fault.ts';
 import { issueFault, readAsk, refuse } from './generation-fields.ts';
 import { checkOtherFields } from './neutral-field.ts';
+import type { ReadingWish } from './reading.ts';
 import { readTemplateInput } from './template-fields.ts';
+import { readToolUse } from './tool-fields.ts';
+import { demandedGrammar } from './tool-grammar.ts';
 
-export type ChatRequest = Ask & {
-  readonly input: TemplateInput;
-  readonly addSpecialTokens: boolean;
-  /** Stands before each answer: the last message that it goes on from; '' where nothing does. */
-  readonly echoed: string;
-};
+export type ChatRequest = Ask &
+  ReadingWish & {
+    readonly input: TemplateInput;
+    readonly addSpecialTokens: boolean;
+    /** Stands before each answer: the last message that it goes on from; '' where nothing does. */
+    readonly echoed: string;
+  };
 
 export type IntakePorts = { readonly chance: Chance; readonly log: Log };
 
@@ -37,12 +41,22 @@ export function readChatRequest(
     promptLogprobs: null,
   } as const;
   const input = readTemplateInput(fields, body);
+  const toolUse = readToolUse(fields);
+  const demanded = demandedGrammar(toolUse);
+  const ask = readAsk(fields, lengths, ports.chance);
+  if (demanded !== null && ask.sampling.grammar !== null) {
+    const why = 'both say what the answer must be';
+    refuse('tool_choice', `tool_choice demands a call, the request a form: ${why}. Send one.`);
+  }
   const last = input.messages.at(-1);
   return {
-    ...readAsk(fields, lengths, ports.chance),
+    ...ask,
+    sampling: { ...ask.sampling, grammar: demanded ?? ask.sampling.grammar },
     input,
     addSpecialTokens: fields.add_special_tokens ?? false,
-    echoed: fields.echo === true && last?.role === 'assistant' ? last.content : '',
+    echoed: fields.echo === true && last?.role === 'assistant' ? (last.content ?? '') : '',
+    toolUse,
+    showsReasoning: fields.include_reasoning ?? true,
   };
 }
 

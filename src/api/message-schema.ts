@@ -4,6 +4,7 @@
 import * as v from 'valibot';
 import { limit } from '../protocol/limit.ts';
 import type { TemplateMessage } from '../text/template.ts';
+import { clip } from './fault.ts';
 
 const text = v.pipe(
   v.string(),
@@ -40,6 +41,8 @@ export const messageSchema = v.variant('role', [
     role: v.literal('assistant'),
     content: v.nullish(content),
     tool_calls: v.nullish(v.array(toolCall)),
+    reasoning: v.nullish(text),
+    reasoning_content: v.nullish(text),
     name,
   }),
   v.object({ role: v.literal('tool'), content, tool_call_id: v.string(), name }),
@@ -54,8 +57,26 @@ export const messagesSchema = v.pipe(
   ),
   v.array(messageSchema),
   v.minLength(1, 'There must be at least one message'),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    const id = unknownCallId(dataset.value);
+    if (id === null) return;
+    addIssue({
+      message: `tool_call_id "${clip(id, 100)}" is of no call in the messages before it`,
+    });
+  }),
   v.transform((messages) => messages.map(templateMessage)),
 );
+
+/** Of the first result that answers no earlier call. */
+function unknownCallId(messages: readonly v.InferOutput<typeof messageSchema>[]): string | null {
+  const ids = new Set<string>();
+  for (const message of messages) {
+    if (message.role === 'assistant') for (const { id } of message.tool_calls ?? []) ids.add(id);
+    if (message.role === 'tool' && !ids.has(message.tool_call_id)) return message.tool_call_id;
+  }
+  return null;
+}
 
 function templateMessage(message: v.InferOutput<typeof messageSchema>): TemplateMessage {
   const { name: sender, ...fields } = message;
@@ -65,8 +86,12 @@ function templateMessage(message: v.InferOutput<typeof messageSchema>): Template
       return { ...named, role: 'system', content: fields.content };
     case 'assistant': {
       const { tool_calls: calls, content: answer, role } = fields;
-      const called = calls === null || calls === undefined ? {} : { tool_calls: calls };
-      return { ...named, ...called, role, content: answer ?? '' };
+      // An empty list would be calls to a template that only asks whether there is one.
+      const called = (calls?.length ?? 0) === 0 ? {} : { tool_calls: calls };
+      // Templates know the thoughts of an earlier answer by either name.
+      const thought = fields.reasoning_content ?? fields.reasoning ?? null;
+      const thinking = thought === null ? {} : { reasoning: thought, reasoning_content: thought };
+      return { ...named, ...called, ...thinking, role, content: answer ?? null };
     }
     default:
       return { ...named, ...fields };
@@ -75,6 +100,7 @@ function templateMessage(message: v.InferOutput<typeof messageSchema>): Template
 
 /** Templates iterate over arguments, so they get the object; a model's broken JSON stays text. */
 function argumentsValue(json: string): unknown {
+  if (json.trim() === '') return {};
   try {
     return JSON.parse(json);
   } catch {

@@ -25,12 +25,7 @@ const json = (wanted: string): Neutral => ({
 export const neutralFields: ReadonlyMap<string, Neutral> = new Map([
   ['best_of', only(1)],
   ['prompt_logprobs', absent],
-  ['response_format', json('{"type":"text"}')],
-  ['structured_outputs', absent],
-  ['guided_json', absent],
-  ['guided_regex', absent],
-  ['guided_choice', absent],
-  ['guided_grammar', absent],
+  ['guided_whitespace_pattern', absent],
   ['functions', emptyList],
   ['function_call', only('none')],
   ['modalities', json('["text"]')],
@@ -63,8 +58,6 @@ export const ignoredFields: ReadonlySet<string> = new Set([
   'prompt_cache_retention',
   'prediction',
   'verbosity',
-  'include_reasoning',
-  'parallel_tool_calls',
   'request_id',
   'session_id',
 ]);

@@ -4,10 +4,11 @@
 
 import type { FinishReason, TokenLogprobs } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
-import type { Detokenizer } from '../text/detokenizer.ts';
+import type { Detokenizer, SpecialOptions } from '../text/detokenizer.ts';
 import { StopScanner } from '../text/stop.ts';
 import type { Ask } from './ask.ts';
 import { endlessFault } from './running.ts';
+import type { CallDelta } from './said.ts';
 import type { Choice, Started } from './start.ts';
 import { type SentToken, TokenTrail } from './token-trail.ts';
 
@@ -18,10 +19,17 @@ export type Piece = {
   readonly tokens: readonly SentToken[] | null;
   /** All tokens generated since the last piece, whatever became of their text. */
   readonly ids: readonly number[];
-  readonly finish: FinishReason | null;
+  readonly finish: FinishReason | 'tool_calls' | null;
+  /** What the model thought; goes before the text. */
+  readonly reasoning?: string;
+  readonly call?: CallDelta;
+  /** How many of `ids` are thoughts, sent or left out; absent: none. */
+  readonly thoughtTokens?: number;
   /** The stop string or stop token that ended it; null for all other ends. */
   readonly stopReason: string | number | null;
 };
+
+export type ReplyAsk = Ask & SpecialOptions;
 
 type Part = { readonly text: string; readonly tokens: readonly SentToken[] };
 const nothing: Part = { text: '', tokens: [] };
@@ -39,7 +47,7 @@ export class Reply {
   #logprobSum = 0;
   #ids: number[] = [];
 
-  constructor(choice: Choice, { text, signal }: Pick<Started, 'text' | 'signal'>, ask: Ask) {
+  constructor(choice: Choice, { text, signal }: Pick<Started, 'text' | 'signal'>, ask: ReplyAsk) {
     this.#choice = choice;
     this.#signal = signal;
     this.#choice = choice;

@@ -7,6 +7,7 @@ import { limit } from '../protocol/limit.ts';
 import { neutralSampling, type Sampling } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
+import { grammarEntries, readGrammar } from './grammar-fields.ts';
 
 const integer = v.pipe(v.number(), v.safeInteger('Invalid value: Expected an integer'));
 const flag = v.nullish(v.boolean());
@@ -42,6 +43,7 @@ export const samplingEntries = {
       v.maxValue(limit.choiceCountMax, `At most ${limit.choiceCountMax} choices are generated`),
     ),
   ),
+  ...grammarEntries,
   temperature: v.nullish(v.pipe(v.number(), v.minValue(0), v.maxValue(2))),
   top_p: v.nullish(v.pipe(v.number(), v.gtValue(0), v.maxValue(1))),
   top_k: v.nullish(v.pipe(integer, v.minValue(-1))),
@@ -101,6 +103,7 @@ export function readSampling(
     ignoreEos: fields.ignore_eos ?? neutralSampling.ignoreEos,
     allowedTokenIds:
       fields.allowed_token_ids == null ? null : [...new Set(fields.allowed_token_ids)],
+    grammar: readGrammar(fields),
   };
 }
 

@@ -10,14 +10,15 @@
 // what a request of its own with that seed would have got.
 
 import { limit } from '../protocol/limit.ts';
-import type { GenerateRequest, Route, Timing } from '../protocol/request.ts';
+import type { GenerateRequest, Route, ServedModel, Timing } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import type { TextModel } from '../text/text-model.ts';
+import type { Order } from './answer.ts';
 import type { Ask } from './ask.ts';
 import { findModel, findText, unreadyReason } from './catalog.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
-import { badWordIds, type Prompts, promptIdsOf, samplingFor } from './prompt.ts';
+import { badWordIds, promptIdsOf, samplingFor } from './prompt.ts';
 import { type Flow, flowOf, type Running, run } from './running.ts';
 import { checkTokenIds } from './sampling-fields.ts';
 
@@ -32,6 +33,7 @@ export type Choice = {
 export type Started = {
   readonly text: TextModel;
   readonly model: string;
+  readonly served: ServedModel;
   readonly prompts: readonly (readonly number[])[];
   /** Those of the first prompt first; as many for each as are to be drawn. */
   readonly choices: readonly Choice[];
@@ -56,10 +58,10 @@ export type Wishes = {
 export function startGeneration(
   gateway: Gateway,
   exchange: Exchange,
-  order: { readonly ask: Ask; readonly promptsOf: Prompts },
+  order: Pick<Order, 'ask' | 'promptsOf' | 'grammarOf'>,
   wishes: Wishes,
 ): Promise<Started> {
-  const { ask } = order;
+  const { ask, grammarOf } = order;
   const missing = (): string | null => unreadyReason(gateway);
   const { signal } = exchange;
   /** The request has been let in: what belongs to it is not turned away, but waits no longer either. */
@@ -74,13 +76,15 @@ export function startGeneration(
     const { maxModelLen: contextTokens, vocabSize } = model;
     const prompts = promptIdsOf(order, text, contextTokens);
     checkPrompts(ask, prompts, vocabSize);
+    const grammar = grammarOf?.(model) ?? ask.sampling.grammar;
+    const asked = { ...ask, sampling: { ...ask.sampling, grammar } };
     const badWords = badWordIds(ask.badWords, text);
     const requests = prompts.map((promptIds): GenerateRequest[] =>
       Array.from({ length: ask.drawCount }, (_, k) => ({
         requestId: gateway.chance.id(),
         model: model.name,
         promptIds,
-        sampling: samplingFor(ask, {
+        sampling: samplingFor(asked, {
           choice: k,
           promptTokens: promptIds.length,
           contextTokens,
@@ -110,7 +114,17 @@ export function startGeneration(
     const firstMs = gateway.clock.nowMs();
     const { timing } = running;
     const cachedTokens = cachedCounter(choices);
-    return { text, model: model.name, prompts, choices, timing, cachedTokens, firstMs, signal };
+    return {
+      text,
+      model: model.name,
+      served: model,
+      prompts,
+      choices,
+      timing,
+      cachedTokens,
+      firstMs,
+      signal,
+    };
   };
   return gateway.queue.admit(
     exchange,

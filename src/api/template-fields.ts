@@ -3,45 +3,15 @@
 
 import * as v from 'valibot';
 import { reservedVariables, type TemplateInput } from '../text/template.ts';
-import { flag, refuse } from './generation-fields.ts';
+import { flag, object, refuse } from './generation-fields.ts';
 import { messagesSchema } from './message-schema.ts';
-
-const object = v.pipe(
-  v.unknown(),
-  v.check((value) => !Array.isArray(value), 'Invalid type: Expected an object'),
-  v.record(v.string(), v.unknown()),
-);
-
-const toolCountMax = 128;
-const tool = v.object({
-  type: v.literal('function', 'Only tools of type "function" are supported'),
-  function: v.object({
-    name: v.pipe(
-      v.string(),
-      v.regex(/^[A-Za-z0-9_-]{1,64}$/, 'A tool name has 1 to 64 letters, digits, "_" or "-"'),
-    ),
-    description: v.nullish(v.string()),
-    parameters: v.nullish(object),
-  }),
-});
-const tools = v.pipe(
-  v.array(tool),
-  v.minLength(1, 'The list of tools must not be empty; leave it out instead'),
-  v.maxLength(toolCountMax, `At most ${toolCountMax} tools are accepted`),
-  v.check(
-    (list) => new Set(list.map((entry) => entry.function.name)).size === list.length,
-    'Two tools have the same name',
-  ),
-);
+import { readToolUse, toolEntries } from './tool-fields.ts';
 
 const variableCountMax = 64;
 
 export const templateEntries = {
   messages: messagesSchema,
-  tools: v.nullish(tools),
-  tool_choice: v.nullish(
-    v.picklist(['none', 'auto'], 'Only "none" and "auto" are supported yet as tool_choice'),
-  ),
+  ...toolEntries,
   add_generation_prompt: flag,
   continue_final_message: flag,
   documents: v.nullish(v.pipe(v.array(object), v.maxLength(1024))),
@@ -67,9 +37,7 @@ export function readTemplateInput(
   body: Readonly<Record<string, unknown>>,
 ): TemplateInput {
   const { messages } = fields;
-  if (fields.tool_choice === 'auto' && (fields.tools ?? null) === null) {
-    refuse('tool_choice', 'tool_choice "auto" needs tools to choose from.');
-  }
+  const toolUse = readToolUse(fields);
   const continuesFinal = fields.continue_final_message ?? false;
   if (continuesFinal && fields.add_generation_prompt === true) {
     const why = 'it begins a new message';
@@ -80,7 +48,7 @@ export function readTemplateInput(
   }
   return {
     messages,
-    tools: Array.isArray(body['tools']) && fields.tool_choice !== 'none' ? body['tools'] : null,
+    tools: toolUse !== null && Array.isArray(body['tools']) ? body['tools'] : null,
     addGenerationPrompt: fields.add_generation_prompt ?? !continuesFinal,
     continuesFinal,
     documents: fields.documents ?? null,

@@ -4,7 +4,7 @@
 // but for a character of several tokens: none of these is text by itself, each says U+FFFD as OpenAI's.
 
 import type { TokenLogprobs } from '../protocol/request.ts';
-import type { Detokenizer } from '../text/detokenizer.ts';
+import { type Detokenizer, hiddenIds, type SpecialOptions } from '../text/detokenizer.ts';
 import { utf8 } from '../text/token-bytes.ts';
 import type { Tokenizer } from '../text/tokenizer.ts';
 
@@ -58,14 +58,14 @@ function alternatives({ top }: TokenLogprobs, tokenizer: Tokenizer): Alternative
 
 export class TokenTrail {
   readonly #tokenizer: Tokenizer;
-  readonly #skipSpecial: boolean;
+  readonly #hiddenIds: ReadonlySet<number>;
   #waiting: Waiting[] = [];
   #pushedChars = 0;
   #sentChars = 0;
 
-  constructor(tokenizer: Tokenizer, options: { readonly skipSpecial: boolean }) {
+  constructor(tokenizer: Tokenizer, options: SpecialOptions) {
     this.#tokenizer = tokenizer;
-    this.#skipSpecial = options.skipSpecial;
+    this.#hiddenIds = hiddenIds(tokenizer, options);
   }
 
   /** A token came and completed `text`. */
@@ -115,14 +115,14 @@ export class TokenTrail {
 
   /** The text that it completed, unless part of a character lies in another token. */
   #token(id: number, text: string): string {
-    if (this.#skipSpecial && this.#tokenizer.specialIds.has(id)) return text;
+    if (this.#hiddenIds.has(id)) return text;
     const { text: alone } = this.#tokenizer.describe(id);
     return alone.includes('\ufffd') || text.includes('\ufffd') ? alone : text;
   }
 
   /** Its own bytes, less those of the text that was cut off; none where it is never shown. */
   #bytes(id: number, whole: string, text: string): readonly number[] | null {
-    if (this.#skipSpecial && this.#tokenizer.specialIds.has(id)) return null;
+    if (this.#hiddenIds.has(id)) return null;
     const { bytes } = this.#tokenizer.describe(id);
     if (bytes === null || whole === text) return bytes;
     const cut = utf8(whole.slice(text.length));

@@ -2,11 +2,10 @@
 // of what they cost.
 
 import type { Fault } from '../std/fault.ts';
-import type { Ask } from './ask.ts';
 import { faultFields } from './fault.ts';
 import type { Gateway } from './gateway.ts';
 import { merged } from './merge.ts';
-import { type Piece, Reply } from './reply.ts';
+import { type Piece, Reply, type ReplyAsk } from './reply.ts';
 import type { Call } from './route.ts';
 import type { AnswerHead, ChunkUsage, Shape } from './shape.ts';
 import { type Stage, throughStages } from './stage.ts';
@@ -16,7 +15,7 @@ import { choiceReport, timingReport, type Usage, usageOf } from './usage.ts';
 const timingHeader = 'x-tdist-timing';
 
 export type TurnOptions = {
-  readonly ask: Ask;
+  readonly ask: ReplyAsk;
   readonly shape: Shape;
   /** Made anew for each choice. */
   readonly stagesOf: (promptIndex: number) => readonly Stage[];
@@ -32,6 +31,7 @@ export class Turn {
   readonly #started: Started;
   readonly #replies: readonly Reply[];
   readonly #head: AnswerHead;
+  #thoughtTokens = 0;
 
   constructor(gateway: Gateway, call: Call, started: Started, options: TurnOptions) {
     this.#gateway = gateway;
@@ -49,7 +49,10 @@ export class Turn {
 
   async whole(): Promise<object> {
     const all: Piece[][] = this.#replies.map(() => []);
-    for await (const { index, piece } of this.#pieces()) all[index]?.push(piece);
+    for await (const { index, piece } of this.#pieces()) {
+      this.#thoughtTokens += piece.thoughtTokens ?? 0;
+      all[index]?.push(piece);
+    }
     return this.#options.shape.whole(this.#head, this.#best(all), this.#finalUsage());
   }
 
@@ -63,6 +66,7 @@ export class Turn {
     let openCount = this.#replies.length;
     const usageNow = (): ChunkUsage => (continuousUsage ? this.#usage() : none);
     for await (const { index, piece } of this.#pieces()) {
+      this.#thoughtTokens += piece.thoughtTokens ?? 0;
       if (several && opened.size === 0) {
         for (const each of this.#replies.keys()) {
           const options = { index: each, first: true, usage: usageNow() };
@@ -147,7 +151,12 @@ export class Turn {
   }
 
   #usage(): Usage {
-    return usageOf(this.#promptTokens, this.#tokenCount, this.#started.cachedTokens());
+    return usageOf(
+      this.#promptTokens,
+      this.#tokenCount,
+      this.#started.cachedTokens(),
+      this.#thoughtTokens,
+    );
   }
 
   #finalUsage(): Usage {

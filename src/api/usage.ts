@@ -43,13 +43,14 @@ export function usageOf(
   promptTokens: number,
   completionTokens: number,
   cachedTokens: number,
+  reasoningTokens = 0,
 ): Usage {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: { cached_tokens: cachedTokens },
-    completion_tokens_details: { reasoning_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: reasoningTokens },
   };
 }
 

@@ -1,7 +1,7 @@
 // One streamed chat request, timed from outside, with what the gateway says of it.
 
 import { Fault } from '../std/fault.ts';
-import { chatEvents } from './chat-events.ts';
+import { chatEvents, saidIn } from './chat-events.ts';
 
 /** The request of the document this project started from, section 4. */
 export const seedRequest = {
@@ -60,7 +60,7 @@ export async function ask(
   let timing: Timing | null = null;
   for await (const chunk of chatEvents(response.body)) {
     if (chunk.error !== undefined) throw new Fault('internal', chunk.error.message);
-    const piece = chunk.choices?.[0]?.delta.content ?? '';
+    const piece = saidIn(chunk.choices?.[0]?.delta);
     if (piece !== '') {
       arrivals.push(performance.now());
       text += piece;

@@ -2,9 +2,17 @@
 
 import type { Timing } from './ask.ts';
 
+export type ChatDelta = {
+  readonly content?: string | null;
+  readonly reasoning?: string;
+  readonly tool_calls?: readonly {
+    readonly function: { readonly name?: string; readonly arguments: string };
+  }[];
+};
+
 export type ChatEvent = {
   readonly choices?: readonly {
-    readonly delta: { readonly content?: string };
+    readonly delta: ChatDelta;
     readonly finish_reason?: string | null;
   }[];
   readonly usage?: {
@@ -14,6 +22,14 @@ export type ChatEvent = {
   } | null;
   readonly error?: { readonly message: string };
 };
+
+/** All that a chunk says: thoughts, text, and calls as name and arguments. */
+export function saidIn(delta: ChatDelta | undefined): string {
+  const calls = (delta?.tool_calls ?? []).map(
+    (call) => (call.function.name ?? '') + call.function.arguments,
+  );
+  return [delta?.reasoning ?? '', delta?.content ?? '', ...calls].join('');
+}
 
 export async function* chatEvents(body: ReadableStream<Uint8Array>): AsyncIterable<ChatEvent> {
   const decoder = new TextDecoder();

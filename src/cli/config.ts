@@ -4,6 +4,7 @@
 import type { NatsFiles } from '../plane/nats-files.ts';
 import type { KvDtype } from '../protocol/kv-size.ts';
 import type { WorkerRole } from '../protocol/message.ts';
+import type { ReasoningParserName, ToolParserName } from '../protocol/request.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 import { redactUri } from './plane-uri.ts';
 
@@ -60,6 +61,9 @@ export type WorkerSettings = {
   readonly threadCount: number | null;
   readonly weightDtype: 'float32';
   readonly quantization: 'none' | 'int8' | 'int4';
+  /** How the model writes tool calls and thoughts; auto: its chat template says it. */
+  readonly toolParser: ToolParserName | 'auto' | 'none';
+  readonly reasoningParser: ReasoningParserName | 'auto' | 'none';
   /** How KV lies in blocks: arena, prefix cache, hand-over. */
   readonly kvDtype: KvDtype;
   readonly kvPath: 'auto' | 'shm' | 'object';

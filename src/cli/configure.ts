@@ -99,6 +99,8 @@ function workerSettings(values: Values): WorkerSettings {
     threadCount: values.threads,
     weightDtype: 'float32',
     quantization: values.quantization,
+    toolParser: values['tool-call-parser'],
+    reasoningParser: values['reasoning-parser'],
     kvDtype: values['kv-cache-dtype'] === 'auto' ? 'float32' : values['kv-cache-dtype'],
     kvPath: values['kv-path'],
     kvObject: {

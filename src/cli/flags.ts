@@ -154,6 +154,18 @@ const memory = {
     { none: [], int8: [], int4: [] },
     'weights as integers: smaller and faster, a little less exact',
   ),
+  'tool-call-parser': choice(
+    workers,
+    'auto',
+    { auto: [], none: [], hermes: [], llama3_json: [], mistral: [] },
+    'how the model writes tool calls; auto: as its chat template says',
+  ),
+  'reasoning-parser': choice(
+    workers,
+    'auto',
+    { auto: [], none: [], think: ['deepseek_r1', 'qwen3'] },
+    'how it marks its thoughts; auto: as its chat template says',
+  ),
   'kv-cache-dtype': choice(
     workers,
     'auto',

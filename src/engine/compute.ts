@@ -3,6 +3,7 @@
 
 import type { TokenLogprobs } from '../protocol/request.ts';
 import { type Fault, toFault } from '../std/fault.ts';
+import { allowedNext } from './constraint.ts';
 import type { ChunkGroup } from './group.ts';
 import { keepRaw, tokenLogprobs } from './logprob.ts';
 import type { BatchRow, Chunk } from './plan.ts';
@@ -54,7 +55,8 @@ export class Compute {
       batch.forEach(({ sequence }, slot) => {
         if (sequence === null) return;
         const begin = slot * runner.vocabSize;
-        tokens.push([sequence, this.#sample(sequence, logits, begin)]);
+        const token = this.#trySample(sequence, logits, begin);
+        if (token !== null) tokens.push([sequence, token]);
       });
       return tokens;
     } catch (thrown) {
@@ -75,8 +77,8 @@ export class Compute {
         const logits = this.#run(group);
         for (const [i, { sequence, isLast }] of group.entries()) {
           const begin = i * this.#runner.vocabSize;
-          const token = isLast ? this.#sample(sequence, logits, begin) : null;
-          results.push([sequence, { token, scores: [] }]);
+          const token = isLast ? this.#trySample(sequence, logits, begin) : null;
+          if (token !== null || !isLast) results.push([sequence, { token, scores: [] }]);
         }
       } catch (thrown) {
         const fault = toFault(thrown, 'engine');
@@ -114,13 +116,24 @@ export class Compute {
     return this.#runner.prefill({ slot: first.slot, past: first.past, ids: idsOf(first) });
   }
 
+  /** Null where this one sequence fails: nobody else of its batch is to blame. */
+  #trySample(sequence: Sequence, logits: Float32Array, begin: number): number | null {
+    try {
+      return this.#sample(sequence, logits, begin);
+    } catch (thrown) {
+      this.#onFault(sequence, toFault(thrown, 'engine'));
+      return null;
+    }
+  }
+
   #sample(sequence: Sequence, logits: Float32Array, begin: number): number {
     const row = { logits, begin, end: begin + this.#runner.vocabSize };
     const banned = bannedIds(sequence, this.#eosIds);
+    const allowed = allowedNext(sequence, this.#eosIds);
     const { sampling } = sequence;
     const scratch = this.#scratch;
     if (sampling.logprobs !== null) keepRaw(row, scratch);
-    const token = sampleToken(row, { sampling, history: sequence, banned }, scratch);
+    const token = sampleToken(row, { sampling, history: sequence, banned, allowed }, scratch);
     if (sampling.logprobs !== null) {
       sequence.logprobs = tokenLogprobs(token, sampling.logprobs, scratch);
     }

@@ -2,11 +2,13 @@
 // every role: what a context, a generate and a baseline worker do differs only by the commands they
 // get. Synchronous; engine/loop.ts turns the crank.
 
+import type { Matcher } from '../grammar/matcher.ts';
 import type { EngineCommand, Load, StepTiming } from '../protocol/engine.ts';
 import { limit } from '../protocol/limit.ts';
 import type { FinishReason, TokenLogprobs } from '../protocol/request.ts';
-import { assert, Fault, unreachable } from '../std/fault.ts';
+import { assert, Fault, toFault, unreachable } from '../std/fault.ts';
 import { type ChunkResult, Compute } from './compute.ts';
+import { openMatcher } from './constraint.ts';
 import { Imports } from './imports.ts';
 import type { EngineParts } from './parts.ts';
 import { SafeExport } from './safe-export.ts';
@@ -176,9 +178,16 @@ export class Engine {
       return refuse('invalid_request', `request ${requestId} is already here`);
     }
     const ignoreEos = sampling.ignoreEos ?? this.#parts.ignoreEos;
+    let matcher: Matcher | null;
+    try {
+      matcher = openMatcher(sampling.grammar, this.#parts.grammars);
+    } catch (thrown) {
+      const { code, message } = toFault(thrown, 'engine');
+      return refuse(code, message);
+    }
     const sequence = createSequence(
       { ...command, sampling: { ...sampling, ignoreEos } },
-      { kind, awaitsImport, nowMs: clock.nowMs() },
+      { kind, awaitsImport, nowMs: clock.nowMs(), matcher },
     );
     if (command.type === 'prefill') sequence.kvPath = command.kvPath;
     if (!this.scheduler.add(sequence))

@@ -1,5 +1,6 @@
 // What an engine is made of: its limits, and its ports to the model, to memory and to other workers.
 
+import type { Grammars } from '../grammar/store.ts';
 import type { KvCache, KvExport, KvImport } from '../kv/transfer.ts';
 import type { EngineEvent } from '../protocol/engine.ts';
 import type { Clock } from '../std/clock.ts';
@@ -17,6 +18,8 @@ export type EngineParts = {
   readonly kvCache: KvCache | null;
   readonly kvExport: KvExport | null;
   readonly kvImport: KvImport | null;
+  /** Absent: requests with a grammar are refused. */
+  readonly grammars?: Grammars;
   readonly clock: Clock;
   readonly eosIds: readonly number[];
   /** For requests that do not say (`--ignore-eos`). */

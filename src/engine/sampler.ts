@@ -3,7 +3,7 @@
 // depends on the past (penalties, min_tokens) is worked out of the sequence's ids at each token:
 // there is no state to travel with the KV.
 //
-//   raw logits ─▶ bias, penalties ─▶ bans ─▶ / temperature ─▶ top_k ─▶ top_p ─▶ min_p ─▶ draw
+//   raw logits ─▶ bias, penalties ─▶ grammar, bans ─▶ / temperature ─▶ top_k ─▶ top_p ─▶ min_p ─▶ draw
 //       └─▶ logprobs (engine/logprob.ts)
 //
 // Free functions over typed arrays: this runs once a token over the whole vocabulary. Nothing is
@@ -12,6 +12,7 @@
 import type { Sampling } from '../protocol/request.ts';
 import { drawAt } from '../std/prng.ts';
 import { all, type Candidates, heaviest, type Kept, likeliest } from './candidate.ts';
+import { type Allowed, applyMask, heldTo } from './constraint.ts';
 import { applyBias, type History } from './penalty.ts';
 import { findBest, findBestByBlock, type Row, type Scratch } from './row.ts';
 
@@ -25,18 +26,24 @@ export function sampleToken(
     readonly sampling: Sampling;
     readonly history: History;
     readonly banned: readonly number[];
+    /** By the request's grammar; absent or null: anything. */
+    readonly allowed?: Allowed | null;
   },
   scratch: Scratch,
 ): number {
   const { sampling, history, banned } = request;
   applyBias(row, sampling, history, scratch);
+  if (request.allowed) applyMask(row, request.allowed);
   for (const id of banned) {
     // A stop token the vocabulary lacks must not reach into the next sequence's row.
     if (id < row.end - row.begin) row.logits[row.begin + id] = Number.NEGATIVE_INFINITY;
   }
   if (sampling.allowedTokenIds !== null) keepOnly(row, sampling.allowedTokenIds);
-  if (sampling.temperature === 0) return findBest(row);
-  return drawFrom(row, sampling, drawAt(sampling.seed, history.ids.length), scratch);
+  const token =
+    sampling.temperature === 0
+      ? findBest(row)
+      : drawFrom(row, sampling, drawAt(sampling.seed, history.ids.length), scratch);
+  return request.allowed ? heldTo(token, request.allowed) : token;
 }
 
 /** Of these ids alone the logits stay. */

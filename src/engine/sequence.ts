@@ -2,6 +2,7 @@
 // and has `computed` so many of them, and is that many tokens behind. Many behind: a prompt chunk.
 // One behind: a row of the decode batch. A KV import just moves `computed`.
 
+import type { Matcher } from '../grammar/matcher.ts';
 import type { FinishReason, Sampling, TokenLogprobs } from '../protocol/request.ts';
 
 export type Sequence = {
@@ -40,6 +41,8 @@ export type Sequence = {
   logprobs: TokenLogprobs | null;
   /** Which of the request's stop tokens ended it. */
   stopToken: number | null;
+  /** Of the request's grammar; null: it has none. */
+  readonly matcher: Matcher | null;
 };
 
 export function createSequence(
@@ -51,7 +54,12 @@ export function createSequence(
     readonly shared?: boolean | undefined;
     readonly cacheSalt?: string | undefined;
   },
-  options: { kind: 'prefill' | 'generate'; awaitsImport: boolean; nowMs: number },
+  options: {
+    kind: 'prefill' | 'generate';
+    awaitsImport: boolean;
+    nowMs: number;
+    matcher?: Matcher | null;
+  },
 ): Sequence {
   return {
     requestId: request.requestId,
@@ -74,6 +82,7 @@ export function createSequence(
     startedMs: null,
     logprobs: null,
     stopToken: null,
+    matcher: options.matcher ?? null,
   };
 }
 
@@ -124,17 +133,23 @@ function endsIn(sequence: Sequence, word: readonly number[]): boolean {
   return word.slice(0, -1).every((id, i) => sequence.ids[begin + i] === id);
 }
 
-/** Takes the sampled token in. A stop token ends the sequence and is not among its ids. */
+/**
+ * Takes the sampled token in. A stop token ends the sequence and is not among its ids. Where a grammar
+ * is over, so is the answer, whatever `ignoreEos` and `minTokens` say: nothing else is allowed.
+ */
 export function appendToken(
   sequence: Sequence,
   token: number,
   eosIds: readonly number[],
 ): FinishReason | null {
-  if (!sequence.sampling.ignoreEos && eosIds.includes(token)) return 'stop';
+  const { matcher, promptLength } = sequence;
+  const heedsEos = !sequence.sampling.ignoreEos || matcher !== null;
+  if (heedsEos && eosIds.includes(token)) return 'stop';
   if (sequence.sampling.stopTokenIds.includes(token)) {
     sequence.stopToken = token;
     return 'stop';
   }
   sequence.ids.push(token);
+  if (matcher?.isOver(sequence.ids, promptLength)) return 'stop';
   return generatedCount(sequence) >= sequence.sampling.maxTokens ? 'length' : null;
 }

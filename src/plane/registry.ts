@@ -167,6 +167,9 @@ export class Registry {
       maxModelLen: Math.min(...cards.map(({ maxModelLen }) => maxModelLen)),
       vocabSize: Math.min(...cards.map(({ vocabSize }) => vocabSize)),
       textDigest: group.textDigest,
+      toolParser: cards.find(({ toolParser }) => toolParser)?.toolParser ?? null,
+      reasoningParser:
+        cards.find(({ reasoningParser }) => reasoningParser)?.reasoningParser ?? null,
       createdS: this.#firstSeenS.get(name) ?? this.#options.clock.epochS(),
     };
   }

@@ -44,6 +44,33 @@ export const limit = {
   logitBiasCountMax: 16_384,
   stopTokenCountMax: 1024,
   topLogprobsMax: 20,
+  /** A tool call longer than this is streamed before it is whole; a malformed shorter one is text. */
+  toolCallHeldCharsMax: 2048,
+  /** Calls of an answer to `tool_choice` "required". */
+  demandedCallCountMax: 16,
+  // --- grammars (ARCHITECTURE.md, "Structured output")
+  /** Text of a schema, regular expression or grammar, UTF-16 code units. */
+  grammarCharsMax: 65_536,
+  grammarDepthMax: 32,
+  /** States of a compiled grammar: about 100 bytes each. */
+  grammarStateMax: 65_536,
+  grammarRuleMax: 10_000,
+  /** Options of one `anyOf` or `oneOf`. */
+  grammarOptionMax: 256,
+  /** Texts of `choice` or `enum`. */
+  grammarChoiceMax: 10_000,
+  /** A repetition in a regular expression or grammar; nested ones multiplied: they may be ambiguous. */
+  grammarRepeatMax: 10_000,
+  grammarNestedRepeatMax: 1000,
+  /** Steps of matching (0.1 to 0.2 µs each) that one token may cost at most … */
+  grammarStepWork: 100_000,
+  /** … and all tokens of a sequence together: so much, and so much more for each. */
+  grammarCreditWork: 1_000_000,
+  grammarTokenWork: 20_000,
+  /** What matching a grammar has worked out may be kept up to this size, then it starts anew. */
+  grammarBytesMax: 32 * 1024 * 1024,
+  /** … of all grammars of a worker together. */
+  grammarCacheBytesMax: 128 * 1024 * 1024,
   // --- request plane
   heartbeatMs: 1000,
   /** A worker unheard of for so long is gone. Must allow for two lost heartbeats. */

@@ -16,11 +16,13 @@ import {
   idSchema,
   prioritySchema,
   promptSchema,
+  reasoningParserNames,
   saltSchema,
   samplingSchema,
   scoresSchema,
   tokenIdsSchema,
   tokenLogprobsSchema,
+  toolParserNames,
 } from './request.ts';
 import { geometrySchema, objectBlockSchema, ticketSchema } from './ticket.ts';
 
@@ -211,6 +213,9 @@ export const cardSchema = v.object({
   maxModelLen: countSchema,
   vocabSize: countSchema,
   eosIds: tokenIdsSchema,
+  /** How the model writes calls and thoughts; absent, or a newer worker's word: as plain text. */
+  toolParser: v.optional(v.fallback(v.nullable(v.picklist(toolParserNames)), null)),
+  reasoningParser: v.optional(v.fallback(v.nullable(v.picklist(reasoningParserNames)), null)),
 });
 export type Card = v.InferOutput<typeof cardSchema>;
 

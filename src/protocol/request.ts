@@ -1,6 +1,7 @@
 // What a request is once the gateway has read it: token ids and numbers, no text.
 
 import * as v from 'valibot';
+import { grammarSchema } from './grammar.ts';
 import { limit } from './limit.ts';
 import type { Member } from './member.ts';
 import type { ControlAction } from './message.ts';
@@ -54,6 +55,8 @@ export const samplingSchema = v.object({
   logprobs: v.nullable(v.pipe(count, v.maxValue(limit.topLogprobsMax))),
   /** Likewise for the prompt's tokens from the second on; null: none. Such a prompt is not handed over. */
   promptLogprobs: v.nullable(v.pipe(count, v.maxValue(limit.topLogprobsMax))),
+  /** What the answer must be; null: anything. */
+  grammar: v.optional(v.nullable(grammarSchema), null),
 });
 export type Sampling = v.InferOutput<typeof samplingSchema>;
 
@@ -74,6 +77,7 @@ export const neutralSampling = {
   allowedTokenIds: null,
   logprobs: null,
   promptLogprobs: null,
+  grammar: null,
 } satisfies Omit<Sampling, 'seed' | 'maxTokens'>;
 
 /** Stands for −∞, which JSON cannot say; vLLM's value. */
@@ -193,6 +197,13 @@ export type Generation = {
   timing(): Timing;
 };
 
+/** How a model writes tool calls (text/tool/); vLLM's names for `--tool-call-parser`. */
+export const toolParserNames = ['hermes', 'llama3_json', 'mistral'] as const;
+export type ToolParserName = (typeof toolParserNames)[number];
+/** How it marks what it thinks before it answers (text/reasoning.ts). */
+export const reasoningParserNames = ['think'] as const;
+export type ReasoningParserName = (typeof reasoningParserNames)[number];
+
 /** A model that could be asked for now. Everything comes from live workers' cards. */
 export type ServedModel = {
   readonly name: string;
@@ -202,6 +213,9 @@ export type ServedModel = {
   readonly vocabSize: number;
   /** Digest of tokenizer and chat template together. */
   readonly textDigest: string;
+  /** Absent or null: its text is shown as it is. */
+  readonly toolParser?: ToolParserName | null;
+  readonly reasoningParser?: ReasoningParserName | null;
   /** Seconds since 1970 at which this gateway first saw it. */
   readonly createdS: number;
 };

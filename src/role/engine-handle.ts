@@ -1,10 +1,13 @@
 // The main thread's end of the engine's thread: starts it, passes commands, hears events.
 
+import type { Vocabulary } from '../grammar/vocabulary.ts';
 import type { EngineCommand, EngineEvent, EnginePort, Load } from '../protocol/engine.ts';
 import { Fault, type FaultCode } from '../std/fault.ts';
 import type { EngineOptions, FromEngine, ToEngine } from './engine-thread.ts';
 
 export type EngineHandle = EnginePort & {
+  /** What grammars are matched with; requests that have one are refused before. */
+  learn(vocabulary: Vocabulary): void;
   /** Tokens generated since the start. */
   tokenCount(): number;
   /** Lets go of everything native and ends the thread. */
@@ -89,6 +92,7 @@ export async function startEngine(
       handler = listener;
     },
     load: () => ({ ...load, counters, prefixKeys }),
+    learn: (vocabulary) => post({ type: 'vocabulary', vocabulary }),
     tokenCount: () => tokenCount,
     async stop() {
       state = 'stopping';

@@ -5,6 +5,8 @@
 import { Engine } from '../engine/engine.ts';
 import { Loop, Outbox } from '../engine/loop.ts';
 import type { EngineParts } from '../engine/parts.ts';
+import { GrammarStore } from '../grammar/store.ts';
+import type { Vocabulary } from '../grammar/vocabulary.ts';
 import { Arena } from '../kv/arena.ts';
 import { BlockStore } from '../kv/block-store.ts';
 import { KvIdentity } from '../kv/identity.ts';
@@ -50,6 +52,7 @@ export type EngineOptions = {
 export type ToEngine =
   | { readonly type: 'start'; readonly options: EngineOptions }
   | { readonly type: 'command'; readonly command: EngineCommand }
+  | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary }
   | { readonly type: 'stop' };
 
 export type FromEngine =
@@ -59,7 +62,11 @@ export type FromEngine =
   | { readonly type: 'prefixes'; readonly keys: readonly string[] }
   | { readonly type: 'stopped' };
 
-type Running = { submit(command: EngineCommand): void; close(): void };
+type Running = {
+  submit(command: EngineCommand): void;
+  learn(vocabulary: Vocabulary): void;
+  close(): void;
+};
 
 /** `self` of a Worker; the DOM's types are not loaded, so only what is used is named. */
 declare const self: {
@@ -82,6 +89,8 @@ self.onmessage = ({ data: message }) => {
       return;
     case 'command':
       return running?.submit(message.command);
+    case 'vocabulary':
+      return running?.learn(message.vocabulary);
     case 'stop':
       running?.close();
       running = null;
@@ -115,6 +124,7 @@ function start(options: EngineOptions): Running {
     () => engine.load(),
     (events, load) => self.postMessage({ type: 'events', events, load }),
   );
+  const grammars = new GrammarStore();
   const engine: Engine = new Engine({
     scheduler: {
       slots: options.slots,
@@ -130,6 +140,7 @@ function start(options: EngineOptions): Running {
       residentTokens: () => pool.residentTokens(),
     },
     ...kv.ports,
+    grammars,
     clock: realClock,
     eosIds: options.eosIds,
     ignoreEos: options.ignoreEos,
@@ -158,6 +169,7 @@ function start(options: EngineOptions): Running {
       outbox.flush();
       loop.wake();
     },
+    learn: (vocabulary) => grammars.learn(vocabulary),
     close() {
       clearInterval(sweeper);
       clearInterval(teller);

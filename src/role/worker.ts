@@ -17,6 +17,7 @@ import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Meter, noMeter } from '../telemetry/metric.ts';
+import { detectReasoningParser, detectToolParser } from '../text/tool/detect.ts';
 import { cacheDir } from './cache-dir.ts';
 import { startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
@@ -31,6 +32,7 @@ import { mustEnd, stopSignal } from './signals.ts';
 import { sizeWorker, weightShare } from './sizing.ts';
 import { startStatistics } from './statistics.ts';
 import { superviseWorkers } from './supervisor.ts';
+import { loadVocabulary, withVocabulary } from './vocabulary.ts';
 import { countSaved, meteredEngine } from './worker-metrics.ts';
 
 export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<number> {
@@ -74,7 +76,11 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
     threads,
   });
 
-  const metered = meteredEngine(engine, meter);
+  const { tokenizer, tokenizerConfig } = model;
+  const { vocabSize, eosIds } = options;
+  const vocabularyOrder = { tokenizer, tokenizerConfig, vocabSize, eosIds };
+  const readied = withVocabulary(engine, () => loadVocabulary(vocabularyOrder));
+  const metered = meteredEngine(readied, meter);
   const kv = openKvPaths({
     config,
     store,
@@ -221,6 +227,21 @@ function cardOf(config: WorkerConfig, model: Model, options: EngineOptions): Car
     maxModelLen: options.maxModelLen,
     vocabSize: model.config.vocabSize,
     eosIds: [...model.config.eosIds],
+    ...parsersOf(config, model),
+  };
+}
+
+/** What gateways need to know in order to find calls and thoughts in the model's text. */
+function parsersOf(
+  { toolParser, reasoningParser }: WorkerConfig,
+  model: Model,
+): Pick<Card, 'toolParser' | 'reasoningParser'> {
+  const tokenizerConfig: unknown = JSON.parse(new TextDecoder().decode(model.tokenizerConfig));
+  const chosen = <T>(flag: T | 'auto' | 'none', detected: T | null): T | null =>
+    flag === 'auto' ? detected : flag === 'none' ? null : flag;
+  return {
+    toolParser: chosen(toolParser, detectToolParser(tokenizerConfig)),
+    reasoningParser: chosen(reasoningParser, detectReasoningParser(tokenizerConfig)),
   };
 }
 

@@ -19,18 +19,34 @@ const pendingTokensMax = 16;
 /** What of a tokenizer is needed here. */
 export type Decoder = Pick<Tokenizer, 'specialIds' | 'decode'>;
 
+export type SpecialOptions = {
+  /** Special tokens are no text… */
+  readonly skipSpecial: boolean;
+  /** … but for these: somebody looks for them in the text. */
+  readonly shownIds?: ReadonlySet<number>;
+};
+
+/** Tokens that never become text. */
+export function hiddenIds(
+  tokenizer: Pick<Tokenizer, 'specialIds'>,
+  { skipSpecial, shownIds }: SpecialOptions,
+): ReadonlySet<number> {
+  if (!skipSpecial) return new Set();
+  return shownIds === undefined ? tokenizer.specialIds : tokenizer.specialIds.difference(shownIds);
+}
+
 export class Detokenizer {
   readonly #tokenizer: Decoder;
-  readonly #skipSpecial: boolean;
+  readonly #hiddenIds: ReadonlySet<number>;
   #window: number[] = [];
   /** Tokens at the window's start that are context. */
   #contextCount = 0;
   /** Text of the context, plus what of the later tokens is already out. */
   #outChars = 0;
 
-  constructor(tokenizer: Decoder, options: { readonly skipSpecial: boolean }) {
+  constructor(tokenizer: Decoder, options: SpecialOptions) {
     this.#tokenizer = tokenizer;
-    this.#skipSpecial = options.skipSpecial;
+    this.#hiddenIds = hiddenIds(tokenizer, options);
   }
 
   /** The last token may have ended inside a character. */
@@ -40,7 +56,7 @@ export class Detokenizer {
 
   /** The text that `id` completes; often that of one token, sometimes none. */
   push(id: number): string {
-    if (this.#skipSpecial && this.#tokenizer.specialIds.has(id)) return '';
+    if (this.#hiddenIds.has(id)) return '';
     this.#window.push(id);
     const text = this.#decode(this.#window);
     const pendingCount = this.#window.length - this.#contextCount;
@@ -84,6 +100,7 @@ export class Detokenizer {
   }
 
   #decode(ids: readonly number[]): string {
-    return this.#tokenizer.decode(ids, { skipSpecial: this.#skipSpecial });
+    // Hidden ones are not in the window.
+    return this.#tokenizer.decode(ids, { skipSpecial: false });
   }
 }

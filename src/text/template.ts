@@ -5,11 +5,19 @@
 import { Template } from '@huggingface/jinja';
 import { Fault, toFault } from '../std/fault.ts';
 import { honourStrip, stripFunctions } from './strip.ts';
+import { fieldsOf, templateSources } from './template-source.ts';
 
 /** A message as templates expect it: text content, tool arguments as objects. */
 export type TemplateMessage = Readonly<Record<string, unknown>> & {
   readonly role: string;
-  readonly content: string;
+  /** Null: an assistant's message of calls alone. */
+  readonly content: string | null;
+};
+
+type Compiled = {
+  readonly template: Template;
+  /** It asks whether a message's content is none. */
+  readonly testsNull: boolean;
 };
 
 export type TemplateInput = {
@@ -51,25 +59,32 @@ export const reservedVariables: ReadonlySet<string> = new Set([
 ]);
 
 export class ChatTemplate {
-  readonly #plain: Template;
-  readonly #withTools: Template;
+  readonly #plain: Compiled;
+  readonly #withTools: Compiled;
   readonly #tokens: Readonly<Record<string, string>>;
 
-  constructor(plain: Template, withTools: Template, tokens: Readonly<Record<string, string>>) {
+  constructor(
+    { plain, withTools }: { readonly plain: Compiled; readonly withTools: Compiled },
+    tokens: Readonly<Record<string, string>>,
+  ) {
     this.#plain = plain;
     this.#withTools = withTools;
     this.#tokens = tokens;
   }
 
   render(input: TemplateInput): string {
-    const template = input.tools === null ? this.#plain : this.#withTools;
+    const { template, testsNull } = input.tools === null ? this.#plain : this.#withTools;
+    // Most templates take content for text without looking, and fail at null.
+    const messages = testsNull
+      ? input.messages
+      : input.messages.map((message) => ({ ...message, content: message.content ?? '' }));
     try {
       const documents = input.documents ?? null;
       const text = template.render({
         ...stripFunctions,
         ...input.variables,
         ...this.#tokens,
-        messages: input.messages,
+        messages,
         tools: input.tools,
         ...(documents === null ? {} : { documents }),
         add_generation_prompt: input.addGenerationPrompt,
@@ -99,7 +114,7 @@ function cutBehind(text: string, last: TemplateMessage | undefined): string {
 /** The template in tokenizer_config.json, or null where the model has none. */
 export function loadChatTemplate(tokenizerConfig: unknown): ChatTemplate | null {
   const config = fieldsOf(tokenizerConfig);
-  const sources = templateSources(config.get('chat_template'));
+  const sources = templateSources(tokenizerConfig);
   const plain = sources.get('default') ?? [...sources.values()][0];
   if (plain === undefined) return null;
   const tokens = Object.fromEntries(
@@ -108,22 +123,10 @@ export function loadChatTemplate(tokenizerConfig: unknown): ChatTemplate | null 
       tokenText(config.get(name)),
     ]),
   );
-  const parsed = parse(plain);
-  const withTools = sources.get('tool_use');
-  return new ChatTemplate(parsed, withTools === undefined ? parsed : parse(withTools), tokens);
-}
-
-/** One template as a string, or several as `[{name, template}]`. */
-function templateSources(value: unknown): Map<string, string> {
-  const sources = new Map<string, string>();
-  if (typeof value === 'string') sources.set('default', value);
-  for (const entry of Array.isArray(value) ? value : []) {
-    const fields = fieldsOf(entry);
-    const name = fields.get('name');
-    const template = fields.get('template');
-    if (typeof name === 'string' && typeof template === 'string') sources.set(name, template);
-  }
-  return sources;
+  const compiled = compile(plain);
+  const toolUse = sources.get('tool_use');
+  const withTools = toolUse === undefined ? compiled : compile(toolUse);
+  return new ChatTemplate({ plain: compiled, withTools }, tokens);
 }
 
 /** `"<s>"`, or the older `{"content": "<s>", …}`; absent tokens print as nothing. */
@@ -133,15 +136,12 @@ function tokenText(value: unknown): string {
   return typeof content === 'string' ? content : '';
 }
 
-function fieldsOf(value: unknown): Map<string, unknown> {
-  return new Map(typeof value === 'object' && value !== null ? Object.entries(value) : []);
-}
-
-function parse(source: string): Template {
+function compile(source: string): Compiled {
   try {
     const template = new Template(source);
     honourStrip(template.parsed);
-    return template;
+    const testsNull = /content['"\]]{0,2} is (not )?(none|string)\b/.test(source);
+    return { template, testsNull };
   } catch (thrown) {
     throw new Fault(
       'config',

@@ -4,17 +4,25 @@
 import { limit } from '../protocol/limit.ts';
 import type { ServedModel, TextAssets } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
-import { Detokenizer } from './detokenizer.ts';
+import { Detokenizer, type SpecialOptions } from './detokenizer.ts';
+import { Literal } from './literal.ts';
+import { reasoningMarkers } from './reasoning.ts';
 import { type ChatTemplate, loadChatTemplate, type TemplateInput } from './template.ts';
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 
 export class TextModel {
   readonly tokenizer: Tokenizer;
   readonly #template: ChatTemplate | null;
+  /** Special tokens that a client's text must not become. */
+  readonly #guarded: readonly string[];
 
   constructor(assets: TextAssets) {
     this.tokenizer = loadTokenizer(assets);
     this.#template = loadChatTemplate(assets.tokenizerConfig);
+    const { specialIds } = this.tokenizer;
+    const words = [...specialIds].map((id) => this.tokenizer.describe(id).text);
+    // Templates look for these in earlier answers, and nobody gains by writing them.
+    this.#guarded = words.filter((word) => !reasoningMarkers.includes(word));
   }
 
   /**
@@ -34,17 +42,36 @@ export class TextModel {
         { param: 'model' },
       );
     }
+    const literal = new Literal(this.#guarded, input);
+    const text = this.#template.render(literal.protect(input));
+    this.#checkChars(text, tokensMax, 'messages');
     // The template wrote the special tokens itself: adding them again would double `bos_token`.
-    return this.textIds(this.#template.render(input), tokensMax, options, 'messages');
+    return literal.split(text).flatMap((part, index) => {
+      const addSpecialTokens = options.addSpecialTokens && index === 0;
+      return this.tokenizer.encode(part, { addSpecialTokens });
+    });
   }
 
-  /** Likewise of a text; without a limit of tokens its characters are limited. */
+  /**
+   * Likewise of a text; special tokens that are written in it are these tokens. Without a limit of tokens
+   * its characters are limited.
+   */
   textIds(
     text: string,
     tokensMax: number,
     options: { readonly addSpecialTokens: boolean },
-    param = 'prompt',
   ): number[] {
+    this.#checkChars(text, tokensMax, 'prompt');
+    return this.tokenizer.encode(text, options);
+  }
+
+  /** Ids of those of `words` that the tokenizer has as a token. */
+  idsOf(words: readonly string[]): ReadonlySet<number> {
+    const ids = words.map((word) => this.tokenizer.idOf(word));
+    return new Set(ids.filter((id) => id !== undefined));
+  }
+
+  #checkChars(text: string, tokensMax: number, param: string): void {
     if (!Number.isFinite(tokensMax) && text.length > limit.tokenizeCharsMax) {
       const most = `at most ${limit.tokenizeCharsMax} are made tokens at once`;
       throw new Fault(
@@ -55,7 +82,6 @@ export class TextModel {
     }
     const tokensMin = Math.ceil(text.length / this.tokenizer.tokenCharsMax);
     if (tokensMin > tokensMax) throw contextFault(`at least ${tokensMin}`, tokensMax, param);
-    return this.tokenizer.encode(text, options);
   }
 
   /** Runs everything once: the first run of code is several times slower than the next. */
@@ -69,7 +95,7 @@ export class TextModel {
     }
   }
 
-  detokenizer(options = { skipSpecial: true }): Detokenizer {
+  detokenizer(options: SpecialOptions = { skipSpecial: true }): Detokenizer {
     return new Detokenizer(this.tokenizer, options);
   }
 }

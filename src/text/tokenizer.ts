@@ -44,6 +44,11 @@ export class Tokenizer {
     return known.length === 0 ? '' : this.#hub.decode(known, { skip_special_tokens: false });
   }
 
+  /** The token that is spelled so; undefined: there is none. */
+  idOf(word: string): number | undefined {
+    return this.#hub.token_to_id(word);
+  }
+
   /** What `id` stands for by itself: its bytes, and these as text; null and '' above the vocabulary. */
   describe(id: number): { readonly text: string; readonly bytes: readonly number[] | null } {
     const word = this.#hub.id_to_token(id);
@@ -61,7 +66,8 @@ export function loadTokenizer(files: {
 }): Tokenizer {
   const tokenizer = asObject(files.tokenizer, 'tokenizer.json');
   const config = asObject(files.tokenizerConfig, 'tokenizer_config.json');
-  if (!Array.isArray(tokenizer['added_tokens'])) tokenizer['added_tokens'] = [];
+  const added = Array.isArray(tokenizer['added_tokens']) ? tokenizer['added_tokens'] : [];
+  tokenizer['added_tokens'] = added.map(spelledOut);
   let hub: HubTokenizer;
   try {
     hub = new HubTokenizer(tokenizer, { ...config, clean_up_tokenization_spaces: false });
@@ -84,6 +90,16 @@ export function loadTokenizer(files: {
     tokenCharsMax,
     wordBytes: wordBytesOf(tokenizer['decoder']),
   });
+}
+
+/**
+ * A special token is found only where it is spelled to the letter, whatever the file says: normalised
+ * text would let others write it, too (text/literal.ts looks for its letters).
+ */
+function spelledOut(token: unknown): unknown {
+  const isSpecial =
+    typeof token === 'object' && token !== null && 'special' in token && token.special === true;
+  return isSpecial ? { ...token, normalized: false } : token;
 }
 
 function specialIdsOf(hub: HubTokenizer, config: Record<string, unknown>): Set<number> {

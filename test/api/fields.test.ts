@@ -82,6 +82,28 @@ const common: Readonly<Record<string, Probe>> = {
     see: ({ request }) => request.cacheSalt,
     is: digest('mine'),
   },
+  response_format: sampling(
+    'grammar',
+    { response_format: { type: 'json_object' } },
+    { kind: 'json_object' },
+  ),
+  structured_outputs: sampling(
+    'grammar',
+    { structured_outputs: { regex: 'a+' } },
+    { kind: 'regex', text: 'a+' },
+  ),
+  guided_json: sampling(
+    'grammar',
+    { guided_json: { type: 'null' } },
+    { kind: 'json_schema', text: '{"type":"null"}' },
+  ),
+  guided_regex: sampling('grammar', { guided_regex: 'a+' }, { kind: 'regex', text: 'a+' }),
+  guided_choice: sampling('grammar', { guided_choice: ['a'] }, { kind: 'choice', texts: ['a'] }),
+  guided_grammar: sampling(
+    'grammar',
+    { guided_grammar: 'root ::= "a"' },
+    { kind: 'ebnf', text: 'root ::= "a"' },
+  ),
   stop: { body: { stop: 'k' }, see: text, is: 'o' },
   include_stop_str_in_output: {
     body: { stop: 'k', include_stop_str_in_output: true },
@@ -128,6 +150,17 @@ const chat: Readonly<Record<string, Probe>> = {
     body: { tools: [tool], tool_choice: 'none' },
     see: ({ prompt }) => prompt.includes('"f"'),
     is: false,
+  },
+  parallel_tool_calls: {
+    body: { tools: [tool], tool_choice: 'required', parallel_tool_calls: false },
+    see: ({ request }) => request.sampling.grammar,
+    is: expect.objectContaining({ text: expect.stringContaining('"maxItems":1}') }),
+  },
+  include_reasoning: {
+    body: { include_reasoning: false },
+    script: says('<think>hm</think>ok'),
+    see: ({ answer }) => answer.choices[0].message,
+    is: { role: 'assistant', content: 'ok', refusal: null },
   },
   add_generation_prompt: {
     body: { add_generation_prompt: false },
@@ -222,7 +255,7 @@ function assets() {
 
 async function look(world: World, path: string, probe: Probe): Promise<unknown> {
   world.cluster.assets = async () => assets();
-  world.cluster.served = [{ ...llama, textDigest: 'with variables' }];
+  world.cluster.served = [{ ...llama, textDigest: 'with variables', reasoningParser: 'think' }];
   world.cluster.script = probe.script ?? says('ok');
   const base = path.includes('chat') ? { messages: [user] } : { prompt: 'p' };
   const response = await world.post(path, { ...base, ...probe.body });

@@ -27,6 +27,11 @@ function refusal(fields: Readonly<Record<string, unknown>>): Fault {
 
 const tool = { type: 'function', function: { name: 'f', parameters: {} } };
 
+const withSchema = (parameters: object) => ({
+  type: 'function',
+  function: { name: 'g', parameters },
+});
+
 describe('readChatRequest', () => {
   test('defaults, with a seed drawn by chance', () => {
     expect(read({})).toEqual({
@@ -41,6 +46,8 @@ describe('readChatRequest', () => {
       },
       addSpecialTokens: false,
       echoed: '',
+      toolUse: null,
+      showsReasoning: true,
       stream: false,
       promptField: 'messages',
       includeUsage: false,
@@ -103,7 +110,7 @@ describe('readChatRequest', () => {
       { role: 'user', name: 'eve', content: 'a\nb' },
       {
         role: 'assistant',
-        content: '',
+        content: null,
         tool_calls: [{ id: 'c1', type: 'function', function: { name: 'f', arguments: { x: 1 } } }],
       },
       { role: 'tool', tool_call_id: 'c1', content: '42' },
@@ -114,6 +121,49 @@ describe('readChatRequest', () => {
     expect(read({ tools: [tool] }).input.tools).toEqual([tool]);
     expect(read({ tools: [tool], tool_choice: 'auto' }).input.tools).toEqual([tool]);
     expect(read({ tools: [tool], tool_choice: 'none' }).input.tools).toBeNull();
+  });
+
+  test('what the model may do with tools', () => {
+    const tools = [tool, withSchema({ type: 'object' })];
+    const named = { type: 'function', function: { name: 'g' } };
+    expect(read({}).toolUse).toBeNull();
+    expect(read({ tool_choice: 'none' }).toolUse).toBeNull();
+    expect(read({ tools, tool_choice: 'none' }).toolUse).toBeNull();
+    expect(read({ tools }).toolUse).toMatchObject({ choice: 'auto', isParallel: true });
+    expect(read({ tools, parallel_tool_calls: false }).toolUse?.isParallel).toBe(false);
+    expect(read({ tools }).sampling.grammar).toBeNull();
+    expect(read({ tools, tool_choice: named }).toolUse?.choice).toEqual({ name: 'g' });
+    expect(read({ tools, tool_choice: named }).sampling.grammar).toEqual({
+      kind: 'json_schema',
+      text: '{"type":"object"}',
+    });
+    const first = { type: 'function', function: { name: 'f' } };
+    expect(read({ tools, tool_choice: first }).sampling.grammar).toMatchObject({
+      text: '{"type":"object"}',
+    });
+    expect(read({ tools, tool_choice: 'required' }).toolUse?.choice).toBe('required');
+    expect(read({ tools, tool_choice: 'required' }).sampling.grammar).toMatchObject({
+      text: expect.stringContaining('"maxItems":16'),
+    });
+  });
+
+  test('an earlier answer: its thoughts by both names, calls without arguments, no calls', () => {
+    const call = { id: 'c1', type: 'function', function: { name: 'f', arguments: ' ' } };
+    const messages = [
+      user,
+      { role: 'assistant', reasoning: 'hm', tool_calls: [call] },
+      { role: 'assistant', content: 'so', tool_calls: [] },
+    ];
+    expect(read({ messages }).input.messages.slice(1)).toEqual([
+      {
+        role: 'assistant',
+        content: null,
+        reasoning: 'hm',
+        reasoning_content: 'hm',
+        tool_calls: [{ ...call, function: { name: 'f', arguments: {} } }],
+      },
+      { role: 'assistant', content: 'so' },
+    ]);
   });
 
   test('a hair above zero is greedy; seeds beyond 2^53 stay usable and repeatable', () => {
@@ -168,6 +218,7 @@ describe('readChatRequest', () => {
       allowedTokenIds: [4, 5],
       logprobs: 20,
       promptLogprobs: null,
+      grammar: null,
     });
     expect(v.is(v.omit(wishSchema, ['seed']), chat.sampling)).toBeTrue();
     expect(read({ logprobs: true }).sampling.logprobs).toBe(0);
@@ -266,7 +317,6 @@ describe('readChatRequest', () => {
     [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs'],
     [{ logprobs: true, top_logprobs: -1 }, 'top_logprobs'],
     [{ logprobs: true, top_logprobs: 1.5 }, 'top_logprobs'],
-    [{ response_format: { type: 'json_object' } }, 'response_format'],
     [{ chat_template: '{{ x }}' }, 'chat_template'],
     [{ tools: [] }, 'tools'],
     [{ tools: [tool, tool] }, 'tools'],
@@ -275,9 +325,27 @@ describe('readChatRequest', () => {
       { tools: [{ type: 'function', function: { name: 'f', parameters: 5 } }] },
       'tools.0.function.parameters',
     ],
-    [{ tools: [tool], tool_choice: 'required' }, 'tool_choice'],
-    [{ tools: [tool], tool_choice: { type: 'function', function: { name: 'f' } } }, 'tool_choice'],
+    [{ tools: [tool], tool_choice: 'any' }, 'tool_choice'],
+    [
+      { tools: [tool], tool_choice: { type: 'function', function: {} } },
+      'tool_choice.function.name',
+    ],
+    [{ tools: [tool], tool_choice: { type: 'function', function: { name: 'g' } } }, 'tool_choice'],
+    [
+      { tools: [tool], tool_choice: { type: 'custom', function: { name: 'f' } } },
+      'tool_choice.type',
+    ],
     [{ tool_choice: 'auto' }, 'tool_choice'],
+    [{ tool_choice: 'required' }, 'tool_choice'],
+    [{ tool_choice: { type: 'function', function: { name: 'f' } } }, 'tool_choice'],
+    [{ tools: [withSchema({ type: 'nonsense' })], tool_choice: 'required' }, 'tools'],
+    [{ tools: [withSchema({ type: 'string' })], tool_choice: 'required' }, 'tools'],
+    [{ tools: [withSchema({ not: {} })], tool_choice: 'required' }, 'tools'],
+    [
+      { tools: [tool], tool_choice: 'required', response_format: { type: 'json_object' } },
+      'tool_choice',
+    ],
+    [{ messages: [user, { role: 'tool', content: 'x', tool_call_id: 'c1' }] }, 'messages'],
   ])('refused by name (%#)', (fields, param) => {
     const fault = refusal(fields);
     expect(fault.code).toBe('invalid_request');

@@ -178,12 +178,21 @@ describe('roles', () => {
       workerCount: 1,
       maxModelLen: null,
       kvPath: 'auto',
+      toolParser: 'auto',
+      reasoningParser: 'auto',
       kvObject: { storage: 'memory', bytesMax: 2 ** 30, ttlMs: 600_000, replicaCount: 1 },
       natsFiles: { credsFile: null, nkeyFile: null, caFile: null, certFile: null, keyFile: null },
       blockTokens: 64,
       namespace: 'tdist',
       logLevel: 1,
     });
+  });
+
+  test('how a model writes calls and thoughts, by the names of vLLM', () => {
+    const words = '--tool-call-parser llama3_json --reasoning-parser deepseek_r1';
+    const parsers = { toolParser: 'llama3_json', reasoningParser: 'think' };
+    expect(config(`--role generate ${words}`)).toMatchObject(parsers);
+    expect(config(`--role all ${words}`)).toMatchObject({ worker: parsers });
   });
 
   test('the bucket for KV between hosts', () => {

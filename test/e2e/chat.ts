@@ -1,6 +1,8 @@
 // A client of POST /v1/chat/completions that hides nothing: status, headers, the raw text and each
 // event of a stream. Only the shapes that tests read are typed.
 
+import { type ChatDelta, saidIn } from '../../src/bench/chat-events.ts';
+
 export type Message = Readonly<Record<string, unknown>>;
 export type ChatBody = Readonly<Record<string, unknown>>;
 
@@ -56,7 +58,7 @@ export type Chunk = {
   readonly system_fingerprint: string;
   readonly choices: readonly {
     readonly index: number;
-    readonly delta: { readonly role?: string; readonly content?: string };
+    readonly delta: ChatDelta & { readonly role?: string };
     readonly logprobs: null;
     readonly finish_reason: string | null;
   }[];
@@ -79,7 +81,7 @@ export type Streamed = {
   /** The `data:` lines as they were sent, `[DONE]` included. */
   readonly data: readonly string[];
   readonly chunks: readonly Chunk[];
-  /** Text of each chunk that has some. */
+  /** What each chunk says that says something: text, or parts of calls. */
   readonly pieces: readonly string[];
   readonly text: string;
   readonly finish: string | null;
@@ -147,7 +149,7 @@ export async function stream(
     chunks.push(chunk);
     options.onChunk?.(chunk);
   }
-  const pieces = chunks.flatMap((chunk) => chunk.choices?.[0]?.delta.content || []);
+  const pieces = chunks.flatMap((chunk) => saidIn(chunk.choices?.[0]?.delta) || []);
   return {
     response,
     data,

@@ -71,8 +71,11 @@ describe('the twins', () => {
     const tokens = [...wanted.traces.values()].map((trace) => trace.tokens ?? 0);
     expect(tokens.filter((count) => count >= 75).length).toBeGreaterThanOrEqual(8);
     expect(Math.max(...tokens)).toBeGreaterThan(200);
-    const cut = [...wanted.traces].filter(([, trace]) => trace.finish !== 'stop');
-    expect(cut.map(([name]) => name).sort()).toEqual(['one token', 'past the end', 'two tokens']);
+    const ended = (finish: string): string[] =>
+      [...wanted.traces].flatMap(([name, trace]) => (trace.finish === finish ? [name] : [])).sort();
+    expect(ended('length')).toEqual(['one token', 'past the end', 'two tokens']);
+    expect(ended('tool_calls')).toEqual(['one of two tools', 'tool call']);
+    expect(ended('stop')).toHaveLength(all.length - 5);
   });
 
   test('disaggregated equals aggregated', () => {

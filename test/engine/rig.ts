@@ -2,6 +2,7 @@
 
 import { Engine } from '../../src/engine/engine.ts';
 import type { Scheduler } from '../../src/engine/scheduler.ts';
+import type { Grammars } from '../../src/grammar/store.ts';
 import type { KvCache, KvExport, KvImport } from '../../src/kv/transfer.ts';
 import type { EngineEvent } from '../../src/protocol/engine.ts';
 import { type FinishReason, neutralSampling, type Sampling } from '../../src/protocol/request.ts';
@@ -41,6 +42,7 @@ export class Rig {
       kvCache?: (runner: FakeRunner) => KvCache;
       kvExport?: (runner: FakeRunner) => KvExport;
       kvImport?: (runner: FakeRunner) => KvImport;
+      grammars?: Grammars;
     } = {},
   ) {
     const { slots = 4, stepTokens = 8, queueCountMax = 64, kvCache, kvExport, kvImport } = options;
@@ -55,6 +57,7 @@ export class Rig {
       kvCache: kvCache?.(this.runner) ?? null,
       kvExport: kvExport?.(this.runner) ?? null,
       kvImport: kvImport?.(this.runner) ?? null,
+      ...(options.grammars === undefined ? {} : { grammars: options.grammars }),
       clock: this.clock,
       eosIds,
       ignoreEos: options.ignoreEos ?? false,

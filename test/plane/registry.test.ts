@@ -82,8 +82,19 @@ describe('registry', () => {
     registry.observe(heartbeat('g', 'generate', { card: card({ maxModelLen: 2048 }) }));
     const { textDigest } = card();
     expect(registry.models()).toEqual([
-      { name: 'llama', maxModelLen: 2048, vocabSize: 300, textDigest, createdS: 5 },
+      {
+        name: 'llama',
+        maxModelLen: 2048,
+        vocabSize: 300,
+        textDigest,
+        toolParser: null,
+        reasoningParser: null,
+        createdS: 5,
+      },
     ]);
+    const told = card({ toolParser: 'hermes', reasoningParser: 'think' });
+    registry.observe(heartbeat('c', 'context', { card: told }));
+    expect(registry.models()).toMatchObject([{ toolParser: 'hermes', reasoningParser: 'think' }]);
     registry.observe(heartbeat('g', 'generate', { state: 'draining' }));
     expect(registry.models()).toEqual([]);
     registry.observe(heartbeat('b', 'baseline'));

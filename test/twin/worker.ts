@@ -2,6 +2,7 @@
 
 import { Engine } from '../../src/engine/engine.ts';
 import type { Scheduler } from '../../src/engine/scheduler.ts';
+import type { Grammars } from '../../src/grammar/store.ts';
 import { Arena } from '../../src/kv/arena.ts';
 import { BlockStore } from '../../src/kv/block-store.ts';
 import { KvIdentity } from '../../src/kv/identity.ts';
@@ -35,6 +36,7 @@ export type WorkerOptions = {
   readonly tokensMax?: number;
   /** Of blocks; float32 where none is given. */
   readonly kvDtype?: KvDtype;
+  readonly grammars?: Grammars;
 };
 
 const blockTokens = 16;
@@ -95,6 +97,7 @@ export class TwinWorker {
         cacheName !== null && this.own !== null
           ? new PrefixCache({ ...common, own: this.own })
           : null,
+      ...(options.grammars === undefined ? {} : { grammars: options.grammars }),
       clock: realClock,
       eosIds: config.eosIds,
       ignoreEos: false,

@@ -3,6 +3,7 @@
 
 import { runParts } from '../part.ts';
 import { measureDecode } from './decode.ts';
+import { measureGrammar } from './grammar.ts';
 import { measureInterference } from './interference.ts';
 import { measureKvCopy } from './kv-copy.ts';
 import { measurePrefixHit } from './prefix-hit.ts';
@@ -13,6 +14,7 @@ const bench = {
   parts: {
     decode: measureDecode,
     sampling: measureSampling,
+    grammar: measureGrammar,
     'kv-copy': measureKvCopy,
     'prefix-hit': measurePrefixHit,
     interference: measureInterference,

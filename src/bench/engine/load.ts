@@ -1,7 +1,7 @@
 // A load on a running deployment, seen by its clients: some streams that decode all the time, and long
 // prompts that arrive on the clock, whether those before them are answered or not.
 
-import { chatEvents } from '../chat-events.ts';
+import { chatEvents, saidIn } from '../chat-events.ts';
 import { fillerText } from '../verify/filler.ts';
 
 export type LoadOptions = {
@@ -103,7 +103,7 @@ export async function tokensOf(
     }
     for await (const event of chatEvents(response.body)) {
       if (event.error !== undefined) throw new Error(event.error.message);
-      if ((event.choices?.[0]?.delta.content ?? '') !== '') onToken();
+      if (saidIn(event.choices?.[0]?.delta) !== '') onToken();
     }
   } catch (thrown) {
     if (!signal.aborted) throw thrown;

@@ -3,7 +3,7 @@
 
 import { Fault } from '../../std/fault.ts';
 import type { Timing } from '../ask.ts';
-import { chatEvents } from '../chat-events.ts';
+import { chatEvents, saidIn } from '../chat-events.ts';
 
 export type Piece = {
   readonly text: string;
@@ -58,7 +58,7 @@ export async function transcribe(url: string, body: Body, route: string): Promis
     if (event.error !== undefined) throw new Fault('internal', event.error.message);
     const [choice] = event.choices ?? [];
     const tokens = event.usage?.completion_tokens ?? Number.NaN;
-    const text = choice?.delta.content ?? '';
+    const text = saidIn(choice?.delta);
     if (text !== '') pieces.push({ text, tokens });
     finish = choice?.finish_reason ?? finish;
     const timing = event.usage?.tdist;
