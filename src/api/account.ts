@@ -8,16 +8,19 @@ import { servedModel } from './catalog.ts';
 import type { Gateway } from './gateway.ts';
 import type { Call } from './route.ts';
 import type { Started } from './start.ts';
+import type { Lease } from './tenant.ts';
 
 export class Account {
   readonly #gateway: Gateway;
   readonly #arrivedMs: number;
+  readonly #lease: Lease;
   #model: string | null = null;
   #started: Started | null = null;
   #ended = false;
 
-  constructor(gateway: Gateway, call: Pick<Call, 'arrivedMs'>) {
+  constructor(gateway: Gateway, call: Pick<Call, 'arrivedMs' | 'lease'>) {
     this.#gateway = gateway;
+    this.#lease = call.lease;
     this.#arrivedMs = call.arrivedMs;
   }
 
@@ -37,7 +40,9 @@ export class Account {
     meter.observe('tdist_time_to_first_token_seconds', {}, firstS);
     meter.count('tdist_prompt_tokens_total', {}, started.request.promptIds.length);
     meter.count('tdist_cached_tokens_total', {}, cachedTokens);
+    this.#lease.tokens('prompt', started.request.promptIds.length);
     meter.count('tdist_generation_tokens_total', {}, started.first.ids.length);
+    this.#lease.tokens('completion', started.first.ids.length);
     return { ...started, rest: this.#counted(started) };
   }
 
@@ -47,11 +52,13 @@ export class Account {
     this.#ended = true;
     const { meter, clock } = this.#gateway;
     const started = this.#started;
+    const status = fault === null ? 200 : httpFace(fault.code).status;
     meter.count('tdist_requests_total', {
       model: started?.request.model ?? this.#model ?? '',
       route: started?.timing().route ?? 'none',
-      code: String(fault === null ? 200 : httpFace(fault.code).status),
+      code: String(status),
     });
+    this.#lease.end(status);
     if (fault === null) {
       const tookS = (clock.nowMs() - this.#arrivedMs) / 1000;
       meter.observe('tdist_e2e_request_latency_seconds', {}, tookS);
@@ -73,6 +80,7 @@ export class Account {
         if (count === 0) return next;
         const nowMs = clock.nowMs();
         meter.count('tdist_generation_tokens_total', {}, count);
+        this.#lease.tokens('completion', count);
         // Tokens that came together share the time since those before them.
         const eachS = (nowMs - lastMs) / 1000 / count;
         for (let i = 0; i < count; i++) {

@@ -14,12 +14,12 @@ import { answerRoute, type Route } from './route.ts';
 import { controlWorker, listWorkers } from './worker.ts';
 
 const routes: readonly Route[] = [
-  { path: '/v1/chat/completions', post: answerChat },
+  { path: '/v1/chat/completions', post: answerChat, isWork: true },
   { path: '/v1/models', get: listModels },
   { path: '/v1/models/*', get: showModel },
-  { path: '/health', get: readiness },
-  { path: '/health/ready', get: readiness },
-  { path: '/live', get: liveness },
+  { path: '/health', get: readiness, isOpen: true },
+  { path: '/health/ready', get: readiness, isOpen: true },
+  { path: '/live', get: liveness, isOpen: true },
   { path: '/version', get: version },
   { path: '/metrics', get: showMetrics },
   { path: '/workers', get: listWorkers },
@@ -29,10 +29,11 @@ const routes: readonly Route[] = [
 export function buildApp(
   gateway: Gateway,
   cors: CorsPolicy,
+  isEncrypted: boolean,
 ): (request: Request) => Promise<Response> {
-  // `standardHostname: false`: Elysia otherwise looks for the path from the 12th character of the
-  // URL on, and does not find it behind a host name of one or two letters.
-  const app = new Elysia({ systemRouter: false, handler: { standardHostname: false } });
+  // `standardHostname`: Elysia looks for the path from the 12th character of the URL on, else from the
+  // 8th. The one does not find it behind `http://` and a short host, the other not behind `https://`.
+  const app = new Elysia({ systemRouter: false, handler: { standardHostname: isEncrypted } });
   for (const route of routes) {
     app.all(route.path, ({ request }) => answerRoute(gateway, cors, route, request), {
       parse: 'none',
@@ -46,5 +47,12 @@ export function buildApp(
     return errorResponse(fault, gateway.chance.id());
   });
   app.compile();
-  return async (request) => app.fetch(request);
+  return async (request) => app.fetch(isEncrypted ? withLongHost(request) : request);
+}
+
+/** Behind `https://` a host of one or two letters is too short even so. */
+function withLongHost(request: Request): Request {
+  const pathAt = request.url.indexOf('/', 'https://'.length);
+  if (pathAt >= 11) return request;
+  return new Request(`https://localhost${request.url.slice(pathAt)}`, request);
 }

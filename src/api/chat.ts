@@ -32,7 +32,7 @@ async function answer(gateway: Gateway, call: Call, account: Account): Promise<R
   try {
     const route = forcedRoute(call.request.headers);
     const timeoutMs = clientTimeoutMs(call.request.headers);
-    const chat = readChatRequest(await readJsonObject(call.request, gateway.clock), gateway);
+    const chat = readChatRequest(await readJsonObject(call.request, gateway), gateway);
     account.read(chat.model);
     const spentMs = gateway.clock.nowMs() - call.arrivedMs;
     const clientLimitMs = timeoutMs === null ? null : Math.max(0, timeoutMs - spentMs);
