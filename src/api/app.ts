@@ -1,30 +1,13 @@
-// The routes, in Elysia. It matches paths; bodies stay unread (`parse: 'none'`, we read them
+// The table of routes in Elysia. It matches paths; bodies stay unread (`parse: 'none'`, we read them
 // ourselves) and methods unmatched, so that 405, HEAD and OPTIONS are the same everywhere.
 
 import { Elysia } from 'elysia';
 import { Fault, toFault } from '../std/fault.ts';
-import { answerChat } from './chat.ts';
 import type { CorsPolicy } from './cors.ts';
 import { errorResponse } from './fault.ts';
 import type { Gateway } from './gateway.ts';
-import { liveness, readiness, version } from './health.ts';
-import { showMetrics } from './metrics.ts';
-import { listModels, showModel } from './model.ts';
-import { answerRoute, type Route } from './route.ts';
-import { controlWorker, listWorkers } from './worker.ts';
-
-const routes: readonly Route[] = [
-  { path: '/v1/chat/completions', post: answerChat, isWork: true },
-  { path: '/v1/models', get: listModels },
-  { path: '/v1/models/*', get: showModel },
-  { path: '/health', get: readiness, isOpen: true },
-  { path: '/health/ready', get: readiness, isOpen: true },
-  { path: '/live', get: liveness, isOpen: true },
-  { path: '/version', get: version },
-  { path: '/metrics', get: showMetrics },
-  { path: '/workers', get: listWorkers },
-  { path: '/workers/*', post: controlWorker, ownPagesOnly: true },
-];
+import { answerRoute } from './route.ts';
+import { routes } from './routes.ts';
 
 export function buildApp(
   gateway: Gateway,

@@ -1,6 +1,7 @@
 // One route and what all routes share: a request id, CORS, HEAD for GET, OPTIONS, 405 with `allow`,
 // the API key before anything of the body is read, and every failure in OpenAI's envelope.
 
+import type * as v from 'valibot';
 import { httpFace } from '../protocol/code.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { CorsPolicy } from './cors.ts';
@@ -26,6 +27,11 @@ export type Handler = (gateway: Gateway, call: Call) => Response | Promise<Respo
 export type Route = {
   /** Ends in `*` to take any rest. */
   readonly path: string;
+  /** The path as it is described: what `*` stands for by name, `/models/{model}`. */
+  readonly shownPath?: string;
+  readonly summary: string;
+  /** What a POST's body is parsed with. */
+  readonly body?: v.GenericSchema;
   readonly get?: Handler;
   readonly post?: Handler;
   /** Pages of origins that CORS does not admit are refused, and not only kept from the answer. */
