@@ -38,11 +38,15 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure what a request costs; bench engine: the engine, and long prompts',
+      help: 'measure what a request costs; bench engine, bench gateway: these alone',
       run: async (argv, output, env) => {
         if (argv[0] === 'engine') {
           const { runEngineBench } = await import('../bench/engine/bench.ts');
           return await runEngineBench(argv.slice(1), (line) => output.out(line));
+        }
+        if (argv[0] === 'gateway') {
+          const { runGatewayBench } = await import('../bench/gateway/bench.ts');
+          return await runGatewayBench(argv.slice(1), (line) => output.out(line));
         }
         const flags = deploymentFlags('bench', argv, env);
         return await (await import('../bench/bench.ts')).runBench(flags);
