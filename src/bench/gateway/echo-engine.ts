@@ -1,4 +1,4 @@
-// An engine that computes nothing: it repeats the prompt's tokens, one step after another as a real one
+// An engine that computes nothing: it says the same words to all, one step after another as a real one
 // does, one token for each running sequence, so that all the time a request takes is the gateway's and
 // the request plane's. The pace of its steps is told by the request: `seed` milliseconds, 0 at once.
 
@@ -7,7 +7,6 @@ import type { Clock } from '../../std/clock.ts';
 
 type Sequence = {
   readonly requestId: string;
-  readonly promptIds: readonly number[];
   readonly maxTokens: number;
   sentCount: number;
 };
@@ -16,20 +15,23 @@ const slots = 4096;
 
 export class EchoEngine implements EnginePort {
   readonly #clock: Clock;
+  readonly #ids: readonly number[];
   /** By pace in milliseconds. */
   readonly #running = new Map<number, Set<Sequence>>();
   #handler: (event: EngineEvent) => void = () => undefined;
   #count = 0;
 
-  constructor(clock: Clock) {
+  /** `ids`: what it says, over and over. Each must be text by itself, or it would make no event. */
+  constructor(clock: Clock, ids: readonly number[]) {
     this.#clock = clock;
+    this.#ids = ids;
   }
 
   submit(command: EngineCommand): void {
     const { requestId } = command;
     if (command.type === 'generate') {
-      const { promptIds, sampling } = command;
-      const sequence = { requestId, promptIds, maxTokens: sampling.maxTokens, sentCount: 0 };
+      const { sampling } = command;
+      const sequence = { requestId, maxTokens: sampling.maxTokens, sentCount: 0 };
       // Like a real one's thread, it never answers before it was asked.
       queueMicrotask(() => {
         this.#handler({ type: 'admitted', requestId });
@@ -76,8 +78,8 @@ export class EchoEngine implements EnginePort {
     const group = this.#running.get(paceMs);
     if (group === undefined) return;
     for (const sequence of group) {
-      const { requestId, promptIds, maxTokens, sentCount } = sequence;
-      const id = promptIds[sentCount % promptIds.length] ?? 0;
+      const { requestId, maxTokens, sentCount } = sequence;
+      const id = this.#ids[sentCount % this.#ids.length] ?? 0;
       const finish = sentCount + 1 >= maxTokens ? 'length' : null;
       const timing = sentCount === 0 ? { timing: { queueMs: 0, prefillMs: 0 } } : {};
       sequence.sentCount++;

@@ -1,6 +1,7 @@
 // The measurements of the gateway's benchmark, one function each. All loads are short: the whole takes
 // less than a minute.
 
+import { Fault } from '../../std/fault.ts';
 import { Connection, type Timed } from './client.ts';
 import type { Stage } from './stage.ts';
 
@@ -86,6 +87,11 @@ export async function measureStreams(
     return bytes;
   });
   const timed = await Promise.all(answers);
+  const wrong = timed.find(({ eventsMs }) => eventsMs.length !== load.tokens);
+  if (wrong !== undefined) {
+    const text = `${wrong.eventsMs.length} events came, wanted ${load.tokens}, one for each token`;
+    throw new Fault('internal', text);
+  }
   isOver = true;
   const count = load.streams * load.tokens;
   const rate = rateOf(stage, { count, beganMs, cpuMs });
