@@ -1,7 +1,7 @@
 // `bun build.ts [--force]` makes ./tdist: one executable with Bun, our code, ONNX Runtime's library,
 // the built-in model and, where one is found, nats-server. Skips the work when no input has changed.
 //
-// The second entry point becomes the engine's thread: /$bunfs/root/role/engine-thread.js in the executable.
+// The other entry points become threads: /$bunfs/root/role/engine-thread.js in the executable.
 // No identifier or syntax minification: Elysia reads its handlers' source text.
 
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
@@ -59,7 +59,9 @@ export const embeddedNatsServer = path;`;
 async function compile(hash: string, natsServer: string | null): Promise<void> {
   mkdirSync('build', { recursive: true });
   await Bun.build({
-    entrypoints: ['src/main.ts', 'src/role/engine-thread.ts'].filter((path) => existsSync(path)),
+    entrypoints: ['src/main.ts', 'src/role/engine-thread.ts', 'src/role/encoder-thread.ts'].filter(
+      (path) => existsSync(path),
+    ),
     root: 'src',
     minify: { whitespace: true, identifiers: false, syntax: false },
     define: { TDIST_BUILD: JSON.stringify(hash.slice(0, 10)) },

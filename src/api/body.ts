@@ -59,6 +59,8 @@ async function readBytes(
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   try {
+    // A length that was told has been checked, and Bun takes no more than it: half as dear as a stream.
+    if (request.headers.has('content-length')) return await request.bytes();
     // Leaving the loop cancels the stream: what the client still sends is not kept.
     for await (const chunk of request.body ?? []) {
       bytes += chunk.byteLength;

@@ -2,14 +2,14 @@
 // cutting an answer.
 
 import { limit } from '../protocol/limit.ts';
-import type { Cluster } from '../protocol/request.ts';
+import type { Cluster, TextAssets } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
 import { watchFiles } from '../std/watch.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Meter, noMeter } from '../telemetry/metric.ts';
-import { TextModelCache } from '../text/text-model.ts';
+import { type LongEncoder, TextModelCache } from '../text/text-model.ts';
 import { Access } from './access.ts';
 import { buildApp } from './app.ts';
 import { corsPolicy } from './cors.ts';
@@ -47,6 +47,8 @@ export type ServerOptions = {
   readonly bodyTimeoutMs?: number;
   /** From a request's arrival to the end of its answer; 0: no limit. Default: that of protocol/limit.ts. */
   readonly requestTimeoutMs?: number;
+  /** Makes token ids of long prompts beside everything else. Default: nobody does. */
+  readonly openEncoder?: (assets: TextAssets) => LongEncoder;
   readonly version: string;
 };
 
@@ -124,7 +126,7 @@ function buildGateway(options: ServerOptions): Gateway {
       timeoutMs: options.queueTimeoutMs,
       clock,
     }),
-    texts: new TextModelCache((model) => cluster.textAssets(model)),
+    texts: new TextModelCache((model) => cluster.textAssets(model), options),
     onlyModel: options.model ?? null,
     version: build,
   };

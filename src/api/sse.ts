@@ -25,6 +25,8 @@ export function eventStream(options: {
   let failure: Fault | null = null;
   let cancelled = false;
   let reading: Timer | null = null;
+  /** When the reader last took something; null: it does not wait for anything. */
+  let takenMs: number | null = null;
 
   const nextText = async (): Promise<string> => {
     if (failure !== null) return doneText;
@@ -39,16 +41,26 @@ export function eventStream(options: {
 
   /** A reader that hangs up is told of; one that just stops reading is not, and would stay for ever. */
   const expectReader = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
-    reading = clock.after(limit.readerSilenceMs, () => {
-      cancelled = true;
-      const fault = new Fault('cancelled', 'The client has stopped reading.');
-      onEnd(fault);
-      controller.error(fault);
-    });
+    takenMs = clock.nowMs();
+    // Events come by the thousand: one timer, which looks when the last one was taken.
+    reading ??= clock.after(limit.readerSilenceMs, () => look(controller));
+  };
+  const look = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+    reading = null;
+    if (takenMs === null) return;
+    const leftMs = takenMs + limit.readerSilenceMs - clock.nowMs();
+    if (leftMs > 0) {
+      reading = clock.after(leftMs, () => look(controller));
+      return;
+    }
+    cancelled = true;
+    const fault = new Fault('cancelled', 'The client has stopped reading.');
+    onEnd(fault);
+    controller.error(fault);
   };
 
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
-    reading?.cancel();
+    takenMs = null;
     const text = await nextText();
     // Bun joins what is enqueued in one turn of the event loop: give the last event its own.
     await new Promise<void>((resolve) => setImmediate(resolve));
@@ -56,6 +68,7 @@ export function eventStream(options: {
     controller.enqueue(encoder.encode(text));
     if (text !== doneText) return expectReader(controller);
     // At once: many clients hang up at `[DONE]`, and that is no cancellation.
+    reading?.cancel();
     controller.close();
     onEnd(failure);
   };

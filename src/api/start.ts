@@ -46,7 +46,7 @@ export function startGeneration(
     const model = await findModel(gateway, chat.model, signal, wishes.route);
     checkTokenIds(chat.sampling, model.vocabSize);
     const text = await findText(gateway, model, signal);
-    const promptIds = text.promptIds(
+    const promptIds = await text.promptIdsAside(
       { messages: chat.messages, tools: chat.tools, addGenerationPrompt: true },
       model.maxModelLen,
     );

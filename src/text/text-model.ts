@@ -1,17 +1,28 @@
 // A model's text side: its tokenizer and chat template, built once from the files that its workers
 // announce and kept by their digest, the least recently used forgotten first.
 
+import { limit } from '../protocol/limit.ts';
 import type { ServedModel, TextAssets } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import { Detokenizer } from './detokenizer.ts';
 import { type ChatTemplate, loadChatTemplate, type TemplateInput } from './template.ts';
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 
+/** Token ids of a text, made elsewhere: this thread goes on meanwhile. */
+export type LongEncoder = {
+  /** Special tokens written in the text are recognised, none are added. */
+  encode(text: string): Promise<number[]>;
+  stop(): void;
+};
+
 export class TextModel {
   readonly tokenizer: Tokenizer;
   readonly #template: ChatTemplate | null;
+  readonly #long: LongEncoder | null;
 
-  constructor(assets: TextAssets) {
+  /** @param long for texts of more than `limit.inlineChars`; null: they are encoded here. */
+  constructor(assets: TextAssets, long: LongEncoder | null = null) {
+    this.#long = long;
     this.tokenizer = loadTokenizer(assets);
     this.#template = loadChatTemplate(assets.tokenizerConfig);
   }
@@ -21,6 +32,23 @@ export class TextModel {
    * refused before the work of tokenising it.
    */
   promptIds(input: TemplateInput, tokensMax: number): number[] {
+    return this.#encode(this.#render(input, tokensMax));
+  }
+
+  /** The same, and a long prompt holds nobody up. */
+  async promptIdsAside(input: TemplateInput, tokensMax: number): Promise<number[]> {
+    const text = this.#render(input, tokensMax);
+    if (this.#long === null || text.length <= limit.inlineChars) return this.#encode(text);
+    // Without the other thread it is only slower for everybody else.
+    return await this.#long.encode(text).catch(() => this.#encode(text));
+  }
+
+  /** Nothing is encoded after this. */
+  stop(): void {
+    this.#long?.stop();
+  }
+
+  #render(input: TemplateInput, tokensMax: number): string {
     if (this.#template === null) {
       throw new Fault(
         'invalid_request',
@@ -32,6 +60,10 @@ export class TextModel {
     const text = this.#template.render(input);
     const tokensMin = Math.ceil(text.length / this.tokenizer.tokenCharsMax);
     if (tokensMin > tokensMax) throw contextFault(`at least ${tokensMin}`, tokensMax);
+    return text;
+  }
+
+  #encode(text: string): number[] {
     // The template wrote the special tokens itself: adding them again would double `bos_token`.
     return this.tokenizer.encode(text, { addSpecialTokens: false });
   }
@@ -66,12 +98,20 @@ export function contextFault(promptTokens: string, contextTokens: number): Fault
 export class TextModelCache {
   readonly #load: (model: ServedModel) => Promise<TextAssets>;
   readonly #countMax: number;
+  readonly #openEncoder: ((assets: TextAssets) => LongEncoder) | undefined;
   /** By digest, oldest use first. Concurrent callers share one load. */
   readonly #models = new Map<string, Promise<TextModel>>();
 
-  constructor(load: (model: ServedModel) => Promise<TextAssets>, countMax = 8) {
+  constructor(
+    load: (model: ServedModel) => Promise<TextAssets>,
+    options: {
+      readonly countMax?: number;
+      readonly openEncoder?: (assets: TextAssets) => LongEncoder;
+    } = {},
+  ) {
     this.#load = load;
-    this.#countMax = countMax;
+    this.#countMax = options.countMax ?? 8;
+    this.#openEncoder = options.openEncoder;
   }
 
   /** Whether it is here or on its way. */
@@ -84,15 +124,18 @@ export class TextModelCache {
     const found = this.#models.get(key) ?? this.#start(model);
     this.#models.delete(key);
     this.#models.set(key, found);
-    for (const oldest of this.#models.keys()) {
+    for (const [oldest, forgotten] of this.#models) {
       if (this.#models.size <= this.#countMax) break;
       this.#models.delete(oldest);
+      forgotten.then((old) => old.stop()).catch(() => undefined); // it had failed to load
     }
     return found;
   }
 
   #start(model: ServedModel): Promise<TextModel> {
-    const loading = this.#load(model).then((assets) => new TextModel(assets));
+    const loading = this.#load(model).then(
+      (assets) => new TextModel(assets, this.#openEncoder?.(assets)),
+    );
     // A load that failed is not kept: the next caller tries again.
     loading.catch(() => {
       if (this.#models.get(model.textDigest) === loading) this.#models.delete(model.textDigest);

@@ -13,6 +13,9 @@ export class Tokenizer {
   readonly tokenCharsMax: number;
   readonly #hub: HubTokenizer;
   readonly #wordBytes: WordBytes;
+  /** Texts of single ids, special ones shown and not: as many as the vocabulary has at most. */
+  readonly #texts = new Map<number, string>();
+  readonly #plainTexts = new Map<number, string>();
 
   constructor(parts: {
     readonly hub: HubTokenizer;
@@ -36,6 +39,18 @@ export class Tokenizer {
 
   /** Text of `ids`. Ids above the vocabulary (padding of the logits) have none. */
   decode(ids: readonly number[], options: { readonly skipSpecial: boolean }): string {
+    const [first] = ids;
+    if (ids.length > 1 || first === undefined) return this.#decode(ids, options);
+    // A stream asks for each of its tokens alone, as the context of the next one.
+    const texts = options.skipSpecial ? this.#plainTexts : this.#texts;
+    const found = texts.get(first);
+    if (found !== undefined) return found;
+    const text = this.#decode(ids, options);
+    if (texts.size < this.#hub.get_vocab().size) texts.set(first, text);
+    return text;
+  }
+
+  #decode(ids: readonly number[], options: { readonly skipSpecial: boolean }): string {
     const known = ids.filter(
       (id) =>
         this.#hub.id_to_token(id) !== undefined &&
