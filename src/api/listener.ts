@@ -18,6 +18,8 @@ export type ListenerOptions = {
   readonly host: string;
   readonly port: number;
   readonly tls?: TlsFiles | null;
+  /** Default: that of protocol/limit.ts. */
+  readonly idleConnectionS?: number;
   readonly clock: Clock;
   readonly log: Log;
 };
@@ -71,17 +73,14 @@ export function openListener(options: ListenerOptions, answer: Answer): Listener
   };
 }
 
-function listen(
-  { host, port }: Pick<ListenerOptions, 'host' | 'port'>,
-  pair: TlsPair | null,
-  answer: Answer,
-): Server {
+function listen(options: ListenerOptions, pair: TlsPair | null, answer: Answer): Server {
+  const { host, port, idleConnectionS = limit.idleConnectionS } = options;
   try {
     return Bun.serve({
       hostname: host,
       port,
       reusePort: false,
-      idleTimeout: limit.idleConnectionS,
+      idleTimeout: idleConnectionS,
       // Above our own limit, so that a body too large gets our answer and not Bun's empty one.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       ...(pair === null ? {} : { tls: pair }),
@@ -89,7 +88,7 @@ function listen(
         // The queue and the plane have deadlines of their own; Bun's would cut whoever waits.
         server.timeout(request, 0);
         const response = await answer(request);
-        server.timeout(request, limit.idleConnectionS);
+        server.timeout(request, idleConnectionS);
         return response;
       },
     });

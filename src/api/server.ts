@@ -45,6 +45,7 @@ export type ServerOptions = {
   /** Default: those of protocol/limit.ts. */
   readonly bodyBytesMax?: number;
   readonly bodyTimeoutMs?: number;
+  readonly idleConnectionS?: number;
   /** From a request's arrival to the end of its answer; 0: no limit. Default: that of protocol/limit.ts. */
   readonly requestTimeoutMs?: number;
   /** Makes token ids of long prompts beside everything else. Default: nobody does. */

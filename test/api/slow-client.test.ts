@@ -1,6 +1,7 @@
 // Clients that take their time, on raw sockets: bodies that trickle, never come, are too large or packed.
 
 import { describe, expect, test } from 'bun:test';
+import { bytesOf } from '../text/tiny-tokenizer.ts';
 import { says, stalls } from './fake-cluster.ts';
 import { eventsOf, jsonOf, openWorld } from './world.ts';
 
@@ -78,6 +79,22 @@ describe('a body that is not taken', () => {
     expect((await jsonOf(response)).error.message).toContain("Content-Encoding is 'gzip'");
   });
 });
+
+test('an idle connection is closed; one whose answer is not there yet is not', async () => {
+  const go = Promise.withResolvers<void>();
+  const script = async function* () {
+    await go.promise;
+    yield { ids: bytesOf('b'), finish: 'stop' as const };
+  };
+  await using world = openWorld(script, { idleConnectionS: 1 });
+  const waiting = world.chat();
+  await world.cluster.asked.promise;
+  // Resolves when the server closes; the head of a request that never comes takes Bun 12 s, so it has one.
+  const answer = await trickle(world.server.port, ['GET /live HTTP/1.1', 'Host: x'], null);
+  expect(answer).toStartWith('HTTP/1.1 200 ');
+  go.resolve();
+  expect((await waiting).status).toBe(200);
+}, 20_000);
 
 describe('--request-timeout-ms', () => {
   test('before the answer: a status; in a stream: an error event, and [DONE]', async () => {
