@@ -8,7 +8,9 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import type { BunPlugin } from 'bun';
 
 const executable = 'tdist';
-const threads = ['src/role/engine-thread.ts', 'src/role/vocabulary-thread.ts'];
+const threads = ['engine-thread', 'vocabulary-thread', 'encoder-thread'].map(
+  (name) => `src/role/${name}.ts`,
+);
 const hashFile = 'build/tdist.hash';
 const startMs = performance.now();
 

@@ -39,6 +39,7 @@ const libraries: readonly {
   { name: /^bun:ffi$/, where: /^(model|kv|role)\/|^std\/(native|memory)\.ts$/, files: 9 },
   { name: /^onnxruntime-node($|\/(?!bin\/))/, where: /^$/, files: 0 },
   { name: /^prom-client$/, where: /^telemetry\/prometheus\.ts$/, files: 1 },
+  { name: /^@valibot\/to-json-schema$/, where: /^api\/json-schema\.ts$/, files: 1 },
   { name: /^valibot$/, where: /./, files: 999 },
 ];
 

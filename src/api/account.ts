@@ -8,16 +8,19 @@ import type { Gateway } from './gateway.ts';
 import type { Call } from './route.ts';
 import type { Flow } from './running.ts';
 import type { Started } from './start.ts';
+import type { Lease } from './tenant.ts';
 
 export class Account {
   readonly #gateway: Gateway;
   readonly #arrivedMs: number;
+  readonly #lease: Lease;
   #model: string | null = null;
   #started: Started | null = null;
   #ended = false;
 
-  constructor(gateway: Gateway, call: Pick<Call, 'arrivedMs'>) {
+  constructor(gateway: Gateway, call: Pick<Call, 'arrivedMs' | 'lease'>) {
     this.#gateway = gateway;
+    this.#lease = call.lease;
     this.#arrivedMs = call.arrivedMs;
   }
 
@@ -37,6 +40,7 @@ export class Account {
     meter.observe('tdist_time_to_first_token_seconds', {}, firstS);
     const promptTokens = started.prompts.reduce((sum, { length }) => sum + length, 0);
     meter.count('tdist_prompt_tokens_total', {}, promptTokens);
+    this.#lease.tokens('prompt', promptTokens);
     const choices = started.choices.map((choice) => ({
       ...choice,
       flow: this.#counted(choice.flow),
@@ -50,11 +54,13 @@ export class Account {
     this.#ended = true;
     const { meter, clock } = this.#gateway;
     const started = this.#started;
+    const status = fault === null ? 200 : httpFace(fault.code).status;
     meter.count('tdist_requests_total', {
       model: started?.model ?? this.#model ?? '',
       route: started?.timing().route ?? 'none',
-      code: String(fault === null ? 200 : httpFace(fault.code).status),
+      code: String(status),
     });
+    this.#lease.end(status);
     // Of several prompts only now: each is told of with its own first token.
     meter.count('tdist_cached_tokens_total', {}, started?.cachedTokens() ?? 0);
     if (fault === null) {
@@ -78,6 +84,7 @@ export class Account {
         if (count === 0) return next;
         const nowMs = clock.nowMs();
         meter.count('tdist_generation_tokens_total', {}, count);
+        this.#lease.tokens('completion', count);
         // Tokens that came together share the time since those before them.
         const eachS = lastMs === null ? 0 : (nowMs - lastMs) / 1000 / count;
         for (let i = 0; lastMs !== null && i < count; i++) {

@@ -65,7 +65,7 @@ async function answer(
   try {
     const route = forcedRoute(call.request.headers);
     const timeoutMs = clientTimeoutMs(call.request.headers);
-    const order = read(await readJsonObject(call.request, gateway.clock), gateway);
+    const order = read(await readJsonObject(call.request, gateway), gateway);
     const { ask } = order;
     refuseHandOver(ask, route);
     account.read(ask.model);

@@ -1,43 +1,22 @@
-// The routes, in Elysia. It matches paths; bodies stay unread (`parse: 'none'`, we read them
+// The table of routes in Elysia. It matches paths; bodies stay unread (`parse: 'none'`, we read them
 // ourselves) and methods unmatched, so that 405, HEAD and OPTIONS are the same everywhere.
 
 import { Elysia } from 'elysia';
 import { Fault, toFault } from '../std/fault.ts';
-import { answerChat } from './chat.ts';
-import { answerCompletion } from './completion.ts';
 import type { CorsPolicy } from './cors.ts';
 import { errorResponse } from './fault.ts';
 import type { Gateway } from './gateway.ts';
-import { liveness, readiness, version } from './health.ts';
-import { showMetrics } from './metrics.ts';
-import { listModels, showModel } from './model.ts';
-import { answerRoute, type Route } from './route.ts';
-import { detokenize, tokenize } from './tokenize.ts';
-import { controlWorker, listWorkers } from './worker.ts';
-
-const routes: readonly Route[] = [
-  { path: '/v1/chat/completions', post: answerChat },
-  { path: '/v1/completions', post: answerCompletion },
-  { path: '/v1/models', get: listModels },
-  { path: '/v1/models/*', get: showModel },
-  { path: '/tokenize', post: tokenize },
-  { path: '/detokenize', post: detokenize },
-  { path: '/health', get: readiness },
-  { path: '/health/ready', get: readiness },
-  { path: '/live', get: liveness },
-  { path: '/version', get: version },
-  { path: '/metrics', get: showMetrics },
-  { path: '/workers', get: listWorkers },
-  { path: '/workers/*', post: controlWorker, ownPagesOnly: true },
-];
+import { answerRoute } from './route.ts';
+import { routes } from './routes.ts';
 
 export function buildApp(
   gateway: Gateway,
   cors: CorsPolicy,
+  isEncrypted: boolean,
 ): (request: Request) => Promise<Response> {
-  // `standardHostname: false`: Elysia otherwise looks for the path from the 12th character of the
-  // URL on, and does not find it behind a host name of one or two letters.
-  const app = new Elysia({ systemRouter: false, handler: { standardHostname: false } });
+  // `standardHostname`: Elysia looks for the path from the 12th character of the URL on, else from the
+  // 8th. The one does not find it behind `http://` and a short host, the other not behind `https://`.
+  const app = new Elysia({ systemRouter: false, handler: { standardHostname: isEncrypted } });
   for (const route of routes) {
     app.all(route.path, ({ request }) => answerRoute(gateway, cors, route, request), {
       parse: 'none',
@@ -51,5 +30,12 @@ export function buildApp(
     return errorResponse(fault, gateway.chance.id());
   });
   app.compile();
-  return async (request) => app.fetch(request);
+  return async (request) => app.fetch(isEncrypted ? withLongHost(request) : request);
+}
+
+/** Behind `https://` a host of one or two letters is too short even so. */
+function withLongHost(request: Request): Request {
+  const pathAt = request.url.indexOf('/', 'https://'.length);
+  if (pathAt >= 11) return request;
+  return new Request(`https://localhost${request.url.slice(pathAt)}`, request);
 }

@@ -7,29 +7,34 @@ import { Fault } from '../std/fault.ts';
 import { clip } from './fault.ts';
 import { parseJson } from './json.ts';
 
-/** For the whole body to arrive: a client that sends a byte now and then must not stay for ever. */
-const bodyTimeoutMs = 60_000;
+export type BodyBounds = {
+  readonly bytesMax: number;
+  /** For the whole body to arrive: a client that sends a byte now and then must not stay for ever. */
+  readonly timeoutMs: number;
+};
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 export async function readJsonObject(
   request: Request,
-  clock: Clock,
+  ports: { readonly clock: Clock; readonly bodyBounds: BodyBounds },
 ): Promise<Record<string, unknown>> {
-  checkHeaders(request.headers);
+  const { bytesMax, timeoutMs } = ports.bodyBounds;
+  checkHeaders(request.headers, bytesMax);
   const late = (): Fault =>
-    new Fault(
-      'invalid_request',
-      `The request body did not arrive within ${bodyTimeoutMs / 1000} s.`,
-    );
-  const bytes = await withDeadline(clock, bodyTimeoutMs, readBytes(request), late);
+    new Fault('request_timeout', `The request body did not arrive within ${timeoutMs} ms.`);
+  const gone = new AbortController();
+  const reading = readBytes(request, bytesMax, gone.signal);
+  const bytes = await withDeadline(ports.clock, timeoutMs, reading, late).finally(() =>
+    gone.abort(),
+  );
   const value = parse(decode(bytes));
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
   const found = value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`;
   throw new Fault('invalid_request', `The request body is ${found}; it must be a JSON object.`);
 }
 
-function checkHeaders(headers: Headers): void {
+function checkHeaders(headers: Headers, bytesMax: number): void {
   const contentType = headers.get('content-type') ?? '';
   const mediaType = contentType.split(';')[0]?.trim().toLowerCase();
   if (mediaType !== 'application/json') {
@@ -46,17 +51,24 @@ function checkHeaders(headers: Headers): void {
       `Content-Encoding is '${clip(encoding, 100)}'; send the body uncompressed.`,
     );
   }
-  if (Number(headers.get('content-length') ?? 0) > limit.bodyBytesMax) throw tooLarge();
+  if (Number(headers.get('content-length') ?? 0) > bytesMax) throw tooLarge(bytesMax);
 }
 
-async function readBytes(request: Request): Promise<Uint8Array> {
+async function readBytes(
+  request: Request,
+  bytesMax: number,
+  gone: AbortSignal,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   try {
+    // A length that was told has been checked, and Bun takes no more than it: half as dear as a stream.
+    if (request.headers.has('content-length')) return await request.bytes();
     // Leaving the loop cancels the stream: what the client still sends is not kept.
     for await (const chunk of request.body ?? []) {
       bytes += chunk.byteLength;
-      if (bytes > limit.bodyBytesMax) throw tooLarge();
+      if (bytes > bytesMax) throw tooLarge(bytesMax);
+      if (gone.aborted) break;
       chunks.push(chunk);
     }
   } catch (cause) {
@@ -90,9 +102,6 @@ function parse(text: string): unknown {
 /** Clients send seeds of 64 bits. */
 const exactFields: ReadonlySet<string> = new Set(['seed']);
 
-function tooLarge(): Fault {
-  return new Fault(
-    'too_large',
-    `The request body is larger than ${limit.bodyBytesMax / 1024 / 1024} MiB.`,
-  );
+function tooLarge(bytesMax: number): Fault {
+  return new Fault('too_large', `The request body is larger than ${bytesMax} bytes.`);
 }

@@ -18,7 +18,9 @@ const readOrder: OrderReader = (body, ports) => {
   const { input, addSpecialTokens, echoed, namesById, returnTokenIds } = chat;
   return {
     ask: chat,
-    promptsOf: (text, tokensMax) => [text.promptIds(input, tokensMax, { addSpecialTokens })],
+    promptsOf: async (text, tokensMax) => [
+      await text.promptIdsAside(input, tokensMax, { addSpecialTokens }),
+    ],
     shapeOf: (started) => {
       const promptIds = returnTokenIds ? (started.prompts[0] ?? []) : null;
       return chatShape({ namesById, promptIds });

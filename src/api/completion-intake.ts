@@ -11,9 +11,11 @@ const maxTokensDefault = 16;
 
 const count = v.pipe(integer, v.minValue(0));
 
+const promptForms = 'a string, a list of strings, a list of token ids, or a list of such lists';
+
 export const completionSchema = v.object({
   ...generationEntries,
-  prompt: v.unknown(),
+  prompt: v.pipe(v.unknown(), v.description(promptForms)),
   max_tokens: v.nullish(count),
   echo: flag,
   logprobs: v.nullish(v.pipe(count, v.maxValue(limit.topLogprobsMax))),
@@ -73,7 +75,7 @@ export function readCompletionRequest(
 
 /** One or several, as text or as token ids. */
 function readPrompts(value: unknown): readonly Prompt[] {
-  const wanted = 'send a string, a list of strings, a list of token ids, or a list of such lists';
+  const wanted = `send ${promptForms}`;
   if (value === undefined || value === null || value === '') {
     refuse('prompt', `prompt is missing or empty; ${wanted}.`);
   }

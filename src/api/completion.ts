@@ -21,10 +21,11 @@ const readOrder: OrderReader = (body, ports) => {
   const { prompts, addSpecialTokens, echoes, namesById, returnTokenIds } = request;
   return {
     ask: request,
-    promptsOf: (text, tokensMax) =>
-      prompts.map((prompt) =>
-        'ids' in prompt ? prompt.ids : text.textIds(prompt.text, tokensMax, { addSpecialTokens }),
-      ),
+    promptsOf: async (text, tokensMax) => {
+      const texts = prompts.flatMap((prompt) => ('text' in prompt ? [prompt.text] : []));
+      const made = (await text.textIdsAside(texts, tokensMax, { addSpecialTokens })).values();
+      return prompts.map((prompt) => ('ids' in prompt ? prompt.ids : (made.next().value ?? [])));
+    },
     shapeOf: (started) => {
       const promptIdsOf = (index: number): readonly number[] =>
         started.prompts[Math.floor(index / request.choiceCount)] ?? [];

@@ -11,9 +11,12 @@ export type CorsPolicy = {
   preflight(request: Request, methods: readonly string[]): Readonly<Record<string, string>>;
 };
 
-const exposed = `${requestIdHeader}, x-tdist-route`;
+const rateHeaders = ['limit', 'remaining', 'reset'].flatMap((name) =>
+  ['requests', 'tokens'].map((what) => `x-ratelimit-${name}-${what}`),
+);
+const exposed = [requestIdHeader, 'x-tdist-route', 'retry-after', ...rateHeaders].join(', ');
 const usualHeaders =
-  'authorization, content-type, x-request-id, x-tdist-timing, x-tdist-force-route';
+  'authorization, content-type, x-api-key, x-request-id, x-tdist-timing, x-tdist-force-route';
 const preflightSeconds = 600;
 
 export function corsPolicy(origins: readonly string[]): CorsPolicy {

@@ -31,7 +31,12 @@ export function errorEnvelope(fault: Fault, requestId: string): ErrorEnvelope {
 /** @param retryAfterS whole seconds after which trying again makes sense; said with a 503 and a 429. */
 export function errorResponse(fault: Fault, requestId: string, retryAfterS = 1): Response {
   const { status } = httpFace(fault.code);
-  const headers = isBusy(status) ? { 'retry-after': String(retryAfterS) } : {};
+  const headers = {
+    ...(isBusy(status) ? { 'retry-after': String(fault.retryAfterS ?? retryAfterS) } : {}),
+    // What is left of its body would be taken for a request.
+    ...(status === 408 ? { connection: 'close' } : {}),
+    ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+  };
   return Response.json(errorEnvelope(fault, requestId), { status, headers });
 }
 

@@ -1,11 +1,20 @@
 // Who is inside, and the way out. Every exchange (one request with work behind it) enters here and
 // leaves exactly once, however it ends; a closing gate lets nobody in and waits for the last one.
 
+import type { Clock } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
 
 export class Gate {
+  readonly #clock: Clock;
+  readonly #limitMs: number;
   readonly #inside = new Set<Exchange>();
   #whenEmpty: PromiseWithResolvers<void> | null = null;
+
+  /** `limitMs`: longest life of an exchange; 0: none. */
+  constructor(options: { readonly clock: Clock; readonly limitMs: number }) {
+    this.#clock = options.clock;
+    this.#limitMs = options.limitMs;
+  }
 
   get count(): number {
     return this.#inside.size;
@@ -20,7 +29,14 @@ export class Gate {
     if (this.draining) {
       throw new Fault('draining', 'This server is shutting down and takes nothing new. Try again.');
     }
+    const limitMs = this.#limitMs;
+    const late = (): void =>
+      exchange.abort(
+        new Fault('timeout', `The answer took longer than ${limitMs} ms (--request-timeout-ms).`),
+      );
+    const timer = limitMs === 0 ? null : this.#clock.after(limitMs, late);
     const exchange = new Exchange(client, () => {
+      timer?.cancel();
       this.#inside.delete(exchange);
       if (this.#inside.size === 0) this.#whenEmpty?.resolve();
     });

@@ -7,6 +7,8 @@ import type { Chance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Meter } from '../telemetry/metric.ts';
 import type { TextModelCache } from '../text/text-model.ts';
+import type { Access } from './access.ts';
+import type { BodyBounds } from './body.ts';
 import type { Gate } from './gate.ts';
 import type { AdmissionQueue } from './queue.ts';
 
@@ -16,6 +18,8 @@ export type Gateway = {
   readonly chance: Chance;
   readonly log: Log;
   readonly meter: Meter;
+  readonly access: Access;
+  readonly bodyBounds: BodyBounds;
   readonly gate: Gate;
   readonly queue: AdmissionQueue;
   readonly texts: TextModelCache;

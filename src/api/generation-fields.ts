@@ -13,11 +13,9 @@ import { isGreedy, readSampling, samplingEntries } from './sampling-fields.ts';
 
 export const integer = v.pipe(v.number(), v.safeInteger('Invalid value: Expected an integer'));
 export const flag = v.nullish(v.boolean());
-export const object = v.pipe(
-  v.unknown(),
-  v.check((value) => !Array.isArray(value), 'Invalid type: Expected an object'),
-  v.record(v.string(), v.unknown()),
-);
+const record = v.record(v.string(), v.unknown());
+const noObject = v.never('Invalid type: Expected an object');
+export const object = v.lazy((value) => (Array.isArray(value) ? noObject : record));
 const { stopCharsMax, stopCountMax, badWordCharsMax, badWordCountMax } = limit;
 
 const wholeText = v.pipe(

@@ -48,13 +48,7 @@ export const messageSchema = v.variant('role', [
   v.object({ role: v.literal('tool'), content, tool_call_id: v.string(), name }),
 ]);
 
-export const messagesSchema = v.pipe(
-  v.unknown(),
-  // Before anything is done with each of them.
-  v.check(
-    (value) => !Array.isArray(value) || value.length <= limit.messageCountMax,
-    `At most ${limit.messageCountMax} messages are accepted`,
-  ),
+const messages = v.pipe(
   v.array(messageSchema),
   v.minLength(1, 'There must be at least one message'),
   v.rawCheck(({ dataset, addIssue }) => {
@@ -65,7 +59,13 @@ export const messagesSchema = v.pipe(
       message: `tool_call_id "${clip(id, 100)}" is of no call in the messages before it`,
     });
   }),
-  v.transform((messages) => messages.map(templateMessage)),
+  v.transform((list) => list.map(templateMessage)),
+);
+const tooMany = v.never(`At most ${limit.messageCountMax} messages are accepted`);
+
+// Counted before anything is done with each of them.
+export const messagesSchema = v.lazy((value) =>
+  Array.isArray(value) && value.length > limit.messageCountMax ? tooMany : messages,
 );
 
 /** Of the first result that answers no earlier call. */

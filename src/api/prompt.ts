@@ -10,17 +10,21 @@ import { seedOf } from './sampling-fields.ts';
  * Token ids of each prompt of a route. One of which it can be told that more than `tokensMax` tokens
  * come of it is refused before they are made.
  */
-export type Prompts = (text: TextModel, tokensMax: number) => readonly (readonly number[])[];
+export type Prompts = (
+  text: TextModel,
+  tokensMax: number,
+) => Promise<readonly (readonly number[])[]>;
 
-export function promptIdsOf(
+export async function promptIdsOf(
   { ask, promptsOf }: { readonly ask: Ask; readonly promptsOf: Prompts },
   text: TextModel,
   contextTokens: number,
-): readonly (readonly number[])[] {
+): Promise<readonly (readonly number[])[]> {
   const { keepTokens, keepSide, maxTokens } = ask;
-  if (keepTokens === null) return promptsOf(text, contextTokens);
+  if (keepTokens === null) return await promptsOf(text, contextTokens);
   const count = keepTokens === -1 ? contextTokens - Math.max(1, maxTokens ?? 1) : keepTokens;
-  return promptsOf(text, Number.POSITIVE_INFINITY).map((ids) => {
+  const prompts = await promptsOf(text, Number.POSITIVE_INFINITY);
+  return prompts.map((ids) => {
     if (ids.length <= count || count < 1) return ids;
     return keepSide === 'last' ? ids.slice(-count) : ids.slice(0, count);
   });

@@ -1,4 +1,5 @@
-// The id under which a client finds its request again. A sane one of its own is kept and echoed; it
+// The id under which a client finds its request again. One of its own is kept and echoed, if
+// it is short and of visible characters, even where it is in flight already; it
 // goes into headers, log lines and error messages only. The request plane never sees it: there, ids
 // are always ours.
 
@@ -8,5 +9,5 @@ export const requestIdHeader = 'x-request-id';
 
 export function requestIdOf(headers: Headers, chance: Chance): string {
   const sent = headers.get(requestIdHeader) ?? '';
-  return /^[A-Za-z0-9._-]{1,128}$/.test(sent) ? sent : chance.id();
+  return /^[\x21-\x7e]{1,128}$/.test(sent) ? sent : chance.id();
 }

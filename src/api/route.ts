@@ -1,12 +1,14 @@
 // One route and what all routes share: a request id, CORS, HEAD for GET, OPTIONS, 405 with `allow`,
-// and every failure in OpenAI's envelope.
+// the API key before anything of the body is read, and every failure in OpenAI's envelope.
 
+import type * as v from 'valibot';
 import { httpFace } from '../protocol/code.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { CorsPolicy } from './cors.ts';
 import { errorResponse, faultFields, isBusy } from './fault.ts';
 import type { Gateway } from './gateway.ts';
 import { requestIdHeader, requestIdOf } from './request-id.ts';
+import { freeLease, type Lease, type Tenant } from './tenant.ts';
 
 /** A request on its way through a handler. */
 export type Call = {
@@ -16,6 +18,8 @@ export type Call = {
   readonly arrivedMs: number;
   /** What the path has where the route's has `*`, decoded. */
   readonly tail: string;
+  /** Its account with the owner of its API key; ended by whoever ends the answer. */
+  readonly lease: Lease;
 };
 
 export type Handler = (gateway: Gateway, call: Call) => Response | Promise<Response>;
@@ -23,10 +27,19 @@ export type Handler = (gateway: Gateway, call: Call) => Response | Promise<Respo
 export type Route = {
   /** Ends in `*` to take any rest. */
   readonly path: string;
+  /** The path as it is described: what `*` stands for by name, `/models/{model}`. */
+  readonly shownPath?: string;
+  readonly summary: string;
+  /** What a POST's body is parsed with. */
+  readonly body?: v.GenericSchema;
   readonly get?: Handler;
   readonly post?: Handler;
   /** Pages of origins that CORS does not admit are refused, and not only kept from the answer. */
   readonly ownPagesOnly?: boolean;
+  /** Needs no API key: probes have none. */
+  readonly isOpen?: boolean;
+  /** Makes work, so it counts against the limits of an API key. */
+  readonly isWork?: boolean;
 };
 
 export async function answerRoute(
@@ -39,18 +52,28 @@ export async function answerRoute(
   const arrivedMs = gateway.clock.nowMs();
   const methods = route === null ? [] : methodsOf(route);
   let response: Response;
+  let tenant: Tenant | null = null;
+  let lease = freeLease;
   try {
     if (request.method === 'OPTIONS') {
       const headers = { ...cors.preflight(request, methods), allow: methods.join(', ') };
       response = new Response(null, { status: 204, headers });
     } else {
+      if (route?.isOpen !== true) tenant = gateway.access.tenantOf(request.headers);
       const handler = handlerFor(route, request, methods);
       if (route?.ownPagesOnly === true) refuseForeignPage(cors, request);
       const tail = route === null ? '' : tailOf(route, request);
-      response = await handler(gateway, { request, requestId, arrivedMs, tail });
+      if (route?.isWork !== true) tenant = null;
+      if (tenant !== null) lease = tenant.enter();
+      response = await handler(gateway, { request, requestId, arrivedMs, tail, lease });
+      if (!isStream(response)) lease.end(response.status);
     }
   } catch (thrown) {
     const fault = toFault(thrown);
+    lease.end(httpFace(fault.code).status);
+    if (fault.code === 'unauthorized' || fault.code === 'rate_limit') {
+      gateway.meter.count('tdist_rejections_total', { reason: fault.code });
+    }
     logFault(gateway, { request, requestId }, fault);
     response = errorResponse(fault, requestId, gateway.queue.retryAfterS());
     if (fault.code === 'method') response.headers.set('allow', methods.join(', '));
@@ -59,7 +82,15 @@ export async function answerRoute(
   for (const [name, value] of Object.entries(cors.answer(request.headers.get('origin')))) {
     response.headers.set(name, value);
   }
+  for (const [name, value] of Object.entries(tenant?.headers() ?? {})) {
+    response.headers.set(name, value);
+  }
   return response;
+}
+
+/** Its lease ends with its last event. */
+function isStream(response: Response): boolean {
+  return response.headers.get('content-type')?.startsWith('text/event-stream') === true;
 }
 
 function methodsOf(route: Route): string[] {

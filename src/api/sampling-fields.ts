@@ -23,17 +23,17 @@ const seed = v.pipe(
 );
 const { allowedTokenCountMax, logitBiasCountMax, stopTokenCountMax } = limit;
 
-const logitBias = v.pipe(
-  v.unknown(),
-  v.check((value) => !Array.isArray(value), 'Invalid type: Expected an object of token id: bias'),
-  // Before anything is done with each of them.
-  v.check(
-    (value) => Object.keys(Object(value)).length <= logitBiasCountMax,
-    `At most ${logitBiasCountMax} tokens can be biased`,
-  ),
+const biases = v.pipe(
   v.record(v.string(), v.pipe(v.number(), v.finite())),
   v.check((map) => Object.keys(map).every((key) => /^-?\d{1,15}$/.test(key)), 'Keys are token ids'),
 );
+const noList = v.never('Invalid type: Expected an object of token id: bias');
+const tooManyBiases = v.never(`At most ${logitBiasCountMax} tokens can be biased`);
+const logitBias = v.lazy((value) => {
+  if (Array.isArray(value)) return noList;
+  // Counted before anything is done with each of them.
+  return Object.keys(Object(value)).length > logitBiasCountMax ? tooManyBiases : biases;
+});
 
 export const samplingEntries = {
   n: v.nullish(

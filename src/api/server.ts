@@ -1,18 +1,23 @@
 // The gateway as a running HTTP server: built from its ports, listening, and taken down without
-// cutting an answer. The socket is Bun's own, because Elysia's `listen` shares ports between processes
-// (a second server would start without a word) and leaves listeners behind.
+// cutting an answer.
 
-import type { Cluster } from '../protocol/request.ts';
-import { type Clock, withDeadline } from '../std/clock.ts';
-import { Fault, sentence, toFault } from '../std/fault.ts';
+import { limit } from '../protocol/limit.ts';
+import type { Cluster, TextAssets } from '../protocol/request.ts';
+import type { Clock } from '../std/clock.ts';
+import { Fault, toFault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
+import { watchFiles } from '../std/watch.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Meter, noMeter } from '../telemetry/metric.ts';
-import { TextModelCache } from '../text/text-model.ts';
+import { type LongEncoder, TextModelCache } from '../text/text-model.ts';
+import { Access } from './access.ts';
 import { buildApp } from './app.ts';
 import { corsPolicy } from './cors.ts';
 import { Gate } from './gate.ts';
 import type { Gateway } from './gateway.ts';
+import { lookEveryMs, readKeyFile, type TlsFiles } from './gateway-files.ts';
+import type { KeyEntry } from './key-file.ts';
+import { openListener } from './listener.ts';
 import { measureGateway } from './metrics.ts';
 import { AdmissionQueue } from './queue.ts';
 
@@ -31,6 +36,20 @@ export type ServerOptions = {
   readonly model?: string;
   readonly queueLimit: number;
   readonly queueTimeoutMs: number;
+  /** Keys that are let in, besides those of the file. Default: none; without any, all may come in. */
+  readonly apiKeys?: readonly KeyEntry[];
+  /** Read at the start and again when it changes. */
+  readonly apiKeyFile?: string | null;
+  /** Likewise. Default: plain HTTP. */
+  readonly tls?: TlsFiles | null;
+  /** Default: those of protocol/limit.ts. */
+  readonly bodyBytesMax?: number;
+  readonly bodyTimeoutMs?: number;
+  readonly idleConnectionS?: number;
+  /** From a request's arrival to the end of its answer; 0: no limit. Default: that of protocol/limit.ts. */
+  readonly requestTimeoutMs?: number;
+  /** Makes token ids of long prompts beside everything else. Default: nobody does. */
+  readonly openEncoder?: (assets: TextAssets) => LongEncoder;
   readonly version: string;
 };
 
@@ -54,12 +73,14 @@ export function createServer(options: ServerOptions): ApiServer {
   const gateway = buildGateway(options);
   const origins = corsOrigins.map((origin) => `'${origin}'`).join(', ');
   log.warn(`Adding CORS for the following origins: [${origins}]`);
-  const app = buildApp(gateway, corsPolicy(corsOrigins));
+  const app = buildApp(gateway, corsPolicy(corsOrigins), (options.tls ?? null) !== null);
   prepareTexts(gateway);
   measureGateway(gateway);
-  const server = listen(options, app);
-  const port = server.port ?? options.port;
-  const url = `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
+  const listener = openListener(options, app);
+  const { port } = listener;
+  const scheme = listener.isEncrypted ? 'https' : 'http';
+  const url = `${scheme}://${options.host.includes(':') ? `[${options.host}]` : options.host}:${port}`;
+  const unwatch = watchKeys(gateway, options);
   log.info('Application startup complete.');
   log.say(`Listening on ${url}`);
 
@@ -72,12 +93,8 @@ export function createServer(options: ServerOptions): ApiServer {
         : clock.after(limits.limitMs, () => gateway.gate.abortAll(late));
     await drained;
     timer?.cancel();
-    await withDeadline(clock, flushMs, server.stop(false), () => late).catch((thrown: unknown) => {
-      log.debug('closing connections that did not end by themselves', {
-        reason: toFault(thrown).message,
-      });
-    });
-    await server.stop(true);
+    unwatch();
+    await listener.stop(flushMs);
   };
   let stopping: Promise<void> | null = null;
   return {
@@ -92,20 +109,25 @@ export function createServer(options: ServerOptions): ApiServer {
 }
 
 function buildGateway(options: ServerOptions): Gateway {
-  const { cluster, clock, chance, log, version: build } = options;
+  const { cluster, clock, chance, log, meter = noMeter, version: build } = options;
   return {
     cluster,
     clock,
     chance,
     log,
-    meter: options.meter ?? noMeter,
-    gate: new Gate(),
+    meter,
+    access: new Access({ clock, meter }),
+    bodyBounds: {
+      bytesMax: options.bodyBytesMax ?? limit.bodyBytesMax,
+      timeoutMs: options.bodyTimeoutMs ?? limit.bodyTimeoutMs,
+    },
+    gate: new Gate({ clock, limitMs: options.requestTimeoutMs ?? limit.requestTimeoutMs }),
     queue: new AdmissionQueue({
       countMax: options.queueLimit,
       timeoutMs: options.queueTimeoutMs,
       clock,
     }),
-    texts: new TextModelCache((model) => cluster.textAssets(model)),
+    texts: new TextModelCache((model) => cluster.textAssets(model), options),
     onlyModel: options.model ?? null,
     version: build,
   };
@@ -131,29 +153,26 @@ function prepareTexts({ cluster, texts, log }: Gateway): void {
   prepare();
 }
 
-function listen(
-  options: ServerOptions,
-  answer: (request: Request) => Promise<Response>,
-): Bun.Server<undefined> {
-  const { host, port } = options;
-  try {
-    return Bun.serve({
-      hostname: host,
-      port,
-      reusePort: false,
-      // No idle time-out: the queue and the plane have deadlines of their own, Bun's would cut
-      // whoever waits for a first token.
-      idleTimeout: 0,
-      // Above our own limit, so that a body too large gets our answer and not Bun's empty one.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: answer,
-    });
-  } catch (cause) {
-    throw new Fault(
-      'config',
-      `cannot listen on ${host}:${port}: ${sentence(toFault(cause).message)} Stop what uses the port, or ` +
-        'choose others with --api-server-host and --api-server-port (0: any free port).',
-      { cause },
-    );
+/** Keys from flags and file, and those of the file anew when it has changed. */
+function watchKeys({ access, log, clock }: Gateway, options: ServerOptions): () => void {
+  const { apiKeys = [], apiKeyFile: path = null } = options;
+  if (path === null) {
+    access.replace(apiKeys);
+    return () => undefined;
   }
+  access.replace([...apiKeys, ...readKeyFile(path)]);
+  return watchFiles({
+    paths: [path],
+    clock,
+    everyMs: lookEveryMs,
+    onChange: () => {
+      try {
+        const entries = readKeyFile(path);
+        access.replace([...apiKeys, ...entries]);
+        log.info('API keys read again', { keys: entries.length });
+      } catch (thrown) {
+        log.error(`API keys stay as they were: ${toFault(thrown).message}`);
+      }
+    },
+  });
 }

@@ -26,6 +26,8 @@ export function eventStream(options: {
   let failure: Fault | null = null;
   let cancelled = false;
   let reading: Timer | null = null;
+  /** When the reader last took something; null: it does not wait for anything. */
+  let takenMs: number | null = null;
   /** The next event, already asked for. */
   let coming: Promise<string> | null = null;
   let writtenMs = clock.nowMs();
@@ -62,16 +64,26 @@ export function eventStream(options: {
 
   /** A reader that hangs up is told of; one that just stops reading is not, and would stay for ever. */
   const expectReader = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
-    reading = clock.after(limit.readerSilenceMs, () => {
-      cancelled = true;
-      const fault = new Fault('cancelled', 'The client has stopped reading.');
-      onEnd(fault);
-      controller.error(fault);
-    });
+    takenMs = clock.nowMs();
+    // Events come by the thousand: one timer, which looks when the last one was taken.
+    reading ??= clock.after(limit.readerSilenceMs, () => look(controller));
+  };
+  const look = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+    reading = null;
+    if (takenMs === null) return;
+    const leftMs = takenMs + limit.readerSilenceMs - clock.nowMs();
+    if (leftMs > 0) {
+      reading = clock.after(leftMs, () => look(controller));
+      return;
+    }
+    cancelled = true;
+    const fault = new Fault('cancelled', 'The client has stopped reading.');
+    onEnd(fault);
+    controller.error(fault);
   };
 
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
-    reading?.cancel();
+    takenMs = null;
     const isLate = clock.nowMs() - writtenMs >= limit.readerLateMs;
     const text = await nextText();
     const more = isLate && text !== doneText ? await readyText() : '';
@@ -82,6 +94,7 @@ export function eventStream(options: {
     writtenMs = clock.nowMs();
     if (text !== doneText) return expectReader(controller);
     // At once: many clients hang up at `[DONE]`, and that is no cancellation.
+    reading?.cancel();
     controller.close();
     onEnd(failure);
   };

@@ -74,7 +74,7 @@ export function startGeneration(
     checkTokenIds(ask.sampling, model.vocabSize);
     const text = await findText(gateway, model, signal);
     const { maxModelLen: contextTokens, vocabSize } = model;
-    const prompts = promptIdsOf(order, text, contextTokens);
+    const prompts = await promptIdsOf(order, text, contextTokens);
     checkPrompts(ask, prompts, vocabSize);
     const grammar = grammarOf?.(model) ?? ask.sampling.grammar;
     const asked = { ...ask, sampling: { ...ask.sampling, grammar } };

@@ -24,16 +24,18 @@ const textSchema = v.object({
   ),
 });
 const chatSchema = v.object({ ...options, ...templateEntries });
-const idsSchema = v.object({
+/** Which of the two, `messages` tells. */
+export const tokenizeSchema = v.union([textSchema, chatSchema]);
+export const detokenizeSchema = v.object({
   ...common,
   tokens: v.pipe(v.array(v.pipe(integer, v.minValue(0))), v.maxLength(1_000_000)),
 });
 
 export async function tokenize(gateway: Gateway, call: Call): Promise<Response> {
-  const body = await readJsonObject(call.request, gateway.clock);
+  const body = await readJsonObject(call.request, gateway);
   const wish = readWish(body, gateway.log);
   const { model, text } = await textOf(gateway, wish.model);
-  const tokens = wish.idsOf(text);
+  const tokens = await wish.idsOf(text);
   const strings = wish.wantsStrings ? { token_strs: tokens.map((id) => stringOf(text, id)) } : {};
   return Response.json({
     count: tokens.length,
@@ -44,8 +46,8 @@ export async function tokenize(gateway: Gateway, call: Call): Promise<Response> 
 }
 
 export async function detokenize(gateway: Gateway, call: Call): Promise<Response> {
-  const body = await readJsonObject(call.request, gateway.clock);
-  const fields = readFields(idsSchema, body, gateway.log);
+  const body = await readJsonObject(call.request, gateway);
+  const fields = readFields(detokenizeSchema, body, gateway.log);
   const { model, text } = await textOf(gateway, fields.model);
   const wrong = fields.tokens.find((id) => id >= model.vocabSize);
   if (wrong !== undefined) {
@@ -61,7 +63,7 @@ export async function detokenize(gateway: Gateway, call: Call): Promise<Response
 type Wish = {
   readonly model: string | null | undefined;
   readonly wantsStrings: boolean;
-  readonly idsOf: (text: TextModel) => readonly number[];
+  readonly idsOf: (text: TextModel) => Promise<readonly number[]>;
 };
 
 function readWish(body: JsonObject, log: Log): Wish {
@@ -71,7 +73,13 @@ function readWish(body: JsonObject, log: Log): Wish {
     return {
       model: fields.model,
       wantsStrings: fields.return_token_strs ?? false,
-      idsOf: (text) => text.textIds(fields.prompt, Number.POSITIVE_INFINITY, { addSpecialTokens }),
+      idsOf: async (text) => {
+        const prompts = [fields.prompt];
+        const ids = await text.textIdsAside(prompts, Number.POSITIVE_INFINITY, {
+          addSpecialTokens,
+        });
+        return ids.flat();
+      },
     };
   }
   const fields = readFields(chatSchema, body, log);
@@ -80,7 +88,7 @@ function readWish(body: JsonObject, log: Log): Wish {
   return {
     model: fields.model,
     wantsStrings: fields.return_token_strs ?? false,
-    idsOf: (text) => text.promptIds(input, Number.POSITIVE_INFINITY, { addSpecialTokens }),
+    idsOf: (text) => text.promptIdsAside(input, Number.POSITIVE_INFINITY, { addSpecialTokens }),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { Fault } from '../std/fault.ts';
 import { chatEvents, saidIn } from './chat-events.ts';
+import { keyHeaders } from './key-headers.ts';
 
 /** The request of the document this project started from, section 4. */
 export const seedRequest = {
@@ -49,7 +50,11 @@ export async function ask(
   const beganMs = performance.now();
   const response = await fetch(`${url}/v1/chat/completions`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', 'x-tdist-timing': '1' },
+    headers: {
+      'content-type': 'application/json',
+      'x-tdist-timing': '1',
+      ...keyHeaders(process.env),
+    },
     body: JSON.stringify(request),
   });
   if (!response.ok || response.body === null) {

@@ -16,6 +16,7 @@ const batches = [1, 8, 32];
 const help = `Usage: tdist bench [flags of --role all]
        tdist bench engine [--quick] [part …]
        tdist bench kv [--quick] [part …]
+       tdist bench gateway
 
 Measures starts, first tokens, hand-over, decode steps and routing; prints a table and a JSON line.
 `;

@@ -17,6 +17,7 @@ const decided: readonly FlagName[] = [
   'generate-worker-count',
   'baseline-worker-count',
   'data-plane-port',
+  'api-key', // by the environment: arguments are everybody's to read
   'dump-config',
   'help',
   'version',
@@ -31,6 +32,13 @@ export function childFlags(parsed: Parsed, role: Role): readonly string[] {
     return !(name === 'model-name' && role === 'api');
   });
   return given.flatMap((name) => flagWords(name, parsed));
+}
+
+/** The user's secrets that a child of that role reads, as environment. */
+export function childSecrets(parsed: Parsed, role: Role): Readonly<Record<string, string>> {
+  const { 'api-key': keys } = parsed.values;
+  if (keys.length === 0 || !belongs('api-key', role)) return {};
+  return { TDIST_API_KEY: valueText(keys) };
 }
 
 function flagWords(name: FlagName, { values }: Parsed): readonly string[] {

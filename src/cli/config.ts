@@ -1,6 +1,8 @@
 // What a role needs to know, resolved and frozen: no role reads a flag or the environment itself.
 // Units are in the names; null means "decide from the model, the memory or the workers".
 
+import type { TlsFiles } from '../api/gateway-files.ts';
+import type { KeyEntry } from '../api/key-file.ts';
 import type { NatsFiles } from '../plane/nats-files.ts';
 import type { KvDtype } from '../protocol/kv-size.ts';
 import type { WorkerRole } from '../protocol/message.ts';
@@ -30,6 +32,15 @@ export type ApiSettings = {
   /** Folder with tokenizer.json and tokenizer_config.json; null: what the workers announce. */
   readonly tokenizerFolder: string | null;
   readonly corsOrigins: readonly string[];
+  /** Those of --api-key, by their SHA-256. */
+  readonly apiKeys: readonly KeyEntry[];
+  readonly apiKeyFile: string | null;
+  /** Null: plain HTTP. */
+  readonly tls: TlsFiles | null;
+  readonly bodyBytesMax: number;
+  readonly bodyTimeoutMs: number;
+  /** 0: no limit. */
+  readonly requestTimeoutMs: number;
   readonly queueCountMax: number;
   readonly queueTimeoutMs: number;
   /** Prompts with fewer uncached tokens go to the generate worker alone; 0: none; null: measured. */
@@ -112,5 +123,7 @@ export function processName(config: RoleConfig): string {
 
 /** The configuration as `--dump-config` shows it: readable JSON without secrets. */
 export function configText(config: RoleConfig): string {
-  return JSON.stringify({ ...config, planeUris: config.planeUris.map(redactUri) }, null, 2);
+  const masked = (name: string, value: unknown): unknown =>
+    name === 'apiKeys' && Array.isArray(value) ? value.map(() => '***') : value;
+  return JSON.stringify({ ...config, planeUris: config.planeUris.map(redactUri) }, masked, 2);
 }

@@ -1,6 +1,7 @@
 // Flag values to a role's configuration: which role is meant, what its defaults are, which values
 // go together. Pure; the only effect of a wrong value is a Fault with code `usage`.
 
+import { keysOfFlag } from '../api/key-file.ts';
 import { natsFileNames, natsFlags } from '../plane/nats-files.ts';
 import { type WorkerRole, workerRoles } from '../protocol/message.ts';
 import { Fault } from '../std/fault.ts';
@@ -79,11 +80,33 @@ function apiSettings(values: Values, servedModel: string | null): ApiSettings {
     port: values['api-server-port'],
     servedModel,
     tokenizerFolder: values.tokenizer,
-    corsOrigins: values['cors-origin'],
+    corsOrigins: values['cors-origin'].map(corsOrigin),
+    apiKeys: keysOfFlag(values['api-key']),
+    apiKeyFile: values['api-key-file'],
+    tls: tlsFiles(values['tls-cert'], values['tls-key']),
+    bodyBytesMax: values['max-body-bytes'],
+    bodyTimeoutMs: values['body-timeout-ms'],
+    requestTimeoutMs: values['request-timeout-ms'],
     queueCountMax: values['queue-limit'],
     queueTimeoutMs: values['queue-timeout-ms'],
     localPrefillTokens: values['local-prefill-tokens'],
   };
+}
+
+/** An origin is scheme, host and port: browsers send it so, and it is compared as a whole. */
+function corsOrigin(text: string): string {
+  if (/^(\*|null|[a-z][a-z0-9+.-]*:\/\/[^/\s]+)$/.test(text)) return text;
+  throw new Fault(
+    'usage',
+    `--cors-origin ${JSON.stringify(text)}: wanted * or SCHEME://HOST[:PORT] without a path, for example http://localhost:3000`,
+  );
+}
+
+function tlsFiles(certFile: string | null, keyFile: string | null): ApiSettings['tls'] {
+  if (certFile !== null && keyFile !== null) return { certFile, keyFile };
+  if (certFile === null && keyFile === null) return null;
+  const [given, missing] = certFile === null ? ['key', 'cert'] : ['cert', 'key'];
+  throw new Fault('usage', `--tls-${given} needs --tls-${missing} beside it`);
 }
 
 function workerSettings(values: Values): WorkerSettings {

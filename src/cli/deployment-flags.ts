@@ -26,6 +26,19 @@ export function deploymentFlags(
     const flag = version ? '--version' : '--dump-config';
     throw new Fault('usage', `${flag} starts nothing: give it without ${tool}`);
   }
+  for (const name of ['api-key-file', 'tls-cert', 'tls-key'] as const) {
+    if (!parsed.given.has(name)) continue;
+    throw new Fault(
+      'usage',
+      `${tool} asks over HTTP with the key of TDIST_API_KEY: leave --${name} away`,
+    );
+  }
+  if (argv.some((word) => /^--api-key(=|$)/.test(word))) {
+    throw new Fault(
+      'usage',
+      `${tool} takes its key from the environment: set TDIST_API_KEY instead`,
+    );
+  }
   configure(parsed, 'all', env);
   return argv;
 }

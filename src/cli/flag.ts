@@ -21,6 +21,8 @@ export type ListFlag = Row & {
   readonly kind: 'list';
   readonly default: readonly string[];
   readonly example: string;
+  /** Never shown: not in errors, not in --dump-config, not among the arguments of children. */
+  readonly isSecret?: boolean;
 };
 export type BooleanFlag<D> = Row & { readonly kind: 'boolean'; readonly default: D };
 export type NumberFlag<D> = Row &
@@ -58,7 +60,11 @@ export type ValueOf<F> =
             : never;
 export type FlagValue = string | number | boolean | readonly string[] | null;
 
-type Extra = { readonly unset?: string; readonly example?: string } & Partial<Range>;
+type Extra = {
+  readonly unset?: string;
+  readonly example?: string;
+  readonly isSecret?: boolean;
+} & Partial<Range>;
 
 export function text<const D extends string | null>(
   forRoles: readonly Role[],
@@ -82,8 +88,16 @@ export function list(
   help: string,
   extra: Extra = {},
 ): ListFlag {
-  const example = extra.example ?? value.join(',');
-  return { kind: 'list', roles: forRoles, default: value, help, example };
+  const { example = value.join(','), unset, isSecret } = extra;
+  return {
+    kind: 'list',
+    roles: forRoles,
+    default: value,
+    help,
+    example,
+    ...(unset === undefined ? {} : { unset }),
+    ...(isSecret === undefined ? {} : { isSecret }),
+  };
 }
 
 export function boolean<const D extends boolean | null>(

@@ -88,6 +88,47 @@ const api = {
     ['http://localhost'],
     'origin a browser may call from; repeatable, *',
   ),
+  'api-key': list(gateway, [], 'keys that clients must send one of; better in the environment', {
+    example: 'sk-4f1c2a',
+    unset: 'none: whoever reaches the port',
+    isSecret: true,
+  }),
+  'api-key-file': text(
+    gateway,
+    null,
+    'file of such keys, with limits; read again when it changes',
+    {
+      example: './api-keys',
+      unset: 'none',
+    },
+  ),
+  'tls-cert': text(gateway, null, 'certificate chain for HTTPS, PEM; read again when it changes', {
+    example: './server.pem',
+    unset: 'none: HTTP',
+  }),
+  'tls-key': text(gateway, null, 'its private key, PEM', {
+    example: './server.key',
+    unset: 'none',
+  }),
+  'max-body-bytes': number('bytes', gateway, limit.bodyBytesMax, 'largest request body', {
+    min: 1024,
+    max: limit.bodyBytesMax,
+    example: '1MiB',
+  }),
+  'body-timeout-ms': number(
+    'integer',
+    gateway,
+    limit.bodyTimeoutMs,
+    'longest time for a request body to arrive',
+    { max: 3_600_000 },
+  ),
+  'request-timeout-ms': number(
+    'integer',
+    gateway,
+    limit.requestTimeoutMs,
+    'longest time for a whole answer; 0: no limit',
+    { min: 0, max: 86_400_000 },
+  ),
   'queue-limit': number('integer', gateway, 1024, 'requests that wait for a worker at most', {
     min: 0,
   }),

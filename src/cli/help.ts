@@ -70,7 +70,9 @@ function defaultText(flag: Flag): string {
   if (flag.kind === 'bytes' && flag.default !== null)
     return `default ${flag.default / 2 ** 20} MiB`;
   if (flag.kind === 'duration' && flag.default !== null) return `default ${flag.default} s`;
-  if (flag.default !== null) return `default ${valueText(flag.default)}`;
+  if (flag.default !== null && valueText(flag.default) !== '') {
+    return `default ${valueText(flag.default)}`;
+  }
   return flag.unset === undefined ? '' : `default: ${flag.unset}`;
 }
 

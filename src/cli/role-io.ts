@@ -11,6 +11,8 @@ export type RoleIo = {
   readonly build: string;
   /** The user's flags for a child of that role; `--role`, plane address and counts are the role's to add. */
   readonly childFlags: (role: Role) => readonly string[];
+  /** Its flags that no other process may see, as environment. */
+  readonly childSecrets: (role: Role) => Readonly<Record<string, string>>;
   /** The environment for children, without the twins of our flags. */
   readonly childEnv: Readonly<Record<string, string>>;
 };

@@ -1,9 +1,10 @@
 // One command line from words to exit code: a tool, or a role with its configuration and log. Every
 // failure ends here as one line on stderr; 2 means the command line was wrong, 1 that the world was.
 
+import { readKeyFile, readTls } from '../api/gateway-files.ts';
 import { readNatsFiles } from '../plane/nats-files.ts';
 import { Fault, unreachable } from '../std/fault.ts';
-import { childEnv, childFlags } from './child.ts';
+import { childEnv, childFlags, childSecrets } from './child.ts';
 import { configText, type RoleConfig } from './config.ts';
 import { configure, roleOf } from './configure.ts';
 import { helpText } from './help.ts';
@@ -66,6 +67,7 @@ async function runRole(argv: readonly string[], env: Env, output: Output): Promi
     return 0;
   }
   readNatsFiles(config.natsFiles); // a wrong one ends the start; each connection reads them anew
+  readGatewayFiles(config);
   const log = openLog(config, process.pid);
   for (const warning of warnings) log.warn(warning);
   return await startRole(config, {
@@ -73,8 +75,17 @@ async function runRole(argv: readonly string[], env: Env, output: Output): Promi
     version,
     build,
     childFlags: (child) => childFlags(parsed, child),
+    childSecrets: (child) => childSecrets(parsed, child),
     childEnv: childEnv(env),
   });
+}
+
+/** Likewise; said by `--role all` itself, not by its gateway. */
+function readGatewayFiles(config: RoleConfig): void {
+  if (config.role === 'worker') return;
+  const { apiKeyFile, tls } = config.role === 'all' ? config.api : config;
+  if (apiKeyFile !== null) readKeyFile(apiKeyFile);
+  if (tls !== null) readTls(tls);
 }
 
 /** Loads the role's own code alone: a gateway never touches the engine's. */

@@ -38,7 +38,7 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure requests; bench engine: the engine; bench kv: transfers',
+      help: 'measure requests; bench engine, kv, gateway: these alone',
       run: async (argv, output, env) => {
         const [first, ...rest] = argv;
         const print = (line: string) => output.out(line);
@@ -47,6 +47,9 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
         }
         if (first === 'kv') {
           return await (await import('../bench/kv/bench.ts')).runKvBench(rest, print);
+        }
+        if (first === 'gateway') {
+          return await (await import('../bench/gateway/bench.ts')).runGatewayBench(rest, print);
         }
         const flags = deploymentFlags('bench', argv, env);
         return await (await import('../bench/bench.ts')).runBench(flags);

@@ -38,7 +38,8 @@ export function parseValue(flag: Flag, found: string, origin: Origin): FlagValue
   const value = readValue(flag, found);
   if (value !== undefined) return value;
   const { label, joint } = origin;
-  const shown = found.replace(/^([a-z]+:\/\/)?.*@/is, '$1***@').slice(0, 100); // no password
+  const isSecret = flag.kind === 'list' && flag.isSecret === true;
+  const shown = isSecret ? '***' : found.replace(/^([a-z]+:\/\/)?.*@/is, '$1***@').slice(0, 100); // no password
   const example = `${label}${joint}${exampleOf(flag)}`;
   throw new Fault(
     'usage',

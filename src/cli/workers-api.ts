@@ -1,6 +1,7 @@
 // A gateway's worker routes, read by schema: the address may be anything.
 
 import * as v from 'valibot';
+import { keyHeaders } from '../bench/key-headers.ts';
 import { Fault, toFault } from '../std/fault.ts';
 
 /** The gateway may wait for a worker's answer meanwhile. */
@@ -69,7 +70,8 @@ async function ask(address: string, method: 'GET' | 'POST'): Promise<unknown> {
   let response: Response;
   let text: string;
   try {
-    response = await fetch(address, { method, signal: AbortSignal.timeout(answerTimeoutMs) });
+    const signal = AbortSignal.timeout(answerTimeoutMs);
+    response = await fetch(address, { method, signal, headers: keyHeaders(process.env) });
     text = await response.text();
   } catch (cause) {
     const why = toFault(cause).message;

@@ -18,7 +18,7 @@ resume    ID takes work again
 
 ID may be shortened as long as it means one worker. MOVES: copies of a sequence to another slot so far.
 
-  --api-url URL   the gateway  (default http://127.0.0.1:8005) [TDIST_API_URL]
+  --api-url URL   the gateway  (default http://127.0.0.1:8005) [TDIST_API_URL]; its key: [TDIST_API_KEY]
   --wait          after drain: until the worker may be stopped without losing anything
   --json          print what the gateway answers, as JSON
   --help          print this text

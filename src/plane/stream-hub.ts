@@ -7,6 +7,7 @@ import { toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Bus, Ending } from './bus.ts';
 import { decode } from './codec.ts';
+import { isPlainChunk } from './plain-chunk.ts';
 
 export type ChunkHandler = {
   onChunk(chunk: TokensMessage): void;
@@ -54,7 +55,7 @@ export class StreamHub {
       return;
     }
     try {
-      const chunk = decode(tokensSchema, payload, 'token chunk');
+      const chunk = decode(tokensSchema, payload, 'token chunk', isPlainChunk);
       if (chunk.requestId === requestId) handler.onChunk(chunk);
       else handler.onBadChunk(`a chunk of ${chunk.requestId} came on the subject of ${requestId}`);
     } catch (error) {

@@ -32,6 +32,9 @@ function ours(status: number, code: string): HttpFace {
 const faces: Readonly<Record<FaultCode, HttpFace>> = {
   invalid_request: client(400, null),
   context_length: client(400, 'context_length_exceeded'),
+  unauthorized: client(401, 'invalid_api_key'),
+  rate_limit: tooMany('rate_limit_exceeded'),
+  request_timeout: client(408, 'request_timeout'),
   forbidden: client(403, 'forbidden'),
   not_found: client(404, 'not_found'),
   model_not_found: client(404, 'model_not_found'),

@@ -3,6 +3,16 @@
 export const limit = {
   // --- HTTP
   bodyBytesMax: 10 * 1024 * 1024,
+  /** For a whole request body to arrive. */
+  bodyTimeoutMs: 30_000,
+  /** A connection on which nothing moves for so long is closed; while we work on a request, none is. */
+  idleConnectionS: 120,
+  /** From a request's arrival to its last token; OpenAI's client libraries wait as long. */
+  requestTimeoutMs: 600_000,
+  /** A prompt of more characters is encoded in a thread of its own: this many take 2 ms here. */
+  inlineChars: 8192,
+  /** API keys of one gateway. */
+  keyCountMax: 10_000,
   jsonDepthMax: 64,
   /** Names in one object of a body: whatever is done with each of them takes its time. */
   jsonNameCountMax: 65_536,

@@ -17,7 +17,7 @@ import { supervise } from './supervisor.ts';
 export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
   const { host } = config.api;
   const port = config.api.port === 0 ? await freePort(host) : config.api.port;
-  const url = `http://${host}:${port}`;
+  const url = `${config.api.tls === null ? 'http' : 'https'}://${host}:${port}`;
   const { generate, baseline } = config.workerCounts;
   if (generate + baseline === 0) {
     io.log.warn(
@@ -34,7 +34,7 @@ export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
       await waitForWorkers(config, uris, signal);
       await waitUntilReady(url, signal);
       io.log.say(`Ready: ${url}`);
-      io.log.say(`Try it: ${example(url, config.worker.servedName)}`);
+      io.log.say(`Try it: ${example(url, config)}`);
     },
   });
 }
@@ -70,13 +70,15 @@ async function waitForWorkers(
 }
 
 /** A request to paste into a shell. */
-function example(url: string, model: string): string {
+function example(url: string, { api, worker }: AllConfig): string {
+  const needsKey = api.apiKeys.length > 0 || api.apiKeyFile !== null;
+  const key = needsKey ? ' -H "Authorization: Bearer $TDIST_API_KEY"' : '';
   const body = JSON.stringify({
-    model,
+    model: worker.servedName,
     messages: [{ role: 'user', content: 'What is the capital of France?' }],
     temperature: 0,
     max_tokens: 25,
     stream: true,
   });
-  return `curl -N ${url}/v1/chat/completions -H 'Content-Type: application/json' -d '${body}'`;
+  return `curl -N ${url}/v1/chat/completions -H 'Content-Type: application/json'${key} -d '${body}'`;
 }

@@ -10,6 +10,7 @@ import type { Cluster, TextAssets } from '../protocol/request.ts';
 import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
 import { prometheusMeter } from '../telemetry/prometheus.ts';
+import { openEncoder } from './encoder.ts';
 import { bindToSupervisor, isOrphan } from './parent.ts';
 import { openPlane } from './plane.ts';
 import { mustEnd, stopSignal } from './signals.ts';
@@ -39,9 +40,16 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
       host: config.host,
       port: config.port,
       corsOrigins: config.corsOrigins,
+      apiKeys: config.apiKeys,
+      apiKeyFile: config.apiKeyFile,
+      tls: config.tls,
+      bodyBytesMax: config.bodyBytesMax,
+      bodyTimeoutMs: config.bodyTimeoutMs,
+      requestTimeoutMs: config.requestTimeoutMs,
       ...(config.servedModel === null ? {} : { model: config.servedModel }),
       queueLimit: config.queueCountMax,
       queueTimeoutMs: config.queueTimeoutMs,
+      openEncoder,
       version: io.version,
     });
     await stop;

@@ -80,7 +80,7 @@ function startChildren(children: Children, uris: readonly string[], io: RoleIo, 
   };
   if (plan.api !== null) {
     const command = [...self, '--role=api', ...io.childFlags('api'), ...plan.api];
-    children.start({ name: 'api', command, env });
+    children.start({ name: 'api', command, env: { ...env, ...io.childSecrets('api') } });
   }
   const kinds = workerRoles.flatMap((role) => new Array<WorkerRole>(plan.counts[role]).fill(role));
   const threads = Math.max(1, Math.floor(availableParallelism() / kinds.length));

@@ -6,6 +6,9 @@ export type FaultCode =
   | 'usage' // a wrong flag or flag value
   | 'config' // a model folder, file or environment we cannot work with
   | 'invalid_request' // the client's request is wrong; `param` names the field
+  | 'unauthorized' // no API key, or none that is known
+  | 'rate_limit' // more than an API key may
+  | 'request_timeout' // the client did not send its request in time
   | 'forbidden' // a page of a foreign origin wants to change something
   | 'not_found' // unknown route or worker
   | 'model_not_found' // unknown model name
@@ -32,16 +35,19 @@ export class Fault extends Error {
   readonly param: string | undefined;
   /** One word for counters, where a code has several causes worth telling apart. */
   readonly reason: string | undefined;
+  /** Whole seconds after which trying again makes sense, where the cause knows. */
+  readonly retryAfterS: number | undefined;
 
   constructor(
     code: FaultCode,
     message: string,
-    options: { param?: string; reason?: string; cause?: unknown } = {},
+    options: { param?: string; reason?: string; retryAfterS?: number; cause?: unknown } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.param = options.param;
     this.reason = options.reason;
+    this.retryAfterS = options.retryAfterS;
   }
 }
 

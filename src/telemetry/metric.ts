@@ -54,6 +54,8 @@ export const metrics = {
   tdist_migrations_total: counter(both, 'Running requests moved to another worker'),
   tdist_recomputes_total: counter(worker, 'Prefills that had to be done here instead', ['reason']),
   tdist_cancellations_total: counter(api, 'Requests whose client left: queue, stream', ['phase']),
+  tdist_key_requests_total: counter(api, 'Completion requests by API key', ['key', 'code']),
+  tdist_key_tokens_total: counter(api, 'Tokens by API key: prompt, completion', ['key', 'kind']),
   tdist_rejections_total: counter(api, 'Requests refused before their first token', ['reason']),
   tdist_worker_up: gauge(api, '1: takes requests; 0: alive, but starting or draining', [
     'role',

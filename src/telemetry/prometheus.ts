@@ -24,7 +24,7 @@ export function prometheusMeter(process: Process): Meter {
     if (kind === 'counter') counters.set(name, new Counter(shape));
     else if (kind === 'gauge') gauges.set(name, new Gauge(shape));
     else histograms.set(name, new Histogram({ ...shape, buckets: [...row.buckets] }));
-    bounds.set(name, new LabelBound());
+    if (labelNames.length > 0) bounds.set(name, new LabelBound());
   }
   const bounded = (name: string, labels: Labels): Labels => bounds.get(name)?.of(labels) ?? labels;
   return {
@@ -40,7 +40,7 @@ export function prometheusMeter(process: Process): Meter {
     observe: (name, labels, valueS) => histograms.get(name)?.observe(bounded(name, labels), valueS),
     clear: (name) => {
       gauges.get(name)?.reset();
-      bounds.set(name, new LabelBound());
+      if (bounds.has(name)) bounds.set(name, new LabelBound());
     },
     onRead: (refresh) => {
       refreshers.push(refresh);

@@ -8,15 +8,28 @@ import { Detokenizer, type SpecialOptions } from './detokenizer.ts';
 import { Literal } from './literal.ts';
 import { reasoningMarkers } from './reasoning.ts';
 import { type ChatTemplate, loadChatTemplate, type TemplateInput } from './template.ts';
-import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
+import { type EncodeOptions, loadTokenizer, type Tokenizer } from './tokenizer.ts';
+
+/** A template writes special tokens itself: adding them again would double `bos_token`. */
+const bare: EncodeOptions = { addSpecialTokens: false };
+
+/** Token ids of a text, made elsewhere: this thread goes on meanwhile. */
+export type LongEncoder = {
+  /** As the tokenizer's `encodeParts` does. */
+  encode(parts: readonly string[], options: EncodeOptions): Promise<number[]>;
+  stop(): void;
+};
 
 export class TextModel {
   readonly tokenizer: Tokenizer;
   readonly #template: ChatTemplate | null;
   /** Special tokens that a client's text must not become. */
   readonly #guarded: readonly string[];
+  readonly #long: LongEncoder | null;
 
-  constructor(assets: TextAssets) {
+  /** @param long for texts of more than `limit.inlineChars`; null: they are encoded here. */
+  constructor(assets: TextAssets, long: LongEncoder | null = null) {
+    this.#long = long;
     this.tokenizer = loadTokenizer(assets);
     this.#template = loadChatTemplate(assets.tokenizerConfig);
     const { specialIds } = this.tokenizer;
@@ -29,11 +42,57 @@ export class TextModel {
    * Token ids of a chat. A prompt that cannot fit `tokensMax`, judged by its characters alone, is
    * refused before the work of tokenising it.
    */
-  promptIds(
+  promptIds(input: TemplateInput, tokensMax: number, options: EncodeOptions = bare): number[] {
+    return this.tokenizer.encodeParts(this.#parts(input, tokensMax), options);
+  }
+
+  /** The same, and a long prompt holds nobody up. */
+  async promptIdsAside(
     input: TemplateInput,
     tokensMax: number,
-    options = { addSpecialTokens: false },
-  ): number[] {
+    options: EncodeOptions = bare,
+  ): Promise<number[]> {
+    const [ids = []] = await this.#encodeAside([this.#parts(input, tokensMax)], options);
+    return ids;
+  }
+
+  /**
+   * Likewise of texts; special tokens that are written in them are these tokens. Without a limit of tokens
+   * their characters are limited.
+   */
+  async textIdsAside(
+    texts: readonly string[],
+    tokensMax: number,
+    options: EncodeOptions,
+  ): Promise<number[][]> {
+    for (const text of texts) this.#checkChars(text, tokensMax, 'prompt');
+    return await this.#encodeAside(
+      texts.map((text) => [text]),
+      options,
+    );
+  }
+
+  /** Nothing is encoded aside after this. */
+  stop(): void {
+    this.#long?.stop();
+  }
+
+  async #encodeAside(
+    texts: readonly (readonly string[])[],
+    options: EncodeOptions,
+  ): Promise<number[][]> {
+    const here = (parts: readonly string[]) => this.tokenizer.encodeParts(parts, options);
+    const long = this.#long;
+    const chars = texts.flat().reduce((sum, { length }) => sum + length, 0);
+    if (long === null || chars <= limit.inlineChars) return texts.map(here);
+    // Without the other thread it is only slower for everybody else.
+    return await Promise.all(
+      texts.map((parts) => long.encode(parts, options).catch(() => here(parts))),
+    );
+  }
+
+  /** Parts of a chat's text, no special token in them but the template's own. */
+  #parts(input: TemplateInput, tokensMax: number): readonly string[] {
     if (this.#template === null) {
       throw new Fault(
         'invalid_request',
@@ -45,24 +104,7 @@ export class TextModel {
     const literal = new Literal(this.#guarded, input);
     const text = this.#template.render(literal.protect(input));
     this.#checkChars(text, tokensMax, 'messages');
-    // The template wrote the special tokens itself: adding them again would double `bos_token`.
-    return literal.split(text).flatMap((part, index) => {
-      const addSpecialTokens = options.addSpecialTokens && index === 0;
-      return this.tokenizer.encode(part, { addSpecialTokens });
-    });
-  }
-
-  /**
-   * Likewise of a text; special tokens that are written in it are these tokens. Without a limit of tokens
-   * its characters are limited.
-   */
-  textIds(
-    text: string,
-    tokensMax: number,
-    options: { readonly addSpecialTokens: boolean },
-  ): number[] {
-    this.#checkChars(text, tokensMax, 'prompt');
-    return this.tokenizer.encode(text, options);
+    return literal.split(text);
   }
 
   /** Ids of those of `words` that the tokenizer has as a token. */
@@ -118,12 +160,20 @@ export function contextFault(
 export class TextModelCache {
   readonly #load: (model: ServedModel) => Promise<TextAssets>;
   readonly #countMax: number;
+  readonly #openEncoder: ((assets: TextAssets) => LongEncoder) | undefined;
   /** By digest, oldest use first. Concurrent callers share one load. */
   readonly #models = new Map<string, Promise<TextModel>>();
 
-  constructor(load: (model: ServedModel) => Promise<TextAssets>, countMax = 8) {
+  constructor(
+    load: (model: ServedModel) => Promise<TextAssets>,
+    options: {
+      readonly countMax?: number;
+      readonly openEncoder?: (assets: TextAssets) => LongEncoder;
+    } = {},
+  ) {
     this.#load = load;
-    this.#countMax = countMax;
+    this.#countMax = options.countMax ?? 8;
+    this.#openEncoder = options.openEncoder;
   }
 
   /** Whether it is here or on its way. */
@@ -136,15 +186,18 @@ export class TextModelCache {
     const found = this.#models.get(key) ?? this.#start(model);
     this.#models.delete(key);
     this.#models.set(key, found);
-    for (const oldest of this.#models.keys()) {
+    for (const [oldest, forgotten] of this.#models) {
       if (this.#models.size <= this.#countMax) break;
       this.#models.delete(oldest);
+      forgotten.then((old) => old.stop()).catch(() => undefined); // it had failed to load
     }
     return found;
   }
 
   #start(model: ServedModel): Promise<TextModel> {
-    const loading = this.#load(model).then((assets) => new TextModel(assets));
+    const loading = this.#load(model).then(
+      (assets) => new TextModel(assets, this.#openEncoder?.(assets)),
+    );
     // A load that failed is not kept: the next caller tries again.
     loading.catch(() => {
       if (this.#models.get(model.textDigest) === loading) this.#models.delete(model.textDigest);

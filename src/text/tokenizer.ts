@@ -6,6 +6,11 @@ import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
 import { Fault, toFault } from '../std/fault.ts';
 import { textOfBytes, utf8, type WordBytes, wordBytesOf } from './token-bytes.ts';
 
+export type EncodeOptions = {
+  /** Those that begin and end a text by the tokenizer's own rules. */
+  readonly addSpecialTokens: boolean;
+};
+
 export class Tokenizer {
   /** Ids that never become text: `<|im_end|>` and its like. */
   readonly specialIds: ReadonlySet<number>;
@@ -13,6 +18,9 @@ export class Tokenizer {
   readonly tokenCharsMax: number;
   readonly #hub: HubTokenizer;
   readonly #wordBytes: WordBytes;
+  /** Texts of single ids, special ones shown and not: as many as the vocabulary has at most. */
+  readonly #texts = new Map<number, string>();
+  readonly #plainTexts = new Map<number, string>();
 
   constructor(parts: {
     readonly hub: HubTokenizer;
@@ -27,15 +35,34 @@ export class Tokenizer {
   }
 
   /** Ids of `text`. Special tokens written in the text are recognised in either case. */
-  encode(text: string, options: { readonly addSpecialTokens: boolean }): number[] {
+  encode(text: string, options: EncodeOptions): number[] {
     if (text === '') return [];
     const encoding = this.#hub.encode(text, { add_special_tokens: options.addSpecialTokens });
     // A character that the vocabulary lacks, with no unknown-token to stand for it, has no id.
     return encoding.ids.filter((id) => Number.isInteger(id));
   }
 
+  /** Ids of one text in parts, each encoded by itself: no token reaches from one into the next. */
+  encodeParts(parts: readonly string[], { addSpecialTokens }: EncodeOptions): number[] {
+    return parts.flatMap((part, index) =>
+      this.encode(part, { addSpecialTokens: addSpecialTokens && index === 0 }),
+    );
+  }
+
   /** Text of `ids`. Ids above the vocabulary (padding of the logits) have none. */
   decode(ids: readonly number[], options: { readonly skipSpecial: boolean }): string {
+    const [first] = ids;
+    if (ids.length > 1 || first === undefined) return this.#decode(ids, options);
+    // A stream asks for each of its tokens alone, as the context of the next one.
+    const texts = options.skipSpecial ? this.#plainTexts : this.#texts;
+    const found = texts.get(first);
+    if (found !== undefined) return found;
+    const text = this.#decode(ids, options);
+    if (texts.size < this.#hub.get_vocab().size) texts.set(first, text);
+    return text;
+  }
+
+  #decode(ids: readonly number[], options: { readonly skipSpecial: boolean }): string {
     const known = ids.filter(
       (id) =>
         this.#hub.id_to_token(id) !== undefined &&

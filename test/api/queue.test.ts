@@ -15,7 +15,7 @@ describe('AdmissionQueue', () => {
   test('gives up at the deadline, whatever the work does, and forgets the timer', async () => {
     const clock = new ManualClock();
     const queue = new AdmissionQueue({ countMax: 1, timeoutMs: 100, clock });
-    const exchange = new Gate().enter(client);
+    const exchange = new Gate({ clock: new ManualClock(), limitMs: 0 }).enter(client);
     const waiting = queue.admit(
       exchange,
       () => 'no generate worker',
@@ -32,7 +32,7 @@ describe('AdmissionQueue', () => {
   test('refuses whoever comes when it is full', async () => {
     const clock = new ManualClock();
     const queue = new AdmissionQueue({ countMax: 1, timeoutMs: 1000, clock });
-    const gate = new Gate();
+    const gate = new Gate({ clock: new ManualClock(), limitMs: 0 });
     const never = new Promise<never>(() => undefined);
     const first = queue.admit(
       gate.enter(client),
@@ -72,7 +72,11 @@ describe('who counts as waiting', () => {
       }
       seen.push(queue.count);
     };
-    await queue.admit(new Gate().enter(client), () => null, work);
+    await queue.admit(
+      new Gate({ clock: new ManualClock(), limitMs: 0 }).enter(client),
+      () => null,
+      work,
+    );
     expect(seen).toEqual([1, 0, 0, 1, 1, 0, 1]);
     late(false); // an attempt that ends after its request
     expect([queue.waitingCount, queue.count]).toEqual([0, 0]);
@@ -85,7 +89,7 @@ describe('a full queue', () => {
   const full = () => {
     const clock = new ManualClock();
     const queue = new AdmissionQueue({ countMax: 2, timeoutMs: 1e6, clock });
-    const gate = new Gate();
+    const gate = new Gate({ clock: new ManualClock(), limitMs: 0 });
     const place: (() => void)[] = [];
     const order: string[] = [];
     const enter = (name: string, missing: string | null = null, signal = client) => {
@@ -143,7 +147,7 @@ describe('Retry-After', () => {
   const world = () => {
     const clock = new ManualClock();
     const queue = new AdmissionQueue({ countMax: 1000, timeoutMs: 1e9, clock });
-    const gate = new Gate();
+    const gate = new Gate({ clock: new ManualClock(), limitMs: 0 });
     const enter = () => {
       const first = Promise.withResolvers<void>();
       const done = queue.admit(

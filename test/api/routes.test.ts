@@ -77,10 +77,31 @@ describe('what all routes share', () => {
       (await world.fetch('/live', { headers: { 'x-request-id': sent } })).headers.get(
         'x-request-id',
       );
-    expect(await echoed('abc-1.2_3')).toBe('abc-1.2_3');
-    for (const bad of ['a b', 'ä', 'x'.repeat(129), 'a/b']) {
+    for (const good of ['abc-1.2_3', 'a/b', '!"~', 'x'.repeat(128)]) {
+      expect(await echoed(good)).toBe(good);
+    }
+    for (const bad of ['a b', 'ä', 'x'.repeat(129)]) {
       expect(await echoed(bad)).toMatch(/^[0-9a-f]{32}$/);
     }
+  });
+
+  test('one id for two requests at once harms neither; errors and streams bear it too', async () => {
+    await using world = openWorld();
+    const headers = { 'x-request-id': 'twice' };
+    const all = await Promise.all([
+      world.chat({ stream: true }, { headers }),
+      world.chat({}, { headers }),
+      world.chat({ model: 'nope' }, { headers }),
+      world.fetch('/nowhere', { headers }),
+    ]);
+    expect(all.map((each) => each.status)).toEqual([200, 200, 404, 404]);
+    expect(all.map((each) => each.headers.get('x-request-id'))).toEqual(
+      new Array<string>(4).fill('twice'),
+    );
+    const [stream, whole] = await Promise.all(all.map((each) => each.text()));
+    expect(stream).toEndWith('data: [DONE]\n\n');
+    expect(JSON.parse(whole ?? '').choices[0].message.content).toBe('hello');
+    expect(new Set(world.cluster.requests.map(({ requestId }) => requestId)).size).toBe(2);
   });
 
   test('HEAD is GET without a body', async () => {
@@ -105,7 +126,9 @@ describe('CORS', () => {
     const { headers } = await world.fetch('/v1/models', { headers: { origin } });
     expect(headers.get('access-control-allow-origin')).toBe(origin);
     expect(headers.get('access-control-allow-credentials')).toBe('true');
-    expect(headers.get('access-control-expose-headers')).toBe('x-request-id, x-tdist-route');
+    expect(headers.get('access-control-expose-headers')).toStartWith(
+      'x-request-id, x-tdist-route, retry-after, x-ratelimit-limit-requests',
+    );
     expect(headers.get('vary')).toBe('origin');
   });
 

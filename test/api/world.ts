@@ -9,11 +9,11 @@ import { FakeCluster, type Script } from './fake-cluster.ts';
 export type World = AsyncDisposable & {
   readonly cluster: FakeCluster;
   readonly server: ApiServer;
-  fetch(path: string, init?: RequestInit): Promise<Response>;
+  fetch(path: string, init?: BunFetchRequestInit): Promise<Response>;
   /** A chat request with one user message, and whatever else `fields` says. */
-  chat(fields?: Readonly<Record<string, unknown>>, init?: RequestInit): Promise<Response>;
+  chat(fields?: Readonly<Record<string, unknown>>, init?: BunFetchRequestInit): Promise<Response>;
   /** Any body to any route. */
-  post(path: string, body: unknown, init?: RequestInit): Promise<Response>;
+  post(path: string, body: unknown, init?: BunFetchRequestInit): Promise<Response>;
 };
 
 export function openWorld(script?: Script, options: Partial<ServerOptions> = {}): World {
@@ -32,9 +32,9 @@ export function openWorld(script?: Script, options: Partial<ServerOptions> = {})
     version: '1.2.3',
     ...options,
   });
-  const call = (path: string, init?: RequestInit): Promise<Response> =>
+  const call = (path: string, init?: BunFetchRequestInit): Promise<Response> =>
     fetch(`${server.url}${path}`, init);
-  const post = (path: string, body: unknown, init: RequestInit = {}): Promise<Response> =>
+  const post = (path: string, body: unknown, init: BunFetchRequestInit = {}): Promise<Response> =>
     call(path, {
       method: 'POST',
       body: typeof body === 'string' ? body : JSON.stringify(body),

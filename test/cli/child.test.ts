@@ -2,7 +2,7 @@
 // settings say, without a second warning.
 
 import { expect, test } from 'bun:test';
-import { childEnv, childFlags } from '../../src/cli/child.ts';
+import { childEnv, childFlags, childSecrets } from '../../src/cli/child.ts';
 import { configure } from '../../src/cli/configure.ts';
 import { parseFlags } from '../../src/cli/parse.ts';
 
@@ -19,8 +19,8 @@ const words = [
   '--kv-cache-dtype=fp8',
   '--dtype=half',
   '--no-ignore-eos',
-  '--cors-origin=a',
-  '--cors-origin=b',
+  '--cors-origin=http://a',
+  '--cors-origin=http://b',
   '--kv-arena-bytes=2MiB',
 ];
 const parsed = parseFlags(words, env);
@@ -40,7 +40,17 @@ test('a worker gets its flags, from both sources', () => {
 });
 
 test('an api gets its own, and no model name', () => {
-  expect(childFlags(parsed, 'api')).toEqual(['--cors-origin=a,b']);
+  expect(childFlags(parsed, 'api')).toEqual(['--cors-origin=http://a,http://b']);
+});
+
+test('API keys travel in the environment alone, and only to the gateway', () => {
+  const keyed = parseFlags(['--api-key=sk-one', '--api-key', 'sk-two', '--api-key-file=./k'], {});
+  expect(childFlags(keyed, 'api')).toEqual(['--api-key-file=./k']);
+  expect(childSecrets(keyed, 'api')).toEqual({ TDIST_API_KEY: 'sk-one,sk-two' });
+  expect(childSecrets(keyed, 'generate')).toEqual({});
+  expect(childEnv({ TDIST_API_KEY: 'sk-one' })).toEqual({});
+  const { config } = configure(parseFlags([], childSecrets(keyed, 'api')), 'api', {});
+  expect(config).toMatchObject({ apiKeys: [{ name: 'flag-1' }, { name: 'flag-2' }] });
 });
 
 test('paths of credentials travel as flags, addresses with passwords never', () => {

@@ -219,6 +219,10 @@ describe('refused', () => {
     ['--role context --context-worker-count 0', 'leaves --role context nothing to do'],
     ['--role all --context-worker-count 0', 'without a worker'],
     ['--role api --namespace a.b', 'wanted letters, digits'],
+    ['--role api --cors-origin http://a/', 'wanted * or SCHEME://HOST[:PORT] without a path'],
+    ['--role api --tls-cert a.pem', '--tls-cert needs --tls-key beside it'],
+    ['--role all --tls-key a.key', '--tls-key needs --tls-cert beside it'],
+    ['--role api --max-body-bytes 11MiB', 'a size of at least 1024 bytes'],
     ['--role api --request-plane-uri http://h', 'http'],
     ['--role all --request-plane-uri a,b', 'names 2 servers, and we start only one; add --no-init'],
     [
@@ -293,6 +297,21 @@ describe('request plane addresses', () => {
     expect(config('--role api --nats-url h:1').planeUris).toEqual(['nats://h:1']);
     const both = config('--role api --nats-url h:1 --request-plane-uri g:2');
     expect(both.planeUris).toEqual(['nats://g:2']);
+  });
+
+  test('no API key in the dump, in the configuration, or in an error', () => {
+    const keyed = config('--role all --api-key sk-geheim,sk-zwei');
+    expect(configText(keyed)).not.toMatch(/sk-|[0-9a-f]{64}/);
+    expect(JSON.parse(configText(keyed)).api.apiKeys).toEqual(['***', '***']);
+    expect(JSON.stringify(keyed)).not.toContain('sk-');
+    for (const words of [
+      ['--role=api', '--api-key=sk-geheim,,x'],
+      ['--role=api', '--api-key=sk-geheim\u00e4'],
+    ]) {
+      const read = () => configure(parseFlags(words, {}), 'api', {});
+      expect(read).toThrow('--api-key');
+      expect(read).not.toThrow('geheim');
+    }
   });
 
   test('no secret in the dump', () => {

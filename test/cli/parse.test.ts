@@ -157,7 +157,7 @@ describe('refusals', () => {
 test('every default reads back as itself', () => {
   for (const name of flagNames) {
     const flag = flagOf(name);
-    if (flag.default === null) continue;
+    if (flag.default === null || valueText(flag.default) === '') continue;
     const again = parseFlags([`--${name}=${valueText(flag.default)}`], {}).values[name];
     expect(again).toEqual(flag.default);
   }

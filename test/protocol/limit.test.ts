@@ -68,6 +68,16 @@ describe('limits', () => {
     expect(limit.messageHeadroomBytes).toBeLessThan(1024); // a text asset's slice stays one message
   });
 
+  test('a connection is idle only when nobody could be waiting on it any more', () => {
+    expect(limit.idleConnectionS * 1000).toBeGreaterThan(limit.streamSilenceMs);
+    expect(limit.idleConnectionS * 1000).toBeGreaterThan(limit.readerSilenceMs);
+    expect(limit.idleConnectionS).toBeLessThanOrEqual(255); // the most that Bun takes
+  });
+
+  test('a request lives longer than it may wait', () => {
+    expect(limit.requestTimeoutMs).toBeGreaterThan(limit.queueTimeoutMsMax);
+  });
+
   test('a gap is noticed before the stream is given up for silence', () => {
     expect(limit.gapTimeoutMs).toBeLessThan(limit.streamSilenceMs);
     expect(limit.presenceMs).toBeLessThan(limit.streamSilenceMs);

@@ -52,10 +52,13 @@ describe('TextModelCache', () => {
 
   test('forgets the least recently used', async () => {
     const loads: string[] = [];
-    const cache = new TextModelCache(async (model) => {
-      loads.push(model.textDigest);
-      return tinyAssets();
-    }, 2);
+    const cache = new TextModelCache(
+      async (model) => {
+        loads.push(model.textDigest);
+        return tinyAssets();
+      },
+      { countMax: 2 },
+    );
     for (const digest of ['1', '2', '1', '3', '1', '2']) await cache.get(served(digest));
     expect(loads).toEqual(['1', '2', '3', '2']);
   });

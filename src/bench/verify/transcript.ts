@@ -4,6 +4,7 @@
 import { Fault } from '../../std/fault.ts';
 import type { Timing } from '../ask.ts';
 import { chatEvents, saidIn } from '../chat-events.ts';
+import { keyHeaders } from '../key-headers.ts';
 
 export type Piece = {
   readonly text: string;
@@ -42,6 +43,7 @@ export async function transcribe(url: string, body: Body, route: string): Promis
       'content-type': 'application/json',
       'x-tdist-timing': '1',
       'x-tdist-force-route': route,
+      ...keyHeaders(process.env),
     },
     body: JSON.stringify({
       ...body,
