@@ -2,6 +2,7 @@
 // prompts that arrive on the clock, whether those before them are answered or not.
 
 import { chatEvents, saidIn } from '../chat-events.ts';
+import { keyHeaders } from '../key-headers.ts';
 import { fillerText } from '../verify/filler.ts';
 
 export type LoadOptions = {
@@ -94,7 +95,7 @@ export async function tokensOf(
   try {
     const response = await fetch(`${url}/v1/chat/completions`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...keyHeaders(process.env) },
       body: JSON.stringify(body),
       signal,
     });
