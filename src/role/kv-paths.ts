@@ -9,6 +9,7 @@ import { ObjectPut } from '../kv/object-put.ts';
 import { ObjectReceive } from '../kv/object-receive.ts';
 import { ObjectSend } from '../kv/object-send.ts';
 import { PeerArenas } from '../kv/peers.ts';
+import type { ShmFiles } from '../kv/shm-files.ts';
 import { shmReceive, shmSend } from '../kv/shm-path.ts';
 import type { KvPaths } from '../kv/transfer.ts';
 import type { ObjectBucket, ObjectStore } from '../plane/object-store.ts';
@@ -16,19 +17,21 @@ import type { EnginePort } from '../protocol/engine.ts';
 import { isKvDtype } from '../protocol/kv-size.ts';
 import type { Clock } from '../std/clock.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { EngineOptions } from './engine-thread.ts';
+import type { RoomOptions } from './engine-room.ts';
 
 export type KvPathsOptions = {
   readonly config: Pick<WorkerConfig, 'kvPath' | 'kvObject'>;
   /** Whoever opened it closes it, after this. */
   readonly store: ObjectStore;
   readonly worker: Pick<
-    EngineOptions,
+    RoomOptions,
     'namespace' | 'workerId' | 'role' | 'modelDigest' | 'geometry' | 'kvDtype'
   >;
   readonly engine: EnginePort;
   readonly clock: Clock;
   readonly log: Log;
+  /** Where arenas lie; /dev/shm unless told. */
+  readonly files?: ShmFiles;
 };
 
 export type OwnKvPaths = KvPaths & { close(): void };
@@ -57,7 +60,11 @@ export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
   };
   const own = bucketOf(kvDtype);
   // The engine's thread owns the arena; this one looks into it as another process would.
-  const arenas = new PeerArenas({ identity: '', ownName: null });
+  const arenas = new PeerArenas({
+    identity: '',
+    ownName: null,
+    ...(options.files === undefined ? {} : { files: options.files }),
+  });
   const put =
     own === null ? null : new ObjectPut({ bucket: own, clock, log, ttlMs: kvObject.ttlMs });
   const send =
