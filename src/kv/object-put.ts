@@ -71,6 +71,11 @@ export class ObjectPut {
     }
   }
 
+  /** Objects that requests need. */
+  get heldCount(): number {
+    return [...this.#known.values()].filter(({ holders }) => holders > 0).length;
+  }
+
   /** One request needs it no more. */
   letGo(name: string): void {
     const known = this.#known.get(name);

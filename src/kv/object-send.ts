@@ -93,6 +93,11 @@ export class ObjectSend implements KvSend {
     for (const name of upload.names) this.#put.letGo(name);
   }
 
+  /** Prompts under way. */
+  get count(): number {
+    return this.#uploads.size;
+  }
+
   savedBytes(): number {
     return this.#put.savedBytes;
   }

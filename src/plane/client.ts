@@ -83,6 +83,8 @@ type Call = Caller & {
 export type PlaneClient = Cluster & {
   /** Everyone alive, whatever the state. */
   workers(): readonly Heartbeat[];
+  /** What it holds for requests, by name: nothing of it is left when none is under way. */
+  held(): Readonly<Record<string, number>>;
   close(): Promise<void>;
 };
 
@@ -136,6 +138,12 @@ class Client implements PlaneClient {
 
   workers(): readonly Heartbeat[] {
     return this.#registry.workers();
+  }
+
+  held(): Readonly<Record<string, number>> {
+    const { inFlight, hub } = this.#ports;
+    const [callers, waiting] = [this.#doors.count, this.#wakers.size];
+    return { inFlight: inFlight.count, streams: hub.openCount, callers, waiting };
   }
 
   unready(): string | null {

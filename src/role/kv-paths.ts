@@ -34,7 +34,11 @@ export type KvPathsOptions = {
   readonly files?: ShmFiles;
 };
 
-export type OwnKvPaths = KvPaths & { close(): void };
+export type OwnKvPaths = KvPaths & {
+  /** What it holds for requests, by name: nothing of it is left when none is under way. */
+  held(): Readonly<Record<string, number>>;
+  close(): void;
+};
 
 const shmOnly: KvPaths = {
   send: { shm: shmSend, object: shmSend },
@@ -45,7 +49,7 @@ export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
   const { config, store, worker, engine, clock, log } = options;
   const { role, workerId, geometry, kvDtype } = worker;
   if (role === 'baseline' || config.kvPath === 'shm') {
-    return { ...shmOnly, close: () => undefined };
+    return { ...shmOnly, held: () => ({}), close: () => undefined };
   }
   const { kvObject } = config;
   const buckets = new Map<string, ObjectBucket>();
@@ -85,6 +89,11 @@ export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
   return {
     send: { shm: shmSend, object: send },
     receive: { shm: shmReceive, object: receive },
+    held: () => ({
+      uploads: send instanceof ObjectSend ? send.count : 0,
+      receptions: receive.count,
+      objects: put?.heldCount ?? 0,
+    }),
     close: () => arenas.close(),
   };
 }
