@@ -6,7 +6,7 @@ import type { FaultKind, PlannedFault } from './fault-plan.ts';
 import type { Link } from './link.ts';
 import { SimGateway } from './sim-gateway.ts';
 import { SimWorker } from './sim-worker.ts';
-import type { World } from './world.ts';
+import { tick, type World } from './world.ts';
 
 type CrashAt = Extract<PlannedFault, { kind: 'crash_at' }>;
 
@@ -49,7 +49,9 @@ export class Faults {
       process.link.delayMinMs = 0.05;
       process.link.delayMaxMs = 0.5;
       process.link.oddShare = 0;
-      if (process instanceof SimWorker) process.thread.slowness = 1;
+      if (!(process instanceof SimWorker)) continue;
+      process.thread.slowness = 1;
+      process.thread.runner.failsNext = false;
     }
     for (const place of this.#cluster.workers.keys()) this.#cluster.startWorker(place);
     for (const place of this.#cluster.gateways.keys()) this.#cluster.startGateway(place);
@@ -99,7 +101,7 @@ export class Faults {
         if (process instanceof SimGateway) process.crash();
         return this.#later(fault.backMs, () => this.#cluster.startGateway(fault.place));
       case 'freeze':
-        return freeze(process, this.#world.nowMs + fault.forMs);
+        return freeze(process, this.#world.nowMs + tick(fault.forMs));
       case 'slow':
         if (worker !== null) worker.thread.slowness = fault.factor;
         return this.#later(fault.forMs, () => {

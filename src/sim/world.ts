@@ -14,6 +14,14 @@ type Event = {
   run: (() => void) | null;
 };
 
+/** Events at one instant: more of them means that they cause each other for ever. */
+const instantCountMax = 100_000;
+
+/** Times are multiples of 2⁻¹⁰ ms, so that sums and differences of them are exact. */
+export function tick(ms: number): number {
+  return Math.ceil(ms * 1024) / 1024;
+}
+
 export type Crash = { readonly lane: Lane | null; readonly thrown: unknown };
 
 export class World {
@@ -23,6 +31,7 @@ export class World {
   readonly #heap: Event[] = [];
   readonly #onThrow: (crash: Crash) => void;
   #order = 0;
+  #instantCount = 0;
 
   /** @param onThrow what an event threw: in production its process would end. */
   constructor(trace: Trace, onThrow: (crash: Crash) => void) {
@@ -37,7 +46,7 @@ export class World {
   /** Lane null: nothing can keep it from happening (the network, the tester). */
   after(delayMs: number, lane: Lane | null, run: () => void): Timer {
     const event: Event = {
-      atMs: this.nowMs + Math.max(0, delayMs),
+      atMs: this.nowMs + tick(Math.max(0, delayMs)),
       order: this.#order++,
       lane,
       run,
@@ -56,6 +65,11 @@ export class World {
       const event = this.#heap[0];
       if (event === undefined || event.atMs > untilMs || isOver()) break;
       this.#pop();
+      this.#instantCount = event.atMs > this.nowMs ? 0 : this.#instantCount + 1;
+      if (this.#instantCount > instantCountMax) {
+        const thrown = new Error(`${instantCountMax} events at one instant`);
+        return this.#onThrow({ lane: event.lane, thrown });
+      }
       this.nowMs = Math.max(this.nowMs, event.atMs);
       this.#happen(event);
     }
@@ -133,8 +147,9 @@ export class Lane {
   constructor(world: World, name: string, clockBeginMs: number) {
     this.world = world;
     this.name = name;
+    const beginMs = tick(clockBeginMs);
     this.clock = {
-      nowMs: () => clockBeginMs + this.nowMs(),
+      nowMs: () => beginMs + this.nowMs(),
       epochS: () => 1_700_000_000 + Math.floor(this.nowMs() / 1000) + this.epochShiftS,
       after: (delayMs, fire) => this.#after(delayMs, fire),
     };
@@ -156,7 +171,7 @@ export class Lane {
 
   /** Computes for so long: whatever follows on this lane comes later. */
   spend(ms: number): void {
-    this.busyUntilMs = this.nowMs() + ms;
+    this.busyUntilMs = this.nowMs() + tick(ms);
   }
 
   end(): void {
