@@ -20,6 +20,7 @@ import { Fault, type FaultCode, toFault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import type { Chance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
+import { Aborts } from './aborts.ts';
 import { askWorker } from './ask.ts';
 import { AssetStore } from './assets.ts';
 import { Attempt, type AttemptPorts } from './attempt.ts';
@@ -122,7 +123,8 @@ class Client implements PlaneClient {
       inFlight.forget(worker);
       rates.forget(worker);
     });
-    this.#ports = { bus, clock, log, subjects, registry, hub, inFlight, rates };
+    const aborts = new Aborts({ bus, clock, log, subjects, registry });
+    this.#ports = { bus, clock, log, subjects, registry, hub, inFlight, rates, aborts };
     this.#report = new RouteReport(log, options.localPrefillTokens);
     this.#assets = new AssetStore({ bus, subjects, registry });
     this.#presence = watchPresence({ bus, clock, log, subjects, registry });
@@ -141,9 +143,10 @@ class Client implements PlaneClient {
   }
 
   held(): Readonly<Record<string, number>> {
-    const { inFlight, hub } = this.#ports;
+    const { inFlight, hub, aborts } = this.#ports;
     const [callers, waiting] = [this.#doors.count, this.#wakers.size];
-    return { inFlight: inFlight.count, streams: hub.openCount, callers, waiting };
+    const counts = { inFlight: inFlight.count, streams: hub.openCount, aborts: aborts.count };
+    return { ...counts, callers, waiting };
   }
 
   unready(): string | null {

@@ -76,7 +76,8 @@ describe('a gateway', () => {
       bus.reconnect();
       await cluster.pass(limit.heartbeatMs);
     }
-    expect(aborted(g)).toEqual([]);
+    // Its own doing: what it was asking for when the plane went away, it asks for anew.
+    expect(new Set(aborted(g))).toEqual(new Set(['waits-1']));
   });
 
   test('that was never heard, as an older release: left alone', async () => {
