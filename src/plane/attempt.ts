@@ -284,7 +284,10 @@ export class Attempt {
     const timeoutMs = limit.leaseMs;
     const refusal = await askWorker({ bus, subjects, worker, op, message, signal, timeoutMs });
     // `invalid_request`: the ticket had arrived after all.
-    if (refusal !== null && refusal.code !== 'invalid_request') throw refusal;
+    if (refusal === null || refusal.code === 'invalid_request') return;
+    // It has given the request up, or never had it: as good as gone, and nothing of the client's doing.
+    if (refusal.code === 'not_found') throw new Fault('no_worker', refusal.message);
+    throw refusal;
   }
 
   #onSilence(silentMs: number): void {

