@@ -36,9 +36,6 @@ export class Aborts {
   constructor(ports: AbortsPorts) {
     this.#ports = ports;
     ports.registry.onBeat((worker) => this.#again(worker));
-    ports.registry.onGone((worker, why) => {
-      if (why === 'said goodbye') this.#open.delete(worker);
-    });
   }
 
   /** Not answered yet, of workers that are alive. */

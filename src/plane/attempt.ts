@@ -254,7 +254,7 @@ export class Attempt {
 
   #onGone(worker: string, why: string): void {
     if (!this.#owing.has(worker)) return;
-    this.#holders.delete(worker);
+    // It stays a holder: one that was only silent for a while is told to stop when it is heard again.
     this.#onLost(worker, new Fault('no_worker', `worker ${worker} ${why}`));
   }
 

@@ -28,6 +28,23 @@ test('of a request that ended while the plane was away: told when it is back, on
   expect(abortsOf(g.engine.commands)).toBe(1);
 });
 
+test('of a worker that was silent so long that it was taken for dead', async () => {
+  const cluster = new Cluster();
+  await cluster.worker('c', 'context');
+  const g = await cluster.worker('g', 'generate');
+  const leaving = new AbortController();
+  const asked = cluster.ask(leaving.signal).catch(() => undefined);
+  await settle();
+  g.bus.disconnect();
+  await cluster.pass(limit.presenceMs + limit.heartbeatMs);
+  expect([g.node.jobCount(), abortsOf(g.engine.commands)]).toEqual([1, 0]);
+  leaving.abort();
+  await asked;
+  g.bus.reconnect();
+  await cluster.pass(2 * limit.heartbeatMs);
+  expect(g.node.jobCount()).toBe(0);
+});
+
 test('of a worker that never answers: asked for again, but not for ever', async () => {
   const cluster = new Cluster();
   await cluster.worker('g', 'generate');
