@@ -43,7 +43,9 @@ export function drawAsk(
   const { maxModelLen, gateways } = deployment;
   const { stems, name, atMs, leavesMs } = options;
   const isTooLong = dice.chance(0.02);
-  const maxTokens = isTooLong ? maxModelLen : dice.whole(1, Math.min(40, maxModelLen - 2));
+  // Long ones grow beyond what admission reserves for them: somebody loses its slot.
+  const longest = Math.min(dice.chance(0.25) ? 150 : 40, maxModelLen - 2);
+  const maxTokens = isTooLong ? maxModelLen : dice.whole(1, longest);
   const length = dice.whole(1, Math.max(1, maxModelLen - (isTooLong ? 1 : maxTokens)));
   const stem = dice.pick(stems) ?? [];
   const shared = dice.chance(0.6) ? dice.whole(0, length) : 0;

@@ -15,6 +15,7 @@ import type { Lane, World } from './world.ts';
 
 export type ClusterHooks = {
   readonly onStep: (worker: SimWorker) => void;
+  readonly onSeen: (what: string) => void;
   readonly onBug: (what: string) => void;
   readonly onHarm: (kind: ObjectHarm | 'twice' | 'late') => void;
   readonly wrapEngine?: (engine: EnginePort, worker: SimWorker) => EnginePort;
@@ -69,6 +70,7 @@ export class SimCluster {
       },
       logOf,
       onStep: hooks.onStep,
+      onSeen: hooks.onSeen,
       onBug: hooks.onBug,
       wrapEngine: hooks.wrapEngine ?? ((engine) => engine),
     };
@@ -120,6 +122,12 @@ export class SimCluster {
         ) &&
         client.workers().length === workers.length,
     );
+  }
+
+  /** Of all engines there were. */
+  preemptionCount(): number {
+    const schedulers = this.#made.map(({ thread }) => thread.room.engine.scheduler);
+    return schedulers.reduce((sum, { preemptionCount }) => sum + preemptionCount, 0);
   }
 
   /** Lets go of real memory. */

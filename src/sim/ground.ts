@@ -24,6 +24,8 @@ export type Ground = {
   logOf(lane: Lane): Log;
   /** After each turn of a worker's engine. */
   onStep(worker: SimWorker): void;
+  /** Something worth counting has happened in an engine: that it was tried at all. */
+  onSeen(what: string): void;
   /** Something that only a bug can do. */
   onBug(what: string): void;
   /** A test's way to break a worker. */

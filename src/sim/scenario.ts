@@ -70,7 +70,7 @@ export function drawScenario(seed: number): Scenario {
 
 function drawDeployment(dice: Dice, isClean: boolean): Deployment {
   const blockTokens = dice.pick([4, 8, 16]) ?? 8;
-  const maxModelLen = dice.pick([48, 96, 160]) ?? 96;
+  const maxModelLen = dice.pick([48, 96, 200]) ?? 96;
   const hostCount = dice.chance(0.45) ? 2 : 1;
   const hasJetStream = dice.chance(0.85);
   const limits = { dice, maxModelLen, blockTokens, hostCount, isClean };
@@ -82,7 +82,7 @@ function drawDeployment(dice: Dice, isClean: boolean): Deployment {
   const gateways = Array.from({ length: dice.chance(0.4) ? 2 : 1 }, (_, i) => ({
     place: `gateway-${i}`,
     localPrefillTokens: dice.pick([0, 0, null, 24]) ?? null,
-    queueLimit: isClean ? 1000 : (dice.pick([2, 8, 64]) ?? 64),
+    queueLimit: isClean ? 1000 : (dice.pick([3, 16, 64, 64]) ?? 64),
     queueTimeoutMs: isClean ? 110_000 : (dice.pick([8000, 30_000, 110_000]) ?? 30_000),
   }));
   return {

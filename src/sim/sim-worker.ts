@@ -79,6 +79,7 @@ export class SimWorker {
       pace: spec.pace,
       stepTokens: ground.stepTokens,
       onStep: () => ground.onStep(this),
+      onSeen: (what) => ground.onSeen(what),
     });
     void this.#start();
   }

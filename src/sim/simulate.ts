@@ -35,6 +35,8 @@ export type Verdict = {
   readonly violations: readonly Violation[];
   readonly calls: readonly Call[];
   readonly faults: ReadonlyMap<FaultKind, number>;
+  /** How often paths were gone that a simulation must not miss. */
+  readonly seen: ReadonlyMap<string, number>;
   readonly lastLines: readonly string[];
 };
 
@@ -53,11 +55,13 @@ export function simulate(seed: number, options: Options = {}): Verdict {
   });
   const auditor = new Auditor(() => world.nowMs);
   const { deployment } = scenario;
+  const seen = new Map<string, number>();
   const cluster = new SimCluster(world, scenario, {
     onStep: (worker) => {
       const plan = deployment.workers.find(({ place }) => place === worker.spec.place);
       if (plan !== undefined) auditor.onWorker(worker, plan);
     },
+    onSeen: (what) => seen.set(what, (seen.get(what) ?? 0) + 1),
     onBug: (what) => auditor.report('no crash', what),
     onHarm: (kind) => faults.count(kind),
     isLogging: options.isLogging ?? false,
@@ -67,6 +71,8 @@ export function simulate(seed: number, options: Options = {}): Verdict {
   for (const kind of scenario.standing) faults.count(kind);
   const run = new Run({ scenario, world, cluster, auditor, faults });
   run.go();
+  const preempted = cluster.preemptionCount();
+  if (preempted > 0) seen.set('preemption', preempted);
   cluster.close();
   return {
     seed,
@@ -77,6 +83,7 @@ export function simulate(seed: number, options: Options = {}): Verdict {
     violations: auditor.violations,
     calls: run.calls,
     faults: faults.counts,
+    seen,
     lastLines: trace.last(60),
   };
 }

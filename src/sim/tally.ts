@@ -14,6 +14,7 @@ export class Tally {
   readonly #failedSeeds: number[] = [];
   readonly #ends = new Map<string, number>();
   readonly #faults = new Map<FaultKind, number>();
+  readonly #seen = new Map<string, number>();
 
   add(verdict: Verdict, stray: readonly string[]): void {
     this.#seedCount++;
@@ -27,6 +28,9 @@ export class Tally {
     }
     for (const [kind, count] of verdict.faults) {
       this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count);
+    }
+    for (const [what, count] of verdict.seen) {
+      this.#seen.set(what, (this.#seen.get(what) ?? 0) + count);
     }
     if (verdict.violations.length + stray.length === 0) return;
     this.failedCount++;
@@ -45,6 +49,7 @@ export class Tally {
       `  named errors    ${list(this.#ends)}`,
       `  lost            ${this.#lostCount}`,
       `faults            ${list(this.#faults)}`,
+      `went through      ${list(this.#seen)}`,
       `simulated         ${Math.round(this.#simulatedMs / 1000)} s, ${this.#eventCount} events`,
     ];
   }
@@ -59,6 +64,7 @@ export class Tally {
       errors: Object.fromEntries(sorted(this.#ends)),
       lost: this.#lostCount,
       faults: Object.fromEntries(sorted(this.#faults)),
+      seen: Object.fromEntries(sorted(this.#seen)),
       events: this.#eventCount,
       simulatedS: Math.round(this.#simulatedMs / 1000),
     };

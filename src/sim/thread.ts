@@ -3,6 +3,7 @@
 
 import { KvPool } from '../kv/pool.ts';
 import type { ShmFiles } from '../kv/shm-files.ts';
+import type { EngineEvent } from '../protocol/engine.ts';
 import type { EngineThread } from '../role/engine-handle.ts';
 import { type EngineRoom, openEngineRoom, type RoomOptions } from '../role/engine-room.ts';
 import type { FromEngine, ToEngine } from '../role/engine-thread.ts';
@@ -10,6 +11,22 @@ import { type Pace, SimRunner } from './model.ts';
 import type { Lane } from './world.ts';
 
 const hopMs = 0.01;
+
+/** What of an engine's event shows that a path was gone. */
+function seenIn(event: EngineEvent): string | null {
+  switch (event.type) {
+    case 'imported':
+      return event.refusal === null ? `import ${event.path}` : `import ${event.path} failed`;
+    case 'prefilled':
+      return event.ticket === null ? 'export failed' : 'export';
+    case 'placed':
+      return event.refusal === null ? 'block placed' : 'block refused';
+    case 'admitted':
+      return (event.heldTokens ?? 0) > 0 ? 'prefix hit' : null;
+    default:
+      return null;
+  }
+}
 
 export class SimThread implements EngineThread {
   onmessage: EngineThread['onmessage'] = null;
@@ -32,6 +49,7 @@ export class SimThread implements EngineThread {
     readonly stepTokens: number;
     /** After everything that happened on this thread. */
     readonly onStep: (thread: SimThread) => void;
+    readonly onSeen: (what: string) => void;
   }) {
     const { lane, room, files, pace, stepTokens } = options;
     this.#lane = lane;
@@ -51,7 +69,13 @@ export class SimThread implements EngineThread {
           options.onStep(this);
         });
       },
-      onEvents: (events, load) => this.#post({ type: 'events', events, load }),
+      onEvents: (events, load) => {
+        for (const event of events) {
+          const seen = seenIn(event);
+          if (seen !== null) options.onSeen(seen);
+        }
+        this.#post({ type: 'events', events, load });
+      },
       onPrefixes: (keys) => this.#post({ type: 'prefixes', keys }),
     });
   }
