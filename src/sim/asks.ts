@@ -43,14 +43,17 @@ export function drawAsk(
   const { maxModelLen, gateways } = deployment;
   const { stems, name, atMs, leavesMs } = options;
   const isTooLong = dice.chance(0.02);
-  // Long ones grow beyond what admission reserves for them: somebody loses its slot.
-  const longest = Math.min(dice.chance(0.25) ? 150 : 40, maxModelLen - 2);
-  const maxTokens = isTooLong ? maxModelLen : dice.whole(1, longest);
-  const length = dice.whole(1, Math.max(1, maxModelLen - (isTooLong ? 1 : maxTokens)));
+  // These grow beyond what admission reserves for them: somebody loses its slot.
+  const isGrowing = !isTooLong && maxModelLen > 150 && dice.chance(0.5);
+  const answer = isGrowing ? dice.whole(80, 150) : dice.whole(1, Math.min(40, maxModelLen - 2));
+  const maxTokens = isTooLong ? maxModelLen : answer;
+  const room = maxModelLen - (isTooLong ? 1 : maxTokens);
+  const length = dice.whole(1, Math.max(1, isGrowing ? Math.min(room, 20) : room));
   const stem = dice.pick(stems) ?? [];
   const shared = dice.chance(0.6) ? dice.whole(0, length) : 0;
   const promptIds = [...stem.slice(0, shared), ...drawIds(dice, length)].slice(0, length);
-  const sampling = drawSampling(dice, maxTokens);
+  const drawn = drawSampling(dice, maxTokens);
+  const sampling = isGrowing ? { ...drawn, ignoreEos: true, stopTokenIds: [] } : drawn;
   const route = drawRoute(dice, deployment);
   const model = { vocabSize, eosIds };
   return {

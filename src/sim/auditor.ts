@@ -14,6 +14,10 @@ export type Violation = { readonly rule: string; readonly detail: string; readon
 
 /** Timers of a process that does nothing: signs of life, sweeps, watches. */
 const idleTimers = { gateway: 2, workerMain: 3, workerThread: 2 } as const;
+/** How long workers may go on with a request that is over: an abort's way, and a step. */
+const abortMs = 1000;
+/** … and after faults: connections to be made anew, signs of life, what stood still. */
+const abortMsAfterFaults = 40_000;
 /** Requests that may wait for a place in a full queue (limit.queueGraceCountMax). */
 const graceCountMax = 1024;
 
@@ -63,6 +67,18 @@ export class Auditor {
   onGateway({ id, queue }: SimGateway, plan: GatewayPlan): void {
     if (queue.waitingCount <= plan.queueLimit + graceCountMax) return;
     this.report('limits', `${id}: ${queue.waitingCount} requests wait for workers`);
+  }
+
+  /** Tokens of a request that is over: an abort takes its time, but not for ever. */
+  onTokens(call: Call, faults: ReadonlyMap<FaultKind, number>, healedMs: number | null): void {
+    if (call.how === null) return;
+    const nowMs = this.#nowMs();
+    const isCalm = [...faults.keys()].every((kind) => kind === 'load' || kind === 'disconnect');
+    const sinceMs = isCalm ? call.endMs : Math.max(call.endMs, healedMs ?? nowMs);
+    const graceMs = isCalm ? abortMs : abortMsAfterFaults;
+    if (nowMs - sinceMs <= graceMs) return;
+    const text = `${call.id} is still computed ${Math.round(nowMs - sinceMs)} ms after its end`;
+    this.report('stops', text);
   }
 
   // --- at the end

@@ -83,7 +83,7 @@ function drawFault(
       return { atMs, kind, harm, share: dice.between(0.1, 1), forMs: dice.between(500, 15_000) };
     }
     case 'arena_corrupt':
-      return { atMs, kind, place: worker };
+      return { atMs, kind, place: worker, forMs: dice.between(0, 6000) };
     case 'runner_fail':
       return { atMs, kind, place: worker };
     case 'wall_clock':

@@ -36,7 +36,7 @@ export type PlannedFault = { readonly atMs: number } & (
       readonly share: number;
       readonly forMs: number;
     }
-  | { readonly kind: 'arena_corrupt'; readonly place: string }
+  | { readonly kind: 'arena_corrupt'; readonly place: string; readonly forMs: number }
   | { readonly kind: 'runner_fail'; readonly place: string }
   | { readonly kind: 'wall_clock'; readonly place: string; readonly shiftS: number }
   | { readonly kind: 'drain'; readonly place: string; readonly forMs: number }

@@ -1,5 +1,6 @@
 // Faults as they happen, and how everything is mended at the end.
 
+import { blockHeaderBytes } from '../kv/block.ts';
 import type { SimCluster } from './cluster.ts';
 import type { Dice } from './dice.ts';
 import type { FaultKind, PlannedFault } from './fault-plan.ts';
@@ -17,6 +18,8 @@ export class Faults {
   readonly #cluster: SimCluster;
   readonly #dice: Dice;
   readonly #watches = new Set<{ readonly fault: CrashAt; seen: number }>();
+  /** Workers whose shared memory goes bad. */
+  readonly #failing = new Set<string>();
   #isHealed = false;
 
   constructor(world: World, cluster: SimCluster, dice: Dice) {
@@ -41,6 +44,7 @@ export class Faults {
     this.#isHealed = true;
     this.#world.note('healed');
     this.#watches.clear();
+    this.#failing.clear();
     const { server, objects } = this.#cluster;
     objects.harm.clear();
     server.start();
@@ -111,7 +115,10 @@ export class Faults {
         if (worker !== null) worker.thread.runner.failsNext = true;
         return;
       case 'arena_corrupt':
-        return worker === null ? undefined : this.#corruptArena(worker);
+        if (worker === null) return;
+        this.#corruptArena(worker);
+        this.#failing.add(worker.id);
+        return this.#later(fault.forMs, () => this.#failing.delete(worker.id));
       case 'wall_clock':
         process.lane.epochShiftS += fault.shiftS;
         return;
@@ -152,13 +159,16 @@ export class Faults {
     }
   }
 
-  /** A bit in one of the blocks that lie there. */
+  /** As memory goes bad: a bit in each block that lies there, now and before each hand-over. */
   #corruptArena({ spec, id }: SimWorker): void {
     const bytes = spec.host.bytesOf(`tdist-${id}`);
     if (bytes === null) return;
-    const block = this.#dice.whole(0, spec.arenaBlocks - 1);
-    const at = 2 * 4096 + block * 4096 + this.#dice.whole(128, 128 + 127);
-    if (at < bytes.byteLength) bytes[at] = (bytes[at] ?? 0) ^ (1 << this.#dice.whole(0, 7));
+    for (let block = 0; block < spec.arenaBlocks; block++) {
+      // Behind the header, within the shortest part-filled block: one position's K and V.
+      const at =
+        2 * 4096 + block * 4096 + this.#dice.whole(blockHeaderBytes, blockHeaderBytes + 15);
+      if (at < bytes.byteLength) bytes[at] = (bytes[at] ?? 0) ^ (1 << this.#dice.whole(0, 7));
+    }
   }
 
   #drain(place: string, forMs: number): void {
@@ -199,10 +209,18 @@ export class Faults {
     });
   }
 
+  /** Called for each message that the server passes on. */
+  onMessage: (subject: string) => void = () => undefined;
+
   #watch(subject: string, from: string): void {
-    if (this.#watches.size === 0) return;
+    this.onMessage(subject);
+    if (this.#watches.size + this.#failing.size === 0) return;
     const parts = subject.split('.');
     const op = parts[1] === 'worker' ? parts[3] : parts[1];
+    if (op === 'handover' && this.#failing.has(from)) {
+      const sender = [...this.#cluster.workers.values()].find(({ id }) => id === from);
+      if (sender !== undefined) this.#corruptArena(sender);
+    }
     for (const watch of this.#watches) {
       const { fault } = watch;
       if (op !== fault.op || ++watch.seen < fault.nth) continue;

@@ -120,7 +120,7 @@ function drawWorkers(
       host: dice.whole(0, hostCount - 1),
       paceMs: dice.pick([0.2, 1, 6]) ?? 1,
       slots,
-      tokensMax: Math.max(maxModelLen, dice.whole(maxModelLen, maxModelLen * slots)),
+      tokensMax: dice.chance(0.4) ? maxModelLen : dice.whole(maxModelLen, maxModelLen * slots),
       queueCountMax: isClean ? 100 : (dice.pick([1, 4, 32]) ?? 32),
       arenaBlocks: dice.chance(0.3) ? dice.whole(1, 8) : Math.ceil((maxModelLen / blockTokens) * 4),
       prefixCaching: dice.chance(0.8),

@@ -42,7 +42,6 @@ export type Verdict = {
 
 const bootMs = 4000;
 const probeMs = 60_000;
-/** A cancelled request may be heard of so long: an abort travels, and may be asked for once more. */
 const stepMs = 250;
 
 /** Must be called from a task of its own, not from a microtask: it drains those (`bun:jsc`). */
@@ -111,8 +110,16 @@ class Run {
     if (!cluster.isReady()) return auditor.report('start', 'not everybody is ready');
     for (const ask of scenario.asks) this.#plan(ask);
     faults.plan(scenario.faults);
+    let healedMs: number | null = null;
+    faults.onMessage = (subject) => {
+      const [, kind, , planeId = ''] = subject.split('.');
+      if (kind !== 'tokens') return;
+      const call = this.calls.find(({ id }) => planeId.startsWith(`${id}-`));
+      if (call !== undefined) auditor.onTokens(call, faults.counts, healedMs);
+    };
     world.run(scenario.healMs, () => this.#isFailed);
     faults.heal();
+    healedMs = world.nowMs;
     this.#drain('leaks');
     if (this.#isFailed) return;
     this.#probe();
@@ -183,7 +190,10 @@ class Run {
         world.note(`${one.id} has ${one.ids.length} tokens ${one.finish ?? ''}`);
         this.#parts.auditor.onDelta(one, wasOver);
       },
-      onEnd: (one) => world.note(`${one.id} ended: ${one.how}`),
+      onEnd: (one) => {
+        one.endMs = world.nowMs;
+        world.note(`${one.id} ended: ${one.how}`);
+      },
     });
     this.calls.push(call);
     world.after(ask.atMs - world.nowMs, null, () => {

@@ -37,6 +37,11 @@ export class Tally {
     this.#failedSeeds.push(verdict.seed);
   }
 
+  /** What was gone through, and how often. */
+  seen(): ReadonlyMap<string, number> {
+    return this.#seen;
+  }
+
   lines(): string[] {
     const list = (counts: ReadonlyMap<string, number>): string =>
       sorted(counts)
