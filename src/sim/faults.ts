@@ -1,5 +1,6 @@
 // Faults as they happen, and how everything is mended at the end.
 
+import { blockBegin } from '../kv/arena.ts';
 import { blockHeaderBytes } from '../kv/block.ts';
 import type { SimCluster } from './cluster.ts';
 import type { Dice } from './dice.ts';
@@ -160,14 +161,14 @@ export class Faults {
   }
 
   /** As memory goes bad: a bit in each block that lies there, now and before each hand-over. */
-  #corruptArena({ spec, id }: SimWorker): void {
+  #corruptArena({ spec, id, thread }: SimWorker): void {
     const bytes = spec.host.bytesOf(`tdist-${id}`);
-    if (bytes === null) return;
-    for (let block = 0; block < spec.arenaBlocks; block++) {
-      // Behind the header, within the shortest part-filled block: one position's K and V.
-      const at =
-        2 * 4096 + block * 4096 + this.#dice.whole(blockHeaderBytes, blockHeaderBytes + 15);
-      if (at < bytes.byteLength) bytes[at] = (bytes[at] ?? 0) ^ (1 << this.#dice.whole(0, 7));
+    const arena = thread.room.own?.arena;
+    if (bytes === null || arena === undefined) return;
+    for (let block = 0; block < arena.blockCount; block++) {
+      // The first position's id and digest.
+      const at = blockBegin(arena.view, block) + blockHeaderBytes + this.#dice.whole(0, 7);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << this.#dice.whole(0, 7));
     }
   }
 

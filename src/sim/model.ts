@@ -2,7 +2,9 @@
 // worker's real KV pool: each position's row holds its id and a digest of all ids up to it, so that a
 // row that is missing, stale or somebody else's gives other logits, as wrong KV does.
 //
-//   row of a head, K and V alike: [id, digest of ids 0 … here (24 bits: exact in float32)]
+//   row of a head, K and V alike: [id, digest of ids 0 … here (24 bits: exact in float32), 0 …]
+//
+// Rows are as long as they are so that slots take pages: memory that is given back is really lost.
 
 import type { Runner } from '../engine/runner.ts';
 import type { KvPool } from '../kv/pool.ts';
@@ -14,8 +16,8 @@ export const vocabSize = 48;
 export const eosIds: readonly number[] = [0, 1];
 export const modelDigest = '5d'.repeat(32);
 
-/** Values of a head's row. */
-const rowValues = 2;
+/** Values of a head's row; the first two are used. */
+const rowValues = 32;
 
 export function geometryOf(blockTokens: number): Geometry {
   return { layers: 1, kvHeads: 1, headDim: rowValues, blockTokens };

@@ -93,7 +93,7 @@ function drawDeployment(dice: Dice, isClean: boolean): Deployment {
     blockTokens,
     maxModelLen,
     stepTokens: dice.pick([8, 32, 256]) ?? 32,
-    bucketBytesMax: dice.chance(0.3) ? dice.whole(400, 6000) : 1_000_000,
+    bucketBytesMax: dice.chance(0.3) ? dice.whole(3000, 60_000) : 10_000_000,
     bucketTtlMs: dice.chance(0.2) ? 130_000 : 600_000,
     workers,
     gateways,

@@ -1,7 +1,7 @@
 // A simulated worker process: what role/worker.ts puts together, on simulated ground. One that is
 // started again is another process with another id.
 
-import { arenaPrefix } from '../kv/arena.ts';
+import { arenaPrefix, blockStride } from '../kv/arena.ts';
 import { sweepArenas } from '../kv/janitor.ts';
 import { withClaims } from '../plane/claim.ts';
 import { createWorkerNode, type WorkerNode } from '../plane/worker.ts';
@@ -132,8 +132,8 @@ export class SimWorker {
       slots: spec.slots,
       tokensMax: spec.tokensMax,
       queueCountMax: spec.queueCountMax,
-      // A block takes a page and its place in the table; a page for the head, one for the table.
-      arenaBytes: 2 * 4096 + spec.arenaBlocks * (4096 + 8),
+      // Each block has its place in the table; a page for the head, one for the table.
+      arenaBytes: 2 * 4096 + spec.arenaBlocks * (blockStride(geometry, 'float32') + 8),
       prefixCaching: spec.prefixCaching,
     };
   }

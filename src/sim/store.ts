@@ -1,6 +1,7 @@
 // The object store as one process sees it: calls take time, and what comes of them may be what faults
 // make of it. Objects themselves live in plane/memory-object.ts.
 
+import { blockHeaderBytes } from '../kv/block.ts';
 import { flaw } from '../plane/call-scope.ts';
 import { MemoryObjectHub } from '../plane/memory-object.ts';
 import type {
@@ -117,7 +118,7 @@ export class SimStore implements ObjectStore {
 
   /** A bit after the digest was checked: what is left is the block's own checksum. */
   #damage(bytes: Uint8Array): void {
-    const at = this.#dice.whole(128, bytes.byteLength - 1);
+    const at = blockHeaderBytes + this.#dice.whole(0, 7); // the first position's id and digest
     bytes[at] = (bytes[at] ?? 0) ^ (1 << this.#dice.whole(0, 7));
   }
 
