@@ -26,8 +26,8 @@ export function drawAsks(
     return drawAsk(dice, deployment, { stems, name: `r${i}`, atMs, leavesMs });
   });
   asks.sort((a, b) => a.atMs - b.atMs);
-  // What need not fit at once: in a run without faults everything waits its turn.
-  return { asks, isLoad: !isClean };
+  // In a run without faults limits are wide: everything waits its turn.
+  return { asks, isLoad: !isClean && isBurst };
 }
 
 export function drawAsk(

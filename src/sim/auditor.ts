@@ -72,6 +72,8 @@ export class Auditor {
   /** Tokens of a request that is over: an abort takes its time, but not for ever. */
   onTokens(call: Call, faults: ReadonlyMap<FaultKind, number>, healedMs: number | null): void {
     if (call.how === null) return;
+    // A request that comes late a second time is a new one to a worker, until its reservation ends.
+    if (faults.has('twice') || faults.has('late')) return;
     const nowMs = this.#nowMs();
     const isCalm = [...faults.keys()].every((kind) => kind === 'load' || kind === 'disconnect');
     const sinceMs = isCalm ? call.endMs : Math.max(call.endMs, healedMs ?? nowMs);

@@ -87,6 +87,7 @@ function failureLines(verdict: Verdict, stray: readonly string[]): string[] {
     ),
     ...stray.map((text) => `  rule "no stray rejection": ${text}`),
     `  deployment: ${[...workers, ...deployment.gateways.map(({ place }) => place)].join(', ')}`,
+    ...(scenario.oddShare > 0 ? ['  messages come twice or out of their turn'] : []),
     ...faults.map((fault) => `  planned: ${JSON.stringify(fault)}`),
     `  the last ${lastLines.length} events:`,
     ...lastLines.map((line) => `    ${line}`),
