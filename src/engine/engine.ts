@@ -246,12 +246,13 @@ export class Engine {
     this.#parts.flush();
   }
 
-  /** Known KV of the sequence's beginning into its slot; returns how many tokens. */
+  /** Known KV of the sequence's beginning into its slot, behind what it has; returns how many tokens. */
   #restore(sequence: Sequence): number {
     const { kvCache } = this.#parts;
     if (kvCache === null || sequence.slot === null) return 0;
     this.#memory.note(sequence.slot, sequence.ids.length - 1);
-    return kvCache.restore({ ids: sequence.ids, slot: sequence.slot });
+    const { ids, slot, computed: from } = sequence;
+    return kvCache.restore({ ids, slot, from });
   }
 
   /** Leaves the sequence's KV to whoever comes next with the same beginning: itself, perhaps. */

@@ -18,7 +18,7 @@ export type ImportsPorts = {
   readonly parts: Pick<EngineParts, 'kvImport' | 'clock' | 'emit' | 'runner'>;
   readonly scheduler: Scheduler;
   readonly memory: MemoryUse;
-  /** Known KV of the sequence's beginning into its slot; returns how many tokens. */
+  /** Known KV of the sequence's beginning into its slot, behind what it has; returns how many tokens. */
   readonly restore: (sequence: Sequence) => number;
   /** Ends the sequence with this. */
   readonly fail: (sequence: Sequence, fault: Fault) => void;

@@ -30,14 +30,14 @@ export class PrefixCache implements KvCache {
     this.#kv = options.kv;
   }
 
-  restore(request: { ids: readonly number[]; slot: number }): number {
-    const { ids, slot } = request;
+  restore(request: { ids: readonly number[]; slot: number; from?: number }): number {
+    const { ids, slot, from = 0 } = request;
     const { blockTokens } = this.#pool.geometry;
     // The last token must be computed in any case: its logits choose the next one.
     const usable = Math.floor((ids.length - 1) / blockTokens) * blockTokens;
     const hashes = this.#kv.hashes(ids.slice(0, usable));
-    let known = 0;
-    for (const hash of hashes) {
+    let known = from;
+    for (const hash of hashes.slice(from / blockTokens)) {
       if (!this.#read(hash, { slot, first: known, count: blockTokens })) break;
       known += blockTokens;
     }

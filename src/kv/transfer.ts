@@ -38,9 +38,10 @@ export type KvExport = {
 export type KvCache = {
   /**
    * Fills the slot with the KV of the longest known beginning of `ids`, full blocks and never all of
-   * them. Returns how many tokens.
+   * them. The first `from` positions (a block's begin) are there already and are left alone: a block
+   * that turns out damaged must not fall on them. Returns how many tokens are in the slot then.
    */
-  restore(request: { ids: readonly number[]; slot: number }): number;
+  restore(request: { ids: readonly number[]; slot: number; from?: number }): number;
   /** Leaves the full blocks of the first `computed` tokens of `ids` behind, as far as there is room. */
   keep(request: { ids: readonly number[]; slot: number; computed: number }): void;
 };
