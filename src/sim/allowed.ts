@@ -31,7 +31,8 @@ export const allowed: Readonly<Record<string, readonly FaultKind[]>> = {
   /** In the queue, or of a stream that went silent. */
   timeout: [...lostWorkers, ...lostPlane, 'load', 'slow', 'gateway_crash'],
   overloaded: ['load', 'full'],
-  queue_full: ['load'],
+  /** A few wait already, and nobody takes them. */
+  queue_full: [...lostWorkers, 'load', 'slow', 'runner_fail'],
   /** A worker that was stopped ends what it has when its time is over. */
   draining: ['leave', 'drain'],
   engine: ['runner_fail'],
