@@ -33,6 +33,8 @@ export class ObjectPut {
   readonly #known = new Map<string, Known>();
   /** Names on their way: two requests with one beginning send it once. */
   readonly #pending = new Map<string, Promise<Known>>();
+  /** Since when no put has found room; null: the last one has. */
+  #fullSinceMs: number | null = null;
 
   constructor(options: {
     readonly bucket: ObjectBucket;
@@ -48,7 +50,8 @@ export class ObjectPut {
 
   /**
    * The object of that name, put if it is not there; held until `letGo`. Throws a Fault `transfer`:
-   * reason `full` when there was no room until the signal, the bucket's own reasons else.
+   * reason `full` when there was no room in time (at once, where others have waited in vain for as
+   * long as that is), the bucket's own reasons else.
    */
   async put(name: string, wanted: Wanted): Promise<ObjectInfo> {
     for (;;) {
@@ -113,10 +116,15 @@ export class ObjectPut {
     for (;;) {
       const put = await this.#bucket.put(name, frame(), { ...call, freshMs });
       if (put.outcome !== 'full') {
+        this.#fullSinceMs = null;
         const untilMs = this.#clock.nowMs() + this.#ttlMs - freshMs;
         return this.#note(name, { info: put.info, isOurs: put.outcome === 'stored', untilMs });
       }
-      if (!(await this.#evict(bytes))) await this.#room(signal);
+      if (await this.#evict(bytes)) continue;
+      this.#fullSinceMs ??= this.#clock.nowMs();
+      const waitedMs = this.#clock.nowMs() - this.#fullSinceMs;
+      if (waitedMs >= limit.objectRoomWaitMs) throw this.#full();
+      await this.#room(signal);
     }
   }
 
@@ -154,11 +162,6 @@ export class ObjectPut {
   /** Others' objects fill the bucket: they end, or the signal does. */
   async #room(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const full = new Fault(
-      'transfer',
-      `the KV bucket ${this.#bucket.name} is full; raise --kv-object-max-bytes or lower --kv-object-ttl`,
-      { reason: 'full' },
-    );
     await new Promise<void>((resolve, reject) => {
       const timer = this.#clock.after(limit.objectRoomMs, () => {
         signal.removeEventListener('abort', leave);
@@ -167,9 +170,14 @@ export class ObjectPut {
       const leave = (): void => {
         timer.cancel();
         const ended: unknown = signal.reason;
-        reject(ended instanceof Fault && ended.reason === 'timeout' ? full : ended);
+        reject(ended instanceof Fault && ended.reason === 'timeout' ? this.#full() : ended);
       };
       signal.addEventListener('abort', leave, { once: true });
     });
+  }
+
+  #full(): Fault {
+    const text = `the KV bucket ${this.#bucket.name} is full; raise --kv-object-max-bytes or lower --kv-object-ttl`;
+    return new Fault('transfer', text, { reason: 'full' });
   }
 }
