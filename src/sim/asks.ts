@@ -17,6 +17,7 @@ export function drawAsks(
 ): { readonly asks: readonly Ask[]; readonly isLoad: boolean } {
   const isBurst = dice.chance(isClean ? 0.2 : 0.35);
   const count = isBurst ? dice.whole(12, 40) : dice.whole(3, 14);
+  const { gateways } = deployment;
   const leavers = dice.chance(0.5) ? 0.3 : 0;
   const stems = Array.from({ length: 3 }, () => drawIds(dice, deployment.maxModelLen));
   const burstMs = dice.between(beginMs, healMs - 500);
@@ -27,7 +28,8 @@ export function drawAsks(
   });
   asks.sort((a, b) => a.atMs - b.atMs);
   // In a run without faults limits are wide: everything waits its turn.
-  return { asks, isLoad: !isClean && isBurst };
+  const isNarrow = gateways.some(({ queueLimit }) => queueLimit < 16);
+  return { asks, isLoad: !isClean && (isBurst || isNarrow) };
 }
 
 export function drawAsk(

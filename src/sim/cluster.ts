@@ -113,14 +113,19 @@ export class SimCluster {
   /** Everybody is there and known to everybody. */
   isReady(): boolean {
     const workers = [...this.workers.values()];
-    return [...this.gateways.values()].every(
-      ({ client, isAlive }) =>
-        isAlive &&
-        client.unready() === null &&
-        workers.every(({ id }) =>
-          client.workers().some(({ worker, state }) => worker === id && state === 'ready'),
-        ) &&
-        client.workers().length === workers.length,
+    const { nowMs } = this.ground.world;
+    const isMoving = this.living().every(({ lane }) => lane.frozenUntilMs <= nowMs);
+    return (
+      isMoving &&
+      [...this.gateways.values()].every(
+        ({ client, isAlive }) =>
+          isAlive &&
+          client.unready() === null &&
+          workers.every(({ id }) =>
+            client.workers().some(({ worker, state }) => worker === id && state === 'ready'),
+          ) &&
+          client.workers().length === workers.length,
+      )
     );
   }
 

@@ -8,9 +8,6 @@ import { Dice } from './dice.ts';
 import { drawFaults } from './draw-faults.ts';
 import type { FaultKind, PlannedFault } from './fault-plan.ts';
 
-/** A bucket that never fills. */
-export const roomyBytes = 10_000_000;
-
 export type WorkerPlan = {
   readonly place: string;
   readonly role: WorkerRole;
@@ -96,7 +93,7 @@ function drawDeployment(dice: Dice, isClean: boolean): Deployment {
     blockTokens,
     maxModelLen,
     stepTokens: dice.pick([8, 32, 256]) ?? 32,
-    bucketBytesMax: dice.chance(0.3) ? dice.whole(3000, 60_000) : roomyBytes,
+    bucketBytesMax: dice.chance(0.3) ? dice.whole(3000, 60_000) : 10_000_000,
     bucketTtlMs: dice.chance(0.2) ? 130_000 : 600_000,
     workers,
     gateways,

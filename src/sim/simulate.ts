@@ -11,7 +11,7 @@ import { SimCluster } from './cluster.ts';
 import { Dice } from './dice.ts';
 import type { FaultKind } from './fault-plan.ts';
 import { Faults } from './faults.ts';
-import { drawScenario, roomyBytes, type Scenario } from './scenario.ts';
+import { drawScenario, type Scenario } from './scenario.ts';
 import { SimGateway } from './sim-gateway.ts';
 import type { SimWorker } from './sim-worker.ts';
 import { Trace } from './trace.ts';
@@ -176,12 +176,8 @@ class Run {
       return this.#plan({ ...drawn, gateway: place });
     });
     this.#until(probeMs, () => probes.every(({ how }) => how !== null));
-    // Where a bucket holds less than the prompts, each waits limit.objectTransferMs before its KV is
-    // given up, and others behind it.
-    const isTight = scenario.deployment.bucketBytesMax < roomyBytes;
     for (const { id, how, ask } of probes) {
       if (this.#isFailed || how === 'finished' || (how !== null && how === ask.refusal)) continue;
-      if (isTight && how === 'timeout') continue;
       auditor.report('healed', `${id} ended with ${how ?? 'nothing'} after everything was mended`);
     }
     if (!this.#isFailed) this.#drain('leaks');
