@@ -74,6 +74,8 @@ export class Auditor {
     if (call.how === null) return;
     // A request that comes late a second time is a new one to a worker, until its reservation ends.
     if (faults.has('twice') || faults.has('late')) return;
+    // A gateway that died before its first sign of life is not missed (plane/gateways.ts).
+    if (call.how === 'gateway_died') return;
     const nowMs = this.#nowMs();
     const isCalm = [...faults.keys()].every((kind) => kind === 'load' || kind === 'disconnect');
     const sinceMs = isCalm ? call.endMs : Math.max(call.endMs, healedMs ?? nowMs);

@@ -236,6 +236,7 @@ export class Faults {
 }
 
 function freeze(process: SimWorker | SimGateway, untilMs: number): void {
-  process.lane.frozenUntilMs = untilMs;
-  if (process instanceof SimWorker) process.threadLane.frozenUntilMs = untilMs;
+  const lanes = process instanceof SimWorker ? [process.lane, process.threadLane] : [process.lane];
+  // Never sooner than said before: what waits for that moment must not be overtaken.
+  for (const lane of lanes) lane.frozenUntilMs = Math.max(lane.frozenUntilMs, untilMs);
 }
