@@ -18,25 +18,20 @@ const lostWorkers: readonly FaultKind[] = [
 ];
 /** The request plane breaks. */
 const lostPlane: readonly FaultKind[] = ['reset', 'partition', 'nats_restart', 'twice', 'late'];
-/** Large messages travel through the object store. */
-const lostObjects: readonly FaultKind[] = ['corrupt', 'truncate', 'missing', 'full', 'slow'];
 
 export const allowed: Readonly<Record<string, readonly FaultKind[]>> = {
-  /** The client's own doing. */
-  cancelled: ['disconnect'],
   gateway_died: ['gateway_crash'],
   /** A generate worker that dies in mid-stream ends its streams; and nobody may be there to ask. */
   no_worker: [...lostWorkers, 'late', 'twice'],
-  plane: [...lostPlane, 'freeze', 'delay'],
+  /** A gap in the stream, or nobody to ask at all. */
+  plane: lostPlane,
   /** In the queue, or of a stream that went silent. */
-  timeout: [...lostWorkers, ...lostPlane, 'load', 'slow', 'gateway_crash'],
-  overloaded: ['load', 'full'],
+  timeout: [...lostWorkers, ...lostPlane, 'load', 'slow'],
   /** A few wait already, and nobody takes them. */
   queue_full: [...lostWorkers, 'load', 'slow', 'runner_fail'],
   /** A worker that was stopped ends what it has when its time is over. */
-  draining: ['leave', 'drain'],
+  draining: ['leave'],
   engine: ['runner_fail'],
-  transfer: lostObjects,
+  /** The second of two is refused, and may be heard of first. */
   invalid_request: ['twice', 'late'],
-  not_found: ['twice', 'late'],
 };

@@ -98,9 +98,9 @@ export class Auditor {
       return this.report('tokens', `${call.id} ended with ${call.finish}: ${ids.join(' ')}`);
     }
     if (how === ask.refusal) return;
-    const causes = allowed[how] ?? [];
     if (how === 'cancelled' && call.hasLeft) return;
-    if (how !== 'cancelled' && causes.some((kind) => faults.has(kind))) return;
+    const causes = allowed[how] ?? [];
+    if (causes.some((kind) => faults.has(kind))) return;
     const happened = [...faults.keys()].join(', ');
     this.report('errors', `${call.id} ended with ${how}, which ${happened || 'nothing'} excuses`);
   }

@@ -48,6 +48,7 @@ export class Faults {
     this.#failing.clear();
     const { server, objects } = this.#cluster;
     objects.harm.clear();
+    this.#cluster.ground.oddShare = 0;
     server.start();
     for (const process of this.#cluster.living()) {
       this.#join(process.link);

@@ -19,7 +19,8 @@ export type Ground = {
   readonly blockTokens: number;
   readonly maxModelLen: number;
   readonly stepTokens: number;
-  readonly oddShare: number;
+  /** Of messages that meet what NATS does not do; for processes that start now. */
+  oddShare: number;
   readonly kvObject: Pick<BucketOptions, 'storage' | 'bytesMax' | 'ttlMs' | 'replicaCount'>;
   logOf(lane: Lane): Log;
   /** After each turn of a worker's engine. */
