@@ -192,6 +192,15 @@ describe('the auditor sees', () => {
     await expectFound({}, 'stops', 'leaks');
   });
 
+  test('an exception that ends a process', async () => {
+    const fails = everyNth(50);
+    const throwing = altered((event) => {
+      if (fails()) throw new Error('assertion failed');
+      return [event];
+    });
+    await expectFound({ wrapEngine: throwing }, 'no crash');
+  });
+
   test('a place that is counted for ever', async () => {
     const forgets = everyNth(10);
     replace(
