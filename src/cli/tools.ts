@@ -64,6 +64,14 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
     },
   ],
   [
+    'sim',
+    {
+      help: 'run the whole cluster on simulated time, with faults, from seeds',
+      run: async (argv, output) =>
+        (await import('../sim/sim.ts')).runSim(argv, (line) => output.out(line)),
+    },
+  ],
+  [
     'workers',
     {
       help: 'list workers, drain one, or let it take work again',

@@ -11,22 +11,15 @@
 // The table is how other processes find cached blocks. It is a hint: whoever follows it checks the
 // block's header, and the generation again after copying.
 
-import { closeSync, ftruncateSync, openSync, rmSync } from 'node:fs';
 import { type KvDtype, kvPayloadBytes } from '../protocol/kv-size.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
-import {
-  allocateFile,
-  isFileAt,
-  lockFile,
-  type Mapping,
-  mapSharedFile,
-  unmap,
-  viewBytes,
-} from '../std/memory.ts';
+import { type Mapping, viewBytes } from '../std/memory.ts';
 import { blockHeaderBytes } from './block.ts';
+import { type OwnFile, type ShmFiles, shmFiles } from './shm-files.ts';
 
 export const shmFolder = '/dev/shm';
+
 export const arenaPrefix = 'tdist-';
 const pageBytes = 4096;
 const magic = 0x414b_4454; // "TDKA"
@@ -70,7 +63,7 @@ export function blockBegin(arena: ArenaView, index: number): number {
 
 export class Arena {
   readonly view: ArenaView;
-  readonly #fd: number;
+  readonly #file: OwnFile;
 
   /** @param options.id letters, digits, `-` and `_`: the worker's instance id. */
   constructor(options: {
@@ -80,6 +73,8 @@ export class Arena {
     sizeBytes: number;
     /** 64 hex digits; equal where blocks may be shared. */
     identity: string;
+    /** Where it is to lie; /dev/shm unless told. */
+    files?: ShmFiles;
   }) {
     const stride = blockStride(options.geometry, options.dtype);
     // Each block also takes 8 bytes of the table, which is rounded up to pages.
@@ -93,8 +88,8 @@ export class Arena {
     const blocksBegin = tableBegin + pages(blockCount * 8);
     const bytes = blocksBegin + blockCount * stride;
     const name = `${arenaPrefix}${options.id}`;
-    this.#fd = createLocked(`${shmFolder}/${name}`, bytes);
-    const mapping = mapSharedFile(this.#fd, bytes, 'write');
+    this.#file = (options.files ?? shmFiles(shmFolder)).create(name, bytes);
+    const { mapping } = this.#file;
     const header = new DataView(viewBytes(mapping.address, pageBytes).buffer);
     for (const [i, value] of [format, blockCount, stride, blocksBegin].entries()) {
       header.setUint32(4 + i * 4, value, true);
@@ -122,9 +117,7 @@ export class Arena {
   }
 
   close(): void {
-    rmSync(`${shmFolder}/${this.view.name}`, { force: true });
-    unmap(this.view.mapping);
-    closeSync(this.#fd);
+    this.#file.close();
   }
 }
 
@@ -155,24 +148,4 @@ export function readArena(name: string, mapping: Mapping): ArenaView | { readonl
     table: new BigUint64Array(bytes.buffer, tableBegin, blockCount),
     version: new Uint32Array(bytes.buffer, 20, 1),
   };
-}
-
-function createLocked(path: string, bytes: number): number {
-  const fd = openSync(path, 'wx+', 0o600);
-  // A janitor may look between creation and lock and take the file for a dead owner's: look again.
-  const locked = lockFile(fd, 'wait') && isFileAt(path, fd);
-  if (!locked) {
-    closeSync(fd);
-    return createLocked(path, bytes);
-  }
-  ftruncateSync(fd, bytes);
-  if (!allocateFile(fd, bytes)) {
-    rmSync(path, { force: true });
-    closeSync(fd);
-    throw new Fault(
-      'config',
-      `/dev/shm has no room for the KV arena of ${bytes} bytes; free some or lower --kv-arena-bytes`,
-    );
-  }
-  return fd;
 }

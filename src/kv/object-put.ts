@@ -41,6 +41,8 @@ export class ObjectPut {
   readonly #known = new Map<string, Known>();
   /** Names on their way in (two requests with one beginning send it once) or out. */
   readonly #busy = new Map<string, Promise<unknown>>();
+  /** Since when no put has found room; null: the last one has. */
+  #fullSinceMs: number | null = null;
 
   constructor(options: {
     readonly bucket: ObjectBucket;
@@ -56,7 +58,8 @@ export class ObjectPut {
 
   /**
    * The object of that name, put if it is not there; held until let go. Throws a Fault `transfer`:
-   * reason `full` when there was no room until the signal, the bucket's own reasons else.
+   * reason `full` when there was no room in time (at once, where others have waited in vain for as
+   * long as that is), the bucket's own reasons else.
    */
   async put(name: string, wanted: Wanted): Promise<HeldObject> {
     for (;;) {
@@ -106,6 +109,11 @@ export class ObjectPut {
     }
   }
 
+  /** Objects that requests need. */
+  get heldCount(): number {
+    return [...this.#known.values()].filter(({ holders }) => holders > 0).length;
+  }
+
   #hold(name: string, known: Known): HeldObject {
     known.holders++;
     this.#known.delete(name);
@@ -136,11 +144,16 @@ export class ObjectPut {
     if (there !== null) return foreign(there);
     for (;;) {
       const put = await this.#bucket.put(name, frame(), { ...call, freshMs });
+      if (put.outcome !== 'full') this.#fullSinceMs = null;
       if (put.outcome === 'present') return foreign(put.info);
       if (put.outcome === 'stored') {
         return this.#note(name, { info: put.info, isOurs: true, leftMs: this.#ttlMs - freshMs });
       }
-      if (!(await this.#evict(bytes, signal))) await this.#room(signal);
+      if (await this.#evict(bytes, signal)) continue;
+      this.#fullSinceMs ??= this.#clock.nowMs();
+      const waitedMs = this.#clock.nowMs() - this.#fullSinceMs;
+      if (waitedMs >= limit.objectRoomWaitMs) throw this.#full();
+      await this.#room(signal);
     }
   }
 
@@ -185,11 +198,6 @@ export class ObjectPut {
   /** Others' objects fill the bucket: they end, or the signal does. */
   async #room(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const full = new Fault(
-      'transfer',
-      `the KV bucket ${this.#bucket.name} is full; raise --kv-object-max-bytes or lower --kv-object-ttl`,
-      { reason: 'full' },
-    );
     await new Promise<void>((resolve, reject) => {
       const timer = this.#clock.after(limit.objectRoomMs, () => {
         signal.removeEventListener('abort', leave);
@@ -198,10 +206,15 @@ export class ObjectPut {
       const leave = (): void => {
         timer.cancel();
         const ended: unknown = signal.reason;
-        reject(ended instanceof Fault && ended.reason === 'timeout' ? full : ended);
+        reject(ended instanceof Fault && ended.reason === 'timeout' ? this.#full() : ended);
       };
       signal.addEventListener('abort', leave, { once: true });
     });
+  }
+
+  #full(): Fault {
+    const text = `the KV bucket ${this.#bucket.name} is full; raise --kv-object-max-bytes or lower --kv-object-ttl`;
+    return new Fault('transfer', text, { reason: 'full' });
   }
 }
 

@@ -127,6 +127,11 @@ export class ObjectReceive implements KvReceive {
     this.#fail(one, ended(requestId));
   }
 
+  /** Prompts under way. */
+  get count(): number {
+    return this.#receptions.size;
+  }
+
   /** A ticket whose blocks leave a hole would be waited on in vain. */
   #refuseGaps(one: Reception, { blocks, tokens }: ObjectTicket): void {
     const begins = new Map(blocks.map((block) => [block.firstPosition, block.count]));

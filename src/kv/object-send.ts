@@ -1,7 +1,7 @@
 // A prompt's blocks out of this worker's arena into the bucket, each as soon as it is staged, while the
 // rest of the prompt is still being computed. A block that the bucket has is not sent again; a full
 // bucket first loses what this worker put and nobody reads any more, least recent first, and is then
-// waited on for as long as the request's transfer may take.
+// waited on for a moment (limit.objectRoomWaitMs).
 
 import { limit } from '../protocol/limit.ts';
 import type { BlockRef, ObjectBlock, ObjectTicket, ShmTicket } from '../protocol/ticket.ts';
@@ -100,6 +100,11 @@ export class ObjectSend implements KvSend {
     if (!doubtful.has(reason)) return;
     // Which block it was is not told; to send a few anew costs less than to fail until they expire.
     for (const { info } of this.#uploads.get(requestId)?.held ?? []) this.#put.doubt(info);
+  }
+
+  /** Prompts under way. */
+  get count(): number {
+    return this.#uploads.size;
   }
 
   savedBytes(): number {

@@ -1,10 +1,9 @@
 // Other workers' arenas on this host, mapped read-only: the one a ticket names, and all that hold the
 // same kind of KV, in which cached blocks can be found. Arenas of dead owners are let go of.
 
-import { closeSync, existsSync, fstatSync, openSync, readdirSync } from 'node:fs';
 import { Fault } from '../std/fault.ts';
-import { mapSharedFile, unmap } from '../std/memory.ts';
 import { type ArenaView, arenaPrefix, readArena, shmFolder } from './arena.ts';
+import { type ShmFiles, shmFiles } from './shm-files.ts';
 
 export type FoundBlock = { readonly arena: ArenaView; readonly index: number };
 
@@ -20,13 +19,19 @@ type Peer = {
 export class PeerArenas {
   readonly #identity: string;
   readonly #ownName: string | null;
-  readonly #folder: string;
+  readonly #files: ShmFiles;
   readonly #peers = new Map<string, Peer>();
 
-  constructor(options: { identity: string; ownName: string | null; folder?: string }) {
+  constructor(options: {
+    identity: string;
+    ownName: string | null;
+    folder?: string;
+    /** Instead of the folder's. */
+    files?: ShmFiles;
+  }) {
     this.#identity = options.identity;
     this.#ownName = options.ownName;
-    this.#folder = options.folder ?? shmFolder;
+    this.#files = options.files ?? shmFiles(options.folder ?? shmFolder);
   }
 
   /** The arena of that name. Throws a Fault `transfer` when it cannot be had. */
@@ -56,9 +61,9 @@ export class PeerArenas {
   /** Looks who has come and who has gone. */
   sweep(): void {
     for (const [name, { arena }] of this.#peers) {
-      if (existsSync(`${this.#folder}/${name}`)) continue;
+      if (this.#files.has(name)) continue;
       this.#peers.delete(name);
-      unmap(arena.mapping);
+      this.#files.unmap(arena.mapping);
     }
     for (const name of this.#names()) {
       if (name === this.#ownName || this.#peers.has(name)) continue;
@@ -71,38 +76,20 @@ export class PeerArenas {
   }
 
   close(): void {
-    for (const { arena } of this.#peers.values()) unmap(arena.mapping);
+    for (const { arena } of this.#peers.values()) this.#files.unmap(arena.mapping);
     this.#peers.clear();
   }
 
   #names(): string[] {
-    try {
-      return readdirSync(this.#folder).filter((name) => name.startsWith(arenaPrefix));
-    } catch {
-      return []; // no /dev/shm on this system: nobody has an arena
-    }
+    return this.#files.names().filter((name) => name.startsWith(arenaPrefix));
   }
 
   #map(name: string): ArenaView {
-    let fd: number;
-    try {
-      fd = openSync(`${this.#folder}/${name}`, 'r');
-    } catch (cause) {
-      throw new Fault('transfer', `KV arena ${name} is gone; its worker has died or restarted`, {
-        cause,
-      });
-    }
-    try {
-      const { size } = fstatSync(fd);
-      if (size === 0) throw new Fault('transfer', `KV arena ${name} is still empty`);
-      const mapping = mapSharedFile(fd, size, 'read');
-      const arena = readArena(name, mapping);
-      if (!('flaw' in arena)) return arena;
-      unmap(mapping);
-      throw new Fault('transfer', `KV arena ${name} cannot be read: ${arena.flaw}`);
-    } finally {
-      closeSync(fd);
-    }
+    const mapping = this.#files.map(name);
+    const arena = readArena(name, mapping);
+    if (!('flaw' in arena)) return arena;
+    this.#files.unmap(mapping);
+    throw new Fault('transfer', `KV arena ${name} cannot be read: ${arena.flaw}`);
   }
 }
 

@@ -18,6 +18,7 @@ import type { Subjects } from '../protocol/subject.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Aborts } from './aborts.ts';
 import { askWorker } from './ask.ts';
 import type { Bus } from './bus.ts';
 import type { InFlight, Work } from './in-flight.ts';
@@ -47,6 +48,7 @@ export type AttemptPorts = {
   readonly hub: StreamHub;
   readonly inFlight: InFlight;
   readonly rates: Rates;
+  readonly aborts: Aborts;
 };
 
 export type AttemptOptions = {
@@ -261,7 +263,7 @@ export class Attempt {
 
   #onGone(worker: string, why: string): void {
     if (!this.#owing.has(worker)) return;
-    this.#holders.delete(worker);
+    // It stays a holder: one that was only silent for a while is told to stop when it is heard again.
     this.#onLost(worker, new Fault('no_worker', `worker ${worker} ${why}`));
   }
 
@@ -291,7 +293,10 @@ export class Attempt {
     const timeoutMs = limit.leaseMs;
     const refusal = await askWorker({ bus, subjects, worker, op, message, signal, timeoutMs });
     // `invalid_request`: the ticket had arrived after all.
-    if (refusal !== null && refusal.code !== 'invalid_request') throw refusal;
+    if (refusal === null || refusal.code === 'invalid_request') return;
+    // It has given the request up, or never had it: as good as gone, and nothing of the client's doing.
+    if (refusal.code === 'not_found') throw new Fault('no_worker', refusal.message);
+    throw refusal;
   }
 
   #onSilence(silentMs: number): void {
@@ -322,17 +327,8 @@ export class Attempt {
     this.#silence.stop();
     this.#gap.stop();
     this.#asking.abort();
-    for (const worker of this.#holders) this.#abort(worker);
+    for (const worker of this.#holders) this.#ports.aborts.send(worker, this.#options.planeId);
     for (const worker of [...this.#owing]) this.#dismiss(worker);
     this.#options.onEnd();
-  }
-
-  #abort(worker: string): void {
-    const { bus, subjects, log } = this.#ports;
-    const requestId = this.#options.planeId;
-    const message = { v: protocolVersion, type: 'abort', requestId };
-    askWorker({ bus, subjects, worker, op: 'abort', message }).catch((error: unknown) => {
-      log.debug('abort not delivered', { worker, reason: toFault(error).message });
-    });
   }
 }

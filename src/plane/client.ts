@@ -20,6 +20,7 @@ import { Fault, type FaultCode, toFault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import type { Chance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
+import { Aborts } from './aborts.ts';
 import { askWorker } from './ask.ts';
 import { AssetStore } from './assets.ts';
 import { Attempt, type AttemptPorts } from './attempt.ts';
@@ -83,6 +84,8 @@ type Call = Caller & {
 export type PlaneClient = Cluster & {
   /** Everyone alive, whatever the state. */
   workers(): readonly Heartbeat[];
+  /** What it holds for requests, by name: nothing of it is left when none is under way. */
+  held(): Readonly<Record<string, number>>;
   close(): Promise<void>;
 };
 
@@ -120,7 +123,8 @@ class Client implements PlaneClient {
       inFlight.forget(worker);
       rates.forget(worker);
     });
-    this.#ports = { bus, clock, log, subjects, registry, hub, inFlight, rates };
+    const aborts = new Aborts({ bus, clock, log, subjects, registry });
+    this.#ports = { bus, clock, log, subjects, registry, hub, inFlight, rates, aborts };
     this.#report = new RouteReport(log, options.localPrefillTokens);
     this.#assets = new AssetStore({ bus, subjects, registry });
     this.#presence = watchPresence({ bus, clock, log, subjects, registry });
@@ -136,6 +140,13 @@ class Client implements PlaneClient {
 
   workers(): readonly Heartbeat[] {
     return this.#registry.workers();
+  }
+
+  held(): Readonly<Record<string, number>> {
+    const { inFlight, hub, aborts } = this.#ports;
+    const [callers, waiting] = [this.#doors.count, this.#wakers.size];
+    const counts = { inFlight: inFlight.count, streams: hub.openCount, aborts: aborts.count };
+    return { ...counts, callers, waiting };
   }
 
   unready(): string | null {

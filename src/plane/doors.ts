@@ -26,6 +26,10 @@ export class Doors {
     this.#callers.delete(caller);
   }
 
+  get count(): number {
+    return this.#callers.size;
+  }
+
   /**
    * This worker may have room: whoever has waited longest for it tries again. Where all who want it
    * are just asking elsewhere, the first of them comes here next.

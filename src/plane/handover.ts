@@ -178,7 +178,9 @@ export class Handover {
       const op = 'handover';
       return await askWorker({ bus, subjects, worker, op, message, signal, timeoutMs });
     } catch (error) {
-      return toFault(error);
+      const fault = toFault(error);
+      // A large message that was lost in the object store is not KV that could not be read.
+      return fault.code === 'transfer' ? new Fault('plane', fault.message) : fault;
     }
   }
 }

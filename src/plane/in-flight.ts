@@ -79,6 +79,11 @@ export class InFlight {
     if (seat.entries.size === 0) this.#seats.delete(worker);
   }
 
+  /** Requests counted on some worker. */
+  get count(): number {
+    return [...this.#seats.values()].reduce((sum, { entries }) => sum + entries.size, 0);
+  }
+
   forget(worker: string): void {
     this.#seats.delete(worker);
   }

@@ -43,6 +43,11 @@ export class StreamHub {
     this.#handlers.delete(requestId);
   }
 
+  /** Requests whose chunks are expected. */
+  get openCount(): number {
+    return this.#handlers.size;
+  }
+
   stop(): Promise<void> {
     return this.#subscription.stop();
   }

@@ -129,16 +129,16 @@ export class WorkerJobs {
   }
 
   abort(requestId: string): Ack {
-    const job = this.#jobs.get(requestId);
-    this.#ports.engine.submit({ type: 'abort', requestId });
-    if (job !== undefined) this.#close(job, no('cancelled', `request ${requestId} was aborted`));
+    this.#giveUp(requestId, no('cancelled', `request ${requestId} was aborted`));
     return yes;
   }
 
   /** Gives up what nobody reads any more; how many requests that was. */
   abortOf(gateway: string): number {
     const jobs = [...this.#jobs.values()].filter(({ stream }) => gatewayOf(stream) === gateway);
-    for (const { requestId } of jobs) this.abort(requestId);
+    // Should it be alive after all, it shall ask again and not believe that its client has left.
+    const why = no('plane', `gateway ${gateway} was silent, its requests were given up`);
+    for (const { requestId } of jobs) this.#giveUp(requestId, why);
     return jobs.length;
   }
 
@@ -148,6 +148,12 @@ export class WorkerJobs {
       this.#publish(job, { first: job.nextIndex, ids: [], finish: null, fault: { code, message } });
       this.abort(job.requestId);
     }
+  }
+
+  #giveUp(requestId: string, ack: Ack): void {
+    const job = this.#jobs.get(requestId);
+    this.#ports.engine.submit({ type: 'abort', requestId });
+    if (job !== undefined) this.#close(job, ack);
   }
 
   #open(what: Omit<Job, 'admission' | 'handover' | 'nextIndex' | 'over'>): Job | null {

@@ -201,6 +201,11 @@ export const limit = {
   objectClearLaneMax: 16,
   /** How often room in a full bucket is looked for. */
   objectRoomMs: 250,
+  /**
+   * … and for how long, from when it was first found full: whoever waits keeps a slot of a generate worker
+   * occupied, and computing the prompt there takes less than this.
+   */
+  objectRoomWaitMs: 2000,
   /** How long an exported block waits for its reader. */
   leaseMs: 10_000,
   /** How often expired leases are looked for. */

@@ -3,6 +3,7 @@
 import type { Vocabulary } from '../grammar/vocabulary.ts';
 import type { EngineCommand, EngineEvent, EnginePort, Load } from '../protocol/engine.ts';
 import { Fault, type FaultCode } from '../std/fault.ts';
+import type { RoomOptions } from './engine-room.ts';
 import type { EngineOptions, FromEngine, ToEngine } from './engine-thread.ts';
 
 export type EngineHandle = EnginePort & {
@@ -19,21 +20,52 @@ const threadUrl = import.meta.url.includes('/$bunfs/')
   ? new URL('./role/engine-thread.ts', import.meta.url).href
   : new URL('./engine-thread.ts', import.meta.url).href;
 
+/** What is used of a Worker. */
+export type EngineThread = {
+  onmessage: ((event: { readonly data: FromEngine }) => void) | null;
+  onerror: ((event: { readonly message: string }) => void) | null;
+  postMessage(message: ToEngine, moved?: ArrayBuffer[]): void;
+  terminate(): void;
+};
+
 /**
  * Resolves when the model is loaded and warm; rejects with the thread's Fault else.
  * @param onCrash the thread died by itself: nothing can go on in this process.
  */
-export async function startEngine(
+export function startEngine(
   options: EngineOptions,
   onCrash: (reason: string) => void,
 ): Promise<EngineHandle> {
-  const thread = new Worker(threadUrl);
+  const thread: Worker = new Worker(threadUrl);
+  const ends: EngineThread = {
+    onmessage: null,
+    onerror: null,
+    postMessage: (message, moved = []) => thread.postMessage(message, moved),
+    terminate: () => thread.terminate(),
+  };
+  thread.onmessage = (event: MessageEvent<FromEngine>) => ends.onmessage?.(event);
+  thread.onerror = (event) => ends.onerror?.(event);
+  return attachEngine(ends, { start: { type: 'start', options }, sizes: options }, onCrash);
+}
+
+/** The same to any thread that speaks its messages. */
+export async function attachEngine(
+  thread: EngineThread,
+  {
+    start,
+    sizes,
+  }: {
+    readonly start: ToEngine;
+    readonly sizes: Pick<RoomOptions, 'slots' | 'tokensMax'>;
+  },
+  onCrash: (reason: string) => void,
+): Promise<EngineHandle> {
   let handler: (event: EngineEvent) => void = () => undefined;
   let load: Load = {
     running: 0,
     waiting: 0,
-    slots: options.slots,
-    freeTokens: options.tokensMax,
+    slots: sizes.slots,
+    freeTokens: sizes.tokensMax,
     pendingTokens: 0,
     decoding: 0,
     prefixKeys: [],
@@ -46,7 +78,7 @@ export async function startEngine(
   const post = (message: ToEngine): void => thread.postMessage(message);
   let state: 'starting' | 'running' | 'stopping' = 'starting';
 
-  thread.onmessage = ({ data: message }: MessageEvent<FromEngine>) => {
+  thread.onmessage = ({ data: message }) => {
     switch (message.type) {
       case 'started':
         return started.resolve();
@@ -74,7 +106,7 @@ export async function startEngine(
     else if (state === 'running') onCrash(reason);
     stopped.resolve();
   };
-  post({ type: 'start', options });
+  post(start);
   try {
     await started.promise;
   } catch (thrown) {
@@ -86,7 +118,7 @@ export async function startEngine(
     submit: (command: EngineCommand) => {
       // A block's bytes change threads instead of being copied.
       const moved = command.type === 'block' ? [command.frame.buffer] : [];
-      thread.postMessage({ type: 'command', command } satisfies ToEngine, moved);
+      thread.postMessage({ type: 'command', command }, moved);
     },
     listen: (listener) => {
       handler = listener;

@@ -9,6 +9,7 @@ import { ObjectPut } from '../kv/object-put.ts';
 import { ObjectReceive } from '../kv/object-receive.ts';
 import { ObjectSend } from '../kv/object-send.ts';
 import { PeerArenas } from '../kv/peers.ts';
+import type { ShmFiles } from '../kv/shm-files.ts';
 import { shmReceive, shmSend } from '../kv/shm-path.ts';
 import type { KvPaths } from '../kv/transfer.ts';
 import type { ObjectBucket, ObjectStore } from '../plane/object-store.ts';
@@ -16,22 +17,28 @@ import type { EnginePort } from '../protocol/engine.ts';
 import { isKvDtype } from '../protocol/kv-size.ts';
 import type { Clock } from '../std/clock.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { EngineOptions } from './engine-thread.ts';
+import type { RoomOptions } from './engine-room.ts';
 
 export type KvPathsOptions = {
   readonly config: Pick<WorkerConfig, 'kvPath' | 'kvObject'>;
   /** Whoever opened it closes it, after this. */
   readonly store: ObjectStore;
   readonly worker: Pick<
-    EngineOptions,
+    RoomOptions,
     'namespace' | 'workerId' | 'role' | 'modelDigest' | 'geometry' | 'kvDtype'
   >;
   readonly engine: EnginePort;
   readonly clock: Clock;
   readonly log: Log;
+  /** Where arenas lie; /dev/shm unless told. */
+  readonly files?: ShmFiles;
 };
 
-export type OwnKvPaths = KvPaths & { close(): Promise<void> };
+export type OwnKvPaths = KvPaths & {
+  /** What it holds for requests, by name: nothing of it is left when none is under way. */
+  held(): Readonly<Record<string, number>>;
+  close(): Promise<void>;
+};
 
 const shmOnly: KvPaths = {
   send: { shm: shmSend, object: shmSend },
@@ -42,7 +49,7 @@ export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
   const { config, store, worker, engine, clock, log } = options;
   const { role, workerId, geometry, kvDtype } = worker;
   if (role === 'baseline' || config.kvPath === 'shm') {
-    return { ...shmOnly, close: async () => undefined };
+    return { ...shmOnly, held: () => ({}), close: async () => undefined };
   }
   const { kvObject } = config;
   const buckets = new Map<string, ObjectBucket>();
@@ -57,7 +64,11 @@ export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
   };
   const own = bucketOf(kvDtype);
   // The engine's thread owns the arena; this one looks into it as another process would.
-  const arenas = new PeerArenas({ identity: '', ownName: null });
+  const arenas = new PeerArenas({
+    identity: '',
+    ownName: null,
+    ...(options.files === undefined ? {} : { files: options.files }),
+  });
   const put =
     own === null ? null : new ObjectPut({ bucket: own, clock, log, ttlMs: kvObject.ttlMs });
   const send =
@@ -78,6 +89,11 @@ export function openKvPaths(options: KvPathsOptions): OwnKvPaths {
   return {
     send: { shm: shmSend, object: send },
     receive: { shm: shmReceive, object: receive },
+    held: () => ({
+      uploads: send instanceof ObjectSend ? send.count : 0,
+      receptions: receive.count,
+      objects: put?.heldCount ?? 0,
+    }),
     async close() {
       arenas.close();
       await put?.clear();

@@ -76,7 +76,36 @@ describe('a gateway', () => {
       bus.reconnect();
       await cluster.pass(limit.heartbeatMs);
     }
-    expect(aborted(g)).toEqual([]);
+    // It has given up by itself what it had, and says so; nobody took it for dead.
+    expect(aborted(g)).toContain('runs-1');
+    expect(cluster.lines.join()).not.toContain('Gateway lost');
+  });
+
+  test('that only stood still is told to ask again, not that its client has left', async () => {
+    const cluster = new Cluster();
+    const { engine } = await cluster.worker('g', 'generate');
+    engine.script = () => false; // no room for it yet
+    const { sampling, promptIds, priority } = request();
+    const encode = (message: object) => new TextEncoder().encode(JSON.stringify(message));
+    cluster.bus.publish(
+      'tdist.gateway.quiet',
+      encode({ v: 1, type: 'gateway', gateway: 'quiet', state: 'alive' }),
+    );
+    const common = { v: 1, requestId: 'r', promptIds, sampling, priority };
+    const message = {
+      ...common,
+      type: 'generate',
+      source: 'handover',
+      stream: 'tdist.tokens.quiet.r',
+    };
+    const reply = cluster.bus.request('tdist.worker.g.generate', encode(message), {
+      timeoutMs: 60_000,
+    });
+    await cluster.pass(limit.gatewaySilenceMs + 2 * limit.heartbeatMs);
+    expect(JSON.parse(new TextDecoder().decode(await reply))).toMatchObject({
+      ok: false,
+      code: 'plane',
+    });
   });
 
   test('that was never heard, as an older release: left alone', async () => {

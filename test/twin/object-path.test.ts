@@ -8,11 +8,10 @@ import type { ObjectStore } from '../../src/plane/object-store.ts';
 import type { EngineEvent } from '../../src/protocol/engine.ts';
 import { limit } from '../../src/protocol/limit.ts';
 import { neutralSampling } from '../../src/protocol/request.ts';
-import type { OwnKvPaths } from '../../src/role/kv-paths.ts';
 import { realClock } from '../../src/std/clock.ts';
 import { type Fault, toFault } from '../../src/std/fault.ts';
 import { drawAt, realChance } from '../../src/std/prng.ts';
-import { pathsOf } from '../contract/kv-world.ts';
+import { type OpenPaths, pathsOf } from '../contract/kv-world.ts';
 import { golden } from '../golden/fixture.ts';
 import { TinyModel } from '../model/tiny-session.ts';
 import { Answers, maxModelLen, type Request, TwinWorker, type WorkerOptions } from './worker.ts';
@@ -91,8 +90,8 @@ class Split {
   readonly generate: TwinWorker;
   /** Called with each block before the reader's engine gets it; throws to break the transfer. */
   onBlock: (requestId: string, count: number) => void = () => undefined;
-  readonly #send: OwnKvPaths;
-  readonly #receive: OwnKvPaths;
+  readonly #send: OpenPaths;
+  readonly #receive: OpenPaths;
   readonly #answers = new Answers();
   readonly #faults = new Map<string, string>();
   readonly #reached = new Map<string, number>();
@@ -225,7 +224,7 @@ class Split {
     if (one === undefined) throw new Error(requestId);
     const receive = this.#receive.receive.object;
     receive.begin({ requestId, promptTokens: one.promptIds.length, heldTokens });
-    const announce: Parameters<OwnKvPaths['send']['object']['begin']>[0]['announce'] = (blocks) =>
+    const announce: Parameters<OpenPaths['send']['object']['begin']>[0]['announce'] = (blocks) =>
       receive.announce(requestId, 'float32', blocks);
     this.#send.send.object.begin({ requestId, heldTokens, announce });
     this.context.engine.submit({ type: 'prefill', kvPath: 'object', ...one });

@@ -1,0 +1,112 @@
+// The engine's thread of a simulated worker: the production engine room on a lane of its own, behind the
+// messages that a real thread speaks. What crosses is cloned, as between threads.
+
+import { KvPool } from '../kv/pool.ts';
+import type { ShmFiles } from '../kv/shm-files.ts';
+import type { EngineEvent } from '../protocol/engine.ts';
+import type { EngineThread } from '../role/engine-handle.ts';
+import { type EngineRoom, openEngineRoom, type RoomOptions } from '../role/engine-room.ts';
+import type { FromEngine, ToEngine } from '../role/engine-thread.ts';
+import { type Pace, SimRunner } from './model.ts';
+import type { Lane } from './world.ts';
+
+const hopMs = 0.01;
+
+/** What of an engine's event shows that a path was gone. */
+function seenIn(event: EngineEvent): string | null {
+  switch (event.type) {
+    case 'imported':
+      return event.refusal === null ? `import ${event.path}` : `import ${event.path} failed`;
+    case 'prefilled':
+      return event.ticket === null ? 'export failed' : 'export';
+    case 'placed':
+      return event.refusal === null ? 'block placed' : 'block refused';
+    case 'admitted':
+      return (event.heldTokens ?? 0) > 0 ? 'prefix hit' : null;
+    default:
+      return null;
+  }
+}
+
+export class SimThread implements EngineThread {
+  onmessage: EngineThread['onmessage'] = null;
+  onerror: EngineThread['onerror'] = null;
+  /** How much longer everything takes. */
+  slowness = 1;
+  readonly room: EngineRoom;
+  readonly pool: KvPool;
+  readonly runner: SimRunner;
+  readonly #lane: Lane;
+  readonly #main: Lane;
+
+  constructor(options: {
+    readonly lane: Lane;
+    /** Of the same process. */
+    readonly main: Lane;
+    readonly room: RoomOptions;
+    readonly files: ShmFiles;
+    readonly pace: Pace;
+    readonly stepTokens: number;
+    /** After everything that happened on this thread. */
+    readonly onStep: (thread: SimThread) => void;
+    readonly onSeen: (what: string) => void;
+  }) {
+    const { lane, room, files, pace, stepTokens } = options;
+    this.#lane = lane;
+    this.#main = options.main;
+    this.pool = new KvPool(room.geometry, { slots: room.slots, capacity: room.maxModelLen });
+    const spend = (ms: number): void => lane.spend(ms * this.slowness);
+    this.runner = new SimRunner({ pool: this.pool, pace, spend });
+    this.room = openEngineRoom(room, {
+      runner: this.runner,
+      pool: this.pool,
+      clock: lane.clock,
+      files,
+      stepTokens,
+      nextTurn: (run) => {
+        lane.world.after(lane.nowMs() - lane.world.nowMs, lane, () => {
+          run();
+          options.onStep(this);
+        });
+      },
+      onEvents: (events, load) => {
+        for (const event of events) {
+          const seen = seenIn(event);
+          if (seen !== null) options.onSeen(seen);
+        }
+        this.#post({ type: 'events', events, load });
+      },
+      onPrefixes: (keys) => this.#post({ type: 'prefixes', keys }),
+    });
+  }
+
+  postMessage(message: ToEngine, moved: ArrayBuffer[] = []): void {
+    const copy = structuredClone(message, { transfer: moved });
+    const { world } = this.#lane;
+    world.after(this.#main.nowMs() - world.nowMs + hopMs, this.#lane, () => this.#take(copy));
+  }
+
+  terminate(): void {
+    this.#lane.end();
+  }
+
+  #take(message: ToEngine): void {
+    switch (message.type) {
+      case 'start':
+        return this.#post({ type: 'started' });
+      case 'command':
+        return this.room.submit(message.command);
+      case 'stop':
+        this.room.close();
+        return this.#post({ type: 'stopped' });
+    }
+  }
+
+  #post(message: FromEngine): void {
+    const data = structuredClone(message);
+    const { world } = this.#lane;
+    world.after(this.#lane.nowMs() - world.nowMs + hopMs, this.#main, () => {
+      this.onmessage?.({ data });
+    });
+  }
+}
