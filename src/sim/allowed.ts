@@ -32,8 +32,6 @@ export const allowed: Readonly<Record<string, readonly FaultKind[]>> = {
   /** A worker that was stopped ends what it has when its time is over. */
   draining: ['leave'],
   engine: ['runner_fail'],
-  /** Said by a worker: an abort has overtaken what it ends. A client that left is no error at all. */
-  cancelled: ['twice', 'late'],
   /** The second of two is refused, and may be heard of first. */
   invalid_request: ['twice', 'late'],
 };
