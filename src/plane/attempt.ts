@@ -91,6 +91,8 @@ export class Attempt {
   #heldTokens = 0;
   #isStreaming = false;
   #isOver = false;
+  /** There was an outage since the last chunk. */
+  #wasAway = false;
   #culprit: string | null = null;
 
   constructor(options: AttemptOptions) {
@@ -132,6 +134,18 @@ export class Attempt {
   /** Ends it from outside; workers that hold something are told. */
   cancel(fault: Fault): void {
     this.#fail(fault, null);
+  }
+
+  /** The request plane was away and is back: what was sent to us meanwhile is lost, and nobody says so. */
+  onOutage(): void {
+    if (this.#isOver) return;
+    if (this.#isStreaming) {
+      this.#wasAway = true;
+      this.#silence.restart(limit.outageSilenceMs);
+    } else {
+      // The first token may have been among it. Nothing is told to the client yet: begin anew.
+      this.#fail(new Fault('plane', 'the request plane was away before the first token'), null);
+    }
   }
 
   async #begin(): Promise<void> {
@@ -231,6 +245,8 @@ export class Attempt {
     const { worker, fault, timing } = chunk;
     if (this.#isOver || (worker !== this.#generate && worker !== this.#context)) return;
     this.#silence.note();
+    if (this.#wasAway) this.#silence.restart(limit.streamSilenceMs);
+    this.#wasAway = false;
     if (fault !== undefined) {
       this.#holders.delete(worker);
       this.#onLost(worker, remoteFault(fault.code, fault.message));

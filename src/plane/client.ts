@@ -101,6 +101,7 @@ class Client implements PlaneClient {
   readonly #presence: Ending;
   readonly #heartbeat: Ending;
   readonly #report: RouteReport;
+  readonly #attempts = new Set<Attempt>();
   readonly #wakers = new Set<() => void>();
   readonly #doors = new Doors();
   #turn = 0;
@@ -130,7 +131,10 @@ class Client implements PlaneClient {
     this.#presence = watchPresence({ bus, clock, log, subjects, registry });
     this.#heartbeat = startGatewayHeartbeat({ bus, clock, log, subjects, gateway });
     registry.onChange(() => this.#wake());
-    bus.onTrouble(() => this.#wake());
+    bus.onTrouble((trouble) => {
+      if (trouble === null) for (const attempt of [...this.#attempts]) attempt.onOutage();
+      this.#wake();
+    });
   }
 
   models(): readonly ServedModel[] {
@@ -230,8 +234,12 @@ class Client implements PlaneClient {
           this.#doors.knock(worker);
         },
         onFreed: (worker) => this.#doors.knock(worker),
-        onEnd: () => signal.removeEventListener('abort', cancel),
+        onEnd: () => {
+          signal.removeEventListener('abort', cancel);
+          this.#attempts.delete(attempt);
+        },
       });
+      this.#attempts.add(attempt);
       signal.addEventListener('abort', cancel, { once: true });
       try {
         await attempt.started;

@@ -146,7 +146,7 @@ export class WorkerJobs {
   failAll(code: string, message: string): void {
     for (const job of [...this.#jobs.values()]) {
       this.#publish(job, { first: job.nextIndex, ids: [], finish: null, fault: { code, message } });
-      this.abort(job.requestId);
+      this.#giveUp(job.requestId, no(code, message));
     }
   }
 
