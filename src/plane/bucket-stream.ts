@@ -24,6 +24,8 @@ export type StreamFacts = {
   readonly usedBytes: number;
 };
 
+const madeMeanwhile = [apiCode.streamNameTaken, apiCode.subjectsOverlap] as const;
+
 export async function ensureStream(
   jetStream: JetStream,
   options: BucketOptions,
@@ -36,8 +38,10 @@ export async function ensureStream(
   const config = streamConfig(options);
   const made = await jetStream.api(`STREAM.CREATE.${stream}`, config, scope);
   if (made.error === null) return factsOf(made.value);
-  if (made.error.errCode === apiCode.streamNameTaken)
+  // Somebody made it at the same moment: the server says so, or that its subjects are taken.
+  if (madeMeanwhile.some((code) => code === made.error.errCode)) {
     return await streamFacts(jetStream, stream, scope);
+  }
   if (!isFull(made.error)) throw jetStream.refusal(made.error, scope);
   const asked = `${options.bytesMax} bytes of ${options.storage} storage`;
   const mend =

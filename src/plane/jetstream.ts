@@ -13,6 +13,7 @@ export const apiCode = {
   noJetStreamForAccount: 10039,
   streamNotFound: 10059,
   streamNameTaken: 10058,
+  subjectsOverlap: 10065,
   messageNotFound: 10037,
   wrongLastSequence: 10071,
 } as const;

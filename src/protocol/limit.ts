@@ -35,7 +35,7 @@ export const limit = {
    * A client that asks for the next event only so long after the last is behind: up to so many events that
    * are ready leave in one write. A write to one that keeps up is asked for at once.
    */
-  readerLateMs: 20,
+  readerLateMs: 250,
   joinedEventCountMax: 64,
   // --- sampling
   /** Answers to one prompt: `n`, and `best_of`. */
@@ -198,6 +198,7 @@ export const limit = {
   objectAskMs: 2000,
   /** How often a worker without object store looks for one. */
   objectProbeMs: 10_000,
+  objectProbeFirstMs: 100,
   /** A worker that ends takes so long at most to remove what it has put, so many objects at once. */
   objectClearMs: 2000,
   objectClearLaneMax: 16,

@@ -20,6 +20,7 @@ export class ObjectAccess {
   readonly settled = this.#settled.promise;
   #isUsable = false;
   #told: string | null = null;
+  #failures = 0;
   #timer: Timer | null = null;
   #isStopped = false;
 
@@ -56,11 +57,17 @@ export class ObjectAccess {
     if (this.#isStopped || this.#bus.trouble() !== null) return; // asked again when it is back
     const changed = this.#isUsable !== (trouble === null);
     this.#isUsable = trouble === null;
-    if (trouble === null)
+    if (trouble === null) {
       this.#told = null; // the same trouble is news again next time
-    else {
+      this.#failures = 0;
+    } else {
       this.#tell(trouble);
-      this.#timer = this.#clock.after(limit.objectProbeMs, () => void this.#probe());
+      // Often soon after the start: a server that has just begun may not answer for JetStream yet.
+      const waitMs = Math.min(
+        limit.objectProbeMs,
+        limit.objectProbeFirstMs * 2 ** this.#failures++,
+      );
+      this.#timer = this.#clock.after(waitMs, () => void this.#probe());
     }
     this.#settled.resolve();
     if (changed) this.#onChange();
