@@ -11,6 +11,7 @@ import type { Gateway } from './gateway.ts';
 import { liveness, readiness, version } from './health.ts';
 import { showMetrics } from './metrics.ts';
 import { listModels, showModel } from './model.ts';
+import { answerResponse, deleteResponse, showResponse } from './response.ts';
 import { answerRoute, type Route } from './route.ts';
 import { detokenize, tokenize } from './tokenize.ts';
 import { controlWorker, listWorkers } from './worker.ts';
@@ -18,6 +19,8 @@ import { controlWorker, listWorkers } from './worker.ts';
 const routes: readonly Route[] = [
   { path: '/v1/chat/completions', post: answerChat },
   { path: '/v1/completions', post: answerCompletion },
+  { path: '/v1/responses', post: answerResponse },
+  { path: '/v1/responses/*', get: showResponse, delete: deleteResponse },
   { path: '/v1/models', get: listModels },
   { path: '/v1/models/*', get: showModel },
   { path: '/tokenize', post: tokenize },

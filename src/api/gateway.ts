@@ -9,6 +9,7 @@ import type { Meter } from '../telemetry/metric.ts';
 import type { TextModelCache } from '../text/text-model.ts';
 import type { Gate } from './gate.ts';
 import type { AdmissionQueue } from './queue.ts';
+import type { ResponseStore } from './response-store.ts';
 
 export type Gateway = {
   readonly cluster: Cluster;
@@ -19,6 +20,7 @@ export type Gateway = {
   readonly gate: Gate;
   readonly queue: AdmissionQueue;
   readonly texts: TextModelCache;
+  readonly responses: ResponseStore;
   /** The only model to serve; null: all that workers announce. */
   readonly onlyModel: string | null;
   readonly version: string;

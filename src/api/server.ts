@@ -15,6 +15,7 @@ import { Gate } from './gate.ts';
 import type { Gateway } from './gateway.ts';
 import { measureGateway } from './metrics.ts';
 import { AdmissionQueue } from './queue.ts';
+import { ResponseStore } from './response-store.ts';
 
 export type ServerOptions = {
   readonly cluster: Cluster;
@@ -106,6 +107,7 @@ function buildGateway(options: ServerOptions): Gateway {
       clock,
     }),
     texts: new TextModelCache((model) => cluster.textAssets(model)),
+    responses: new ResponseStore(clock),
     onlyModel: options.model ?? null,
     version: build,
   };
