@@ -84,10 +84,11 @@ test('a whole answer', async () => {
 
 test('items become messages: thoughts, text and calls of one turn are one', async () => {
   await using world = openWorld(says('ok'));
+  world.cluster.served = [{ ...llama, textDigest: 'shows all' }];
   world.cluster.assets = async () =>
     tinyAssets(
       '{% for m in messages %}{{ m.role }}({{ m.reasoning_content }}|{{ m.content }}|' +
-        '{% for c in m.tool_calls %}{{ c.id }}{{ c.function.name }}{{ c.function.arguments | tojson }}' +
+        '{% for c in m.tool_calls or [] %}{{ c.id }}{{ c.function.name }}{{ c.function.arguments | tojson }}' +
         '{% endfor %}){% endfor %}',
     );
   await answer(world, {
@@ -240,7 +241,7 @@ describe('what is kept', () => {
 });
 
 describe('truncation', () => {
-  const long = (letter: string) => ({ role: 'user', content: letter.repeat(100) });
+  const long = (letter: string) => ({ role: 'user', content: letter.repeat(120) });
   const input = [long('a'), { role: 'assistant', content: 'x' }, long('b'), long('c')];
 
   test('auto leaves out the oldest', async () => {
@@ -271,10 +272,11 @@ test('logprobs', async () => {
 
 test('text.format, tool_choice and effort mean what they mean in a chat', async () => {
   await using world = openWorld(says('1'));
+  world.cluster.served = [{ ...llama, textDigest: 'shows effort' }];
   world.cluster.assets = async () => tinyAssets(`{{ reasoning_effort }}${chatmlTemplate}`);
   const format = { type: 'json_schema', name: 'n', schema: { type: 'integer' } };
   await answer(world, { input: 'hi', text: { format }, reasoning: { effort: 'low' } });
-  const spec = { kind: 'json_schema', text: '{"type":"integer"}' };
+  const spec = { kind: 'json_schema', text: '{"type":"integer"}' } as const;
   expect(world.cluster.requests[0]?.sampling.grammar).toEqual(spec);
   expect(await promptOf(world)).toStartWith('low<|im_start|>');
   world.cluster.script = says('{}');
