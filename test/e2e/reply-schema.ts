@@ -95,7 +95,7 @@ export const chatCompletion = v.strictObject({
       }),
     ),
     v.minLength(1),
-    v.check(isNumbered, wrongNumbers),
+    v.check((choices) => isNumbered(choices), wrongNumbers),
   ),
   usage,
   ...promptExtensions,
@@ -163,7 +163,7 @@ export const completion = v.strictObject({
   choices: v.pipe(
     v.array(v.strictObject({ ...completionChoice, finish_reason: completionFinish })),
     v.minLength(1),
-    v.check(isNumbered, wrongNumbers),
+    v.check((choices) => isNumbered(choices), wrongNumbers),
   ),
   usage,
 });
