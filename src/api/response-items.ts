@@ -58,6 +58,9 @@ const item = v.lazy((value) => {
   }
 });
 
+/** A conversation may grow beyond what one request may bring. */
+export const keptItemsSchema = v.array(item);
+
 export const itemsSchema = v.pipe(
   v.unknown(),
   // Before anything is done with each of them.
@@ -65,7 +68,7 @@ export const itemsSchema = v.pipe(
     (value) => !Array.isArray(value) || value.length <= limit.messageCountMax,
     `At most ${limit.messageCountMax} items are accepted`,
   ),
-  v.array(item),
+  keptItemsSchema,
   v.minLength(1, 'There must be at least one item'),
 );
 export type ResponseItem = v.InferOutput<typeof itemsSchema>[number];

@@ -6,7 +6,7 @@ import * as v from 'valibot';
 import { limit } from '../protocol/limit.ts';
 import type { Clock } from '../std/clock.ts';
 import { digest } from '../std/hash.ts';
-import { itemsSchema, type ResponseItem } from './response-items.ts';
+import { keptItemsSchema, type ResponseItem } from './response-items.ts';
 
 export type KeptResponse = {
   /** As it was answered. */
@@ -15,7 +15,7 @@ export type KeptResponse = {
   readonly items: readonly ResponseItem[];
 };
 
-const keptSchema = v.object({ body: v.record(v.string(), v.unknown()), items: itemsSchema });
+const keptSchema = v.object({ body: v.record(v.string(), v.unknown()), items: keptItemsSchema });
 
 type Entry = { readonly owner: string; readonly text: string; readonly untilMs: number };
 
