@@ -20,7 +20,7 @@ export const object = v.pipe(
 );
 const { stopCharsMax, stopCountMax, badWordCharsMax, badWordCountMax } = limit;
 
-const wholeText = v.pipe(
+export const wholeText = v.pipe(
   v.string(),
   v.check((value) => value.isWellFormed(), 'Invalid Unicode: half of a surrogate pair'),
 );

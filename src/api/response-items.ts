@@ -3,8 +3,8 @@
 
 import * as v from 'valibot';
 import { limit } from '../protocol/limit.ts';
+import { wholeText as text } from './generation-fields.ts';
 
-const text = v.string();
 const partKinds = '"input_text", "output_text" and "refusal"';
 const contentPart = v.variant(
   'type',

@@ -4,7 +4,7 @@
 import * as v from 'valibot';
 import { limit } from '../protocol/limit.ts';
 import { chatSchema } from './chat-schema.ts';
-import { flag, integer, object } from './generation-fields.ts';
+import { flag, integer, object, wholeText } from './generation-fields.ts';
 import { absent, emptyList, type Neutral, neutralFields, only } from './neutral-field.ts';
 import { itemsSchema } from './response-items.ts';
 
@@ -51,8 +51,8 @@ const logprobs = 'message.output_text.logprobs';
 
 export const responseSchema = v.object({
   model: v.nullish(v.string()),
-  input: v.lazy((value) => (typeof value === 'string' ? v.string() : itemsSchema)),
-  instructions: v.nullish(v.string()),
+  input: v.lazy((value) => (typeof value === 'string' ? wholeText : itemsSchema)),
+  instructions: v.nullish(wholeText),
   previous_response_id: v.nullish(v.string()),
   store: flag,
   stream: flag,
