@@ -57,7 +57,8 @@ function readOrder(gateway: Gateway, owner: string, body: JsonObject): Order {
         const idsOf = (shown: typeof input) =>
           text.promptIds(shown, tokensMax, { addSpecialTokens });
         if (fields.truncation !== 'auto') return [idsOf(input)];
-        const room = tokensMax - Math.max(1, maxTokens ?? 1);
+        // Room for the answer asked for, but a large limit does not drive the conversation out.
+        const room = tokensMax - Math.max(1, Math.min(maxTokens ?? 1, tokensMax >> 1));
         return [fittingIds(input, room, idsOf)];
       }),
     shapeOf: () => responseShape({ fields, clock, newId: () => chance.id(), onDone }),

@@ -252,6 +252,31 @@ describe('truncation', () => {
     expect([...new Set(prompt.match(/([abc])\1+/g)?.map(([letter]) => letter))]).toEqual(['c']);
   });
 
+  test('auto leaves what fits as it is, however long the answer may be', async () => {
+    await using world = openWorld(says('ok'));
+    const short = [
+      { role: 'user', content: 'old' },
+      { role: 'user', content: 'new' },
+    ];
+    const body = { input: short, truncation: 'auto' };
+    await answer(world, { ...body, max_output_tokens: 100_000 });
+    expect(await promptOf(world)).toContain('old');
+  });
+
+  test('auto keeps a result with its call', async () => {
+    await using world = openWorld(says('ok'));
+    world.cluster.assets = async () => tinyAssets(chatmlTemplate);
+    const called = { type: 'function_call', call_id: 'c', name: 'f', arguments: '{}' };
+    const result = { type: 'function_call_output', call_id: 'c', output: 'r'.repeat(60) };
+    const input = [long('a'), called, result, long('b')];
+    await answer(world, { input, truncation: 'auto' });
+    const prompt = await promptOf(world);
+    expect(prompt).toStartWith('<|im_start|>assistant\n<|im_end|>\n<|im_start|>tool\nrrr');
+    // The result alone would still fit.
+    await answer(world, { input, truncation: 'auto', max_output_tokens: 45 });
+    expect(await promptOf(world)).toStartWith('<|im_start|>user\nbbb');
+  });
+
   test('disabled, or one message too long, is refused', async () => {
     await using world = openWorld(says('ok'));
     for (const body of [{ input }, { input: 'a'.repeat(300), truncation: 'auto' }]) {
