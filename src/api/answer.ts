@@ -125,6 +125,7 @@ async function streamed(
     events: resumed(first, chunks),
     requestId: call.requestId,
     clock,
+    framing: turn.framing,
     onEnd: end,
     onCancel: onGone,
   });

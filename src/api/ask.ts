@@ -11,7 +11,7 @@ export type Ask = {
   /** Usage on every chunk, not only at the end. */
   readonly continuousUsage: boolean;
   /** What a refusal of a prompt calls it. */
-  readonly promptField: 'messages' | 'prompt';
+  readonly promptField: 'messages' | 'prompt' | 'input';
   /** Answers to each prompt. */
   readonly choiceCount: number;
   /** Answers that are generated for each prompt; the likeliest `choiceCount` of them are sent. */

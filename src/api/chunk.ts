@@ -96,7 +96,7 @@ export function chatShape({ namesById, promptIds }: ChatOptions): Shape {
     const choice = { index, delta, logprobs: null, finish_reason: null };
     return chatChunk(head, [choice], usage, index === 0 ? asked : {});
   };
-  const chunk = (head: AnswerHead, piece: Piece, options: ChunkOptions): ChatChunk => {
+  const chunk = (head: AnswerHead, piece: Piece, options: ChunkOptions): ChatChunk[] => {
     const { index, first, usage } = options;
     const logprobs = piece.tokens?.length ? logprobsOf(piece.tokens, namesById) : null;
     const choice = {
@@ -107,7 +107,7 @@ export function chatShape({ namesById, promptIds }: ChatOptions): Shape {
       ...(piece.finish === null ? {} : { stop_reason: piece.stopReason }),
       ...(promptIds === null ? {} : { token_ids: piece.ids }),
     };
-    return chatChunk(head, [choice], usage, first ? asked : {});
+    return [chatChunk(head, [choice], usage, first ? asked : {})];
   };
   const whole = (
     { id, ...rest }: AnswerHead,
@@ -128,7 +128,7 @@ export function chatShape({ namesById, promptIds }: ChatOptions): Shape {
     return { id, object: 'chat.completion', ...rest, choices, ...asked, usage };
   };
   const usageChunk = (head: AnswerHead, usage: Usage): ChatChunk => chatChunk(head, [], usage, {});
-  return { name: 'chat', idPrefix: 'chatcmpl', opening, chunk, usageChunk, whole };
+  return { name: 'chat', idPrefix: 'chatcmpl-', opening, chunk, usageChunk, whole };
 }
 
 function deltaOf({ text, reasoning, call }: Piece, first: boolean): Delta {
@@ -186,7 +186,7 @@ function chatChunk(
   return { id, object: 'chat.completion.chunk', ...rest, choices, ...asked, ...paid };
 }
 
-function logprobsOf(tokens: readonly SentToken[], namesById: boolean): Logprobs {
+export function logprobsOf(tokens: readonly SentToken[], namesById: boolean): Logprobs {
   const entry = (token: Alternative): TokenEntry => ({
     token: nameOf(token, namesById),
     logprob: token.logprob,

@@ -51,12 +51,12 @@ export function completionShape(options: CompletionOptions): Shape {
   };
   return {
     name: 'completion',
-    idPrefix: 'cmpl',
+    idPrefix: 'cmpl-',
     opening: () => null,
     chunk: (head, piece, { index, first, usage }) => {
       const choice = choiceOf(index, piece, first);
       const logprobs = piece.tokens?.length ? choice.logprobs : null;
-      return answer(head, [{ ...choice, logprobs }], usage);
+      return [answer(head, [{ ...choice, logprobs }], usage)];
     },
     usageChunk: (head, usage) => answer(head, [], usage),
     whole: (head, all, usage) =>

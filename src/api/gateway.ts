@@ -11,6 +11,7 @@ import type { Access } from './access.ts';
 import type { BodyBounds } from './body.ts';
 import type { Gate } from './gate.ts';
 import type { AdmissionQueue } from './queue.ts';
+import type { ResponseStore } from './response-store.ts';
 
 export type Gateway = {
   readonly cluster: Cluster;
@@ -23,6 +24,7 @@ export type Gateway = {
   readonly gate: Gate;
   readonly queue: AdmissionQueue;
   readonly texts: TextModelCache;
+  readonly responses: ResponseStore;
   /** The only model to serve; null: all that workers announce. */
   readonly onlyModel: string | null;
   readonly version: string;

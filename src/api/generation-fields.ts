@@ -18,7 +18,7 @@ const noObject = v.never('Invalid type: Expected an object');
 export const object = v.lazy((value) => (Array.isArray(value) ? noObject : record));
 const { stopCharsMax, stopCountMax, badWordCharsMax, badWordCountMax } = limit;
 
-const wholeText = v.pipe(
+export const wholeText = v.pipe(
   v.string(),
   v.check((value) => value.isWellFormed(), 'Invalid Unicode: half of a surrogate pair'),
 );

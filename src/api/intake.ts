@@ -65,8 +65,9 @@ export function readFields<Schema extends v.ObjectSchema<v.ObjectEntries, undefi
   schema: Schema,
   body: Readonly<Record<string, unknown>>,
   log: Log,
+  check: typeof checkOtherFields = checkOtherFields,
 ): v.InferOutput<Schema> {
-  const unknown = checkOtherFields(body, schema.entries);
+  const unknown = check(body, schema.entries);
   const parsed = v.safeParse(schema, body, { abortEarly: true });
   if (!parsed.success) throw issueFault(parsed.issues[0]);
   if (unknown.length > 0) {

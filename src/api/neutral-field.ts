@@ -5,18 +5,18 @@
 import { Fault } from '../std/fault.ts';
 import { clip } from './fault.ts';
 
-type Neutral = { readonly wanted: string; readonly accepts: (value: unknown) => boolean };
+export type Neutral = { readonly wanted: string; readonly accepts: (value: unknown) => boolean };
 
-const only = (...values: readonly (string | number | boolean)[]): Neutral => ({
+export const only = (...values: readonly (string | number | boolean)[]): Neutral => ({
   wanted: values.map((value) => JSON.stringify(value)).join(' or '),
   accepts: (value) => values.some((wanted) => wanted === value),
 });
-const emptyList: Neutral = {
+export const emptyList: Neutral = {
   wanted: '[]',
   accepts: (value) => Array.isArray(value) && value.length === 0,
 };
 const emptyObject: Neutral = { wanted: '{}', accepts: (value) => JSON.stringify(value) === '{}' };
-const absent: Neutral = { wanted: 'null', accepts: () => false };
+export const absent: Neutral = { wanted: 'null', accepts: () => false };
 const json = (wanted: string): Neutral => ({
   wanted,
   accepts: (value) => JSON.stringify(value) === wanted,
@@ -66,10 +66,11 @@ export const ignoredFields: ReadonlySet<string> = new Set([
 export function checkOtherFields(
   body: Readonly<Record<string, unknown>>,
   known: Readonly<Record<string, unknown>>,
+  neutrals: ReadonlyMap<string, Neutral> = neutralFields,
 ): string[] {
   const unknown: string[] = [];
   for (const [field, value] of Object.entries(body)) {
-    const neutral = neutralFields.get(field);
+    const neutral = neutrals.get(field);
     if (Object.hasOwn(known, field)) continue;
     if (neutral === undefined) {
       if (!ignoredFields.has(field)) unknown.push(field);

@@ -74,11 +74,13 @@ export function openapi(routes: readonly Route[], version: string): Document {
 }
 
 function operations(route: Route): Readonly<Record<string, Operation>> {
-  const methods = (['get', 'post'] as const).filter((method) => route[method] !== undefined);
+  const methods = (['get', 'post', 'delete'] as const).filter(
+    (method) => route[method] !== undefined,
+  );
   return Object.fromEntries(methods.map((method) => [method, operation(route, method)]));
 }
 
-function operation(route: Route, method: 'get' | 'post'): Operation {
+function operation(route: Route, method: 'get' | 'post' | 'delete'): Operation {
   const names = [...(route.shownPath ?? '').matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
   const schema = { type: 'string' };
   const parameters = names.map((name) => ({ name, in: 'path', required: true, schema }));

@@ -34,6 +34,7 @@ export type Route = {
   readonly body?: v.GenericSchema;
   readonly get?: Handler;
   readonly post?: Handler;
+  readonly delete?: Handler;
   /** Pages of origins that CORS does not admit are refused, and not only kept from the answer. */
   readonly ownPagesOnly?: boolean;
   /** Needs no API key: probes have none. */
@@ -96,7 +97,8 @@ function isStream(response: Response): boolean {
 function methodsOf(route: Route): string[] {
   const get = route.get === undefined ? [] : ['GET', 'HEAD'];
   const post = route.post === undefined ? [] : ['POST'];
-  return [...get, ...post, 'OPTIONS'];
+  const removal = route.delete === undefined ? [] : ['DELETE'];
+  return [...get, ...post, ...removal, 'OPTIONS'];
 }
 
 /** Bun leaves the body of an answer to HEAD away by itself. */
@@ -105,12 +107,17 @@ function handlerFor(route: Route | null, request: Request, methods: readonly str
     const path = new URL(request.url).pathname.slice(0, 200);
     throw new Fault('not_found', `There is no route ${request.method} ${path}.`);
   }
-  const handler = request.method === 'POST' ? route.post : isRead(request) ? route.get : undefined;
+  const handler = isRead(request) ? route.get : changing(route, request.method);
   if (handler !== undefined) return handler;
   throw new Fault(
     'method',
     `${request.method} is not allowed here; this route takes ${methods.join(', ')}.`,
   );
+}
+
+function changing(route: Route, method: string): Handler | undefined {
+  if (method === 'POST') return route.post;
+  return method === 'DELETE' ? route.delete : undefined;
 }
 
 /** A page anywhere may send a plain POST to localhost through its visitor's browser. */

@@ -8,6 +8,8 @@ import { liveness, readiness, version } from './health.ts';
 import { showMetrics } from './metrics.ts';
 import { listModels, showModel } from './model.ts';
 import { withDocs } from './openapi.ts';
+import { answerResponse, deleteResponse, showResponse } from './response.ts';
+import { responseSchema } from './response-schema.ts';
 import type { Route } from './route.ts';
 import { detokenize, detokenizeSchema, tokenize, tokenizeSchema } from './tokenize.ts';
 import { controlWorker, listWorkers } from './worker.ts';
@@ -26,6 +28,20 @@ export const routes: readonly Route[] = withDocs([
     post: answerCompletion,
     body: completionSchema,
     isWork: true,
+  },
+  {
+    path: '/v1/responses',
+    summary: 'Answers items as a response, whole or as a stream of events',
+    post: answerResponse,
+    body: responseSchema,
+    isWork: true,
+  },
+  {
+    path: '/v1/responses/*',
+    shownPath: '/v1/responses/{id}',
+    summary: 'A response that is kept (GET), or no longer (DELETE)',
+    get: showResponse,
+    delete: deleteResponse,
   },
   { path: '/v1/models', summary: 'The models that workers serve now', get: listModels },
   {

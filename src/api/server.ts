@@ -20,6 +20,7 @@ import type { KeyEntry } from './key-file.ts';
 import { openListener } from './listener.ts';
 import { measureGateway } from './metrics.ts';
 import { AdmissionQueue } from './queue.ts';
+import { ResponseStore } from './response-store.ts';
 
 export type ServerOptions = {
   readonly cluster: Cluster;
@@ -128,6 +129,7 @@ function buildGateway(options: ServerOptions): Gateway {
       clock,
     }),
     texts: new TextModelCache((model) => cluster.textAssets(model), options),
+    responses: new ResponseStore(clock),
     onlyModel: options.model ?? null,
     version: build,
   };

@@ -1,7 +1,8 @@
 // How an answer looks on the wire. One body for each route: chat.completion (chunk.ts), text_completion
-// (completion-shape.ts). Turn decides what is said when, a shape only how.
+// (completion-shape.ts), response (response-shape.ts). Turn decides what is said when, a shape only how.
 
 import type { Piece } from './reply.ts';
+import type { Framing } from './sse.ts';
 import type { Usage } from './usage.ts';
 
 /** What all chunks of an answer share (`id` and `object` are written first, as OpenAI does). */
@@ -25,12 +26,15 @@ export type ChunkOptions = {
 export type Shape = {
   /** In the log. */
   readonly name: string;
-  /** Before the name of an answer's id. */
+  /** Before the name of an answer's id, with what divides them. */
   readonly idPrefix: string;
   /** Sent for each choice, in order, before any text of several; null: nothing. */
   opening(head: AnswerHead, options: ChunkOptions): object | null;
-  chunk(head: AnswerHead, piece: Piece, options: ChunkOptions): object;
+  /** What is sent for a piece, in order. */
+  chunk(head: AnswerHead, piece: Piece, options: ChunkOptions): readonly object[];
   /** The last chunk of a stream whose usage was asked for. */
   usageChunk(head: AnswerHead, usage: Usage): object;
   whole(head: AnswerHead, choices: readonly (readonly Piece[])[], usage: Usage): object;
+  /** How its events look; absent: as a chat's. */
+  readonly framing?: Framing;
 };

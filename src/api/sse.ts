@@ -9,19 +9,34 @@ import type { Clock, Timer } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import { errorEnvelope } from './fault.ts';
 
-const doneText = 'data: [DONE]\n\n';
+/** How a route writes its events. */
+export type Framing = {
+  text(event: object): string;
+  /** The event that says that the answer is broken off. */
+  failure(fault: Fault, requestId: string): object;
+  /** Behind the last event; may be empty where that one says that it is the last. */
+  readonly done: string;
+};
+
+const chatFraming: Framing = {
+  text: dataText,
+  failure: errorEnvelope,
+  done: 'data: [DONE]\n\n',
+};
 
 export function eventStream(options: {
   /** Objects to send, one event each. */
   readonly events: AsyncIterator<object>;
   readonly requestId: string;
   readonly clock: Clock;
+  readonly framing?: Framing | undefined;
   /** Called once when nothing more will be sent; null: all went well. */
   readonly onEnd: (fault: Fault | null) => void;
   /** The client has gone. */
   readonly onCancel: () => void;
 }): ReadableStream<Uint8Array> {
-  const { events, requestId, clock, onEnd, onCancel } = options;
+  const { events, requestId, clock, onEnd, onCancel, framing = chatFraming } = options;
+  const doneText = framing.done;
   const encoder = new TextEncoder();
   let failure: Fault | null = null;
   let cancelled = false;
@@ -36,10 +51,10 @@ export function eventStream(options: {
     if (failure !== null) return doneText;
     try {
       const next = await events.next();
-      return next.done === true ? doneText : eventText(next.value);
+      return next.done === true ? doneText : framing.text(next.value);
     } catch (thrown) {
       failure = toFault(thrown);
-      return eventText(errorEnvelope(failure, requestId));
+      return framing.text(framing.failure(failure, requestId));
     }
   };
 
@@ -90,7 +105,7 @@ export function eventStream(options: {
     // Bun joins what is enqueued in one turn of the event loop: give the last event its own.
     await nextTurn();
     if (cancelled) return;
-    controller.enqueue(encoder.encode(text + more));
+    if (text + more !== '') controller.enqueue(encoder.encode(text + more));
     writtenMs = clock.nowMs();
     if (text !== doneText) return expectReader(controller);
     // At once: many clients hang up at `[DONE]`, and that is no cancellation.
@@ -112,6 +127,6 @@ function nextTurn(): Promise<void> {
   return new Promise<void>((resolve) => setImmediate(resolve));
 }
 
-function eventText(value: object): string {
+export function dataText(value: object): string {
   return `data: ${JSON.stringify(value)}\n\n`;
 }

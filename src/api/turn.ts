@@ -8,6 +8,7 @@ import { merged } from './merge.ts';
 import { type Piece, Reply, type ReplyAsk } from './reply.ts';
 import type { Call } from './route.ts';
 import type { AnswerHead, ChunkUsage, Shape } from './shape.ts';
+import type { Framing } from './sse.ts';
 import { type Stage, throughStages } from './stage.ts';
 import type { Started } from './start.ts';
 import { choiceReport, timingReport, type Usage, usageOf } from './usage.ts';
@@ -40,7 +41,7 @@ export class Turn {
     this.#started = started;
     this.#replies = started.choices.map((choice) => new Reply(choice, started, options.ask));
     this.#head = {
-      id: `${options.shape.idPrefix}-${started.choices[0]?.request.requestId}`,
+      id: `${options.shape.idPrefix}${started.choices[0]?.request.requestId}`,
       created: gateway.clock.epochS(),
       model: started.model,
       system_fingerprint: `tdist-${gateway.version}`,
@@ -80,10 +81,15 @@ export class Turn {
       // Asked for timing but not for usage: the finish chunk is the last, so it carries both.
       const last = openCount === 0 && timed && !includeUsage;
       const usage = last ? this.#finalUsage() : usageNow();
-      yield shape.chunk(this.#head, piece, { index, first: !opened.has(index), usage });
+      yield* shape.chunk(this.#head, piece, { index, first: !opened.has(index), usage });
       opened.add(index);
     }
     if (includeUsage) yield shape.usageChunk(this.#head, this.#finalUsage());
+  }
+
+  /** Of a stream; undefined: as a chat's. */
+  get framing(): Framing | undefined {
+    return this.#options.shape.framing;
   }
 
   headers(): Record<string, string> {
@@ -95,7 +101,7 @@ export class Turn {
     const timing = this.#started.timing();
     const fields = {
       request: this.#call.requestId,
-      id: this.#head.id.slice(this.#options.shape.idPrefix.length + 1),
+      id: this.#head.id.slice(this.#options.shape.idPrefix.length),
       model: this.#started.model,
       route: timing.route,
       prompt: this.#promptTokens,

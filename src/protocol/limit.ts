@@ -37,6 +37,12 @@ export const limit = {
    */
   readerLateMs: 250,
   joinedEventCountMax: 64,
+  // --- responses
+  /** Responses that a gateway keeps for requests that go on from them, and their text in memory. */
+  responseCountMax: 1024,
+  responseBytesMax: 64 * 1024 * 1024,
+  responseKeepMs: 3_600_000,
+  metadataCountMax: 16,
   // --- sampling
   /** Answers to one prompt: `n`, and `best_of`. */
   choiceCountMax: 16,

@@ -212,6 +212,38 @@ describe('prompts', () => {
   });
 });
 
+describe('responses', () => {
+  const many = (count: number, item: unknown): unknown => new Array(count).fill(item);
+  const call = { type: 'function_call', call_id: 'c', name: 'f', arguments: '{}' };
+  test.each<[object]>([
+    [{}],
+    [{ input: 5 }],
+    [{ input: {} }],
+    [{ input: [null] }],
+    [{ input: [[]] }],
+    [{ input: ['x'] }],
+    [{ input: [{}] }],
+    [{ input: [{ type: 5, role: 'user', content: 'x' }] }],
+    [{ input: [{ role: 'root', content: 'x' }] }],
+    [{ input: [{ role: 'user', content: [] }] }],
+    [{ input: [{ role: 'user', content: '\ud83d' }] }],
+    [{ input: [{ ...call, arguments: {} }] }],
+    [{ input: many(5000, user) }],
+    [{ input: many(4096, { ...user, content: 'x'.repeat(2000) }), truncation: 'auto' }],
+    [{ input: 'x'.repeat(9_000_000), truncation: 'auto' }],
+    [{ input: 'x', instructions: 'x'.repeat(9_000_000) }],
+    [{ input: 'x', previous_response_id: 'x'.repeat(1_000_000) }],
+    [{ input: 'x', previous_response_id: '__proto__' }],
+    [{ input: 'x', tools: many(129, { type: 'function', name: 'f' }) }],
+    [{ input: 'x', metadata: Object.fromEntries(many17()) }],
+    [{ input: 'x', model: 'nobody' }],
+  ])('%#', (body) => expectRefused('/v1/responses', body));
+
+  function many17(): [string, string][] {
+    return Array.from({ length: 17 }, (_, i) => [`k${i}`, '']);
+  }
+});
+
 describe('tokens', () => {
   test.each<[string, unknown]>([
     ['/tokenize', {}],
@@ -236,6 +268,10 @@ describe('routes', () => {
     ['GET', '/v1/chat/completions', 405],
     ['PUT', '/v1/completions', 405],
     ['DELETE', '/v1/models', 405],
+    ['DELETE', '/v1/responses', 405],
+    ['PUT', '/v1/responses/x', 405],
+    ['GET', '/v1/responses/__proto__', 404],
+    ['DELETE', '/v1/responses/%2e%2e%2f', 404],
     ['GET', '/tokenize', 405],
     ['PATCH', '/detokenize', 405],
     ['POST', '/version', 405],

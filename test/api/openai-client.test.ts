@@ -3,11 +3,17 @@
 import { describe, expect, test } from 'bun:test';
 import OpenAI from 'openai';
 import { Fault } from '../../src/std/fault.ts';
-import { deltas, fails, says, stalls } from './fake-cluster.ts';
+import { checkedFetch } from '../e2e/reply-validator.ts';
+import { deltas, fails, llama, says, stalls } from './fake-cluster.ts';
 import { openWorld, type World } from './world.ts';
 
 function clientOf(world: World): OpenAI {
-  return new OpenAI({ baseURL: `${world.server.url}/v1`, apiKey: 'none', maxRetries: 0 });
+  return new OpenAI({
+    baseURL: `${world.server.url}/v1`,
+    apiKey: 'none',
+    maxRetries: 0,
+    fetch: checkedFetch,
+  });
 }
 
 const request = {
@@ -103,5 +109,31 @@ describe('the openai package', () => {
     for await (const model of clientOf(world).models.list()) names.push(model.id);
     expect(names).toEqual(['llama']);
     expect((await clientOf(world).models.retrieve('llama')).object).toBe('model');
+  });
+
+  test('responses with thoughts and a call: its helper gets the same as whole', async () => {
+    const text = '<think>hm</think>so<tool_call>{"name": "f", "arguments": {"x": 1}}</tool_call>';
+    await using world = openWorld(says(text));
+    world.cluster.served = [{ ...llama, reasoningParser: 'think', toolParser: 'hermes' }];
+    const parameters = { type: 'object', properties: {} };
+    const tools = [{ type: 'function' as const, name: 'f', strict: false, parameters }];
+    const { responses } = clientOf(world);
+    const asked = { model: 'llama', input: 'hi', tools };
+    const whole = await responses.create(asked);
+    expect(whole.output.map(({ type }) => type)).toEqual(['reasoning', 'message', 'function_call']);
+    const final = await responses.stream(asked).finalResponse();
+    expect(final.output_text).toBe('so');
+    for (const [index, item] of final.output.entries()) {
+      const { id, ...rest } = Object(whole.output[index]);
+      const call_id = item.type === 'function_call' ? { call_id: item.call_id } : {};
+      expect(item).toMatchObject({ ...rest, ...call_id });
+    }
+  });
+
+  test('a response that breaks off is an error, and no answer', async () => {
+    await using world = openWorld(fails('a', new Fault('engine', 'broken')));
+    const asked = { model: 'llama', input: 'hi' };
+    const final = clientOf(world).responses.stream(asked).finalResponse();
+    await expect(final).rejects.toMatchObject({ code: 'internal' });
   });
 });

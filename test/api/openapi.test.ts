@@ -27,10 +27,11 @@ test('every route and method of the table, with names for what a path leaves ope
   const found = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => `${method} ${path}`),
   );
-  const wanted = routes.flatMap(({ path, shownPath = path, get, post }) => [
-    ...(get === undefined ? [] : [`get ${shownPath}`]),
-    ...(post === undefined ? [] : [`post ${shownPath}`]),
-  ]);
+  const wanted = routes.flatMap((route) => {
+    const { path, shownPath = path } = route;
+    const methods = (['get', 'post', 'delete'] as const).filter((method) => method in route);
+    return methods.map((method) => `${method} ${shownPath}`);
+  });
   expect(found).toEqual(wanted);
   expect(found).toContain('post /workers/{id}/{action}');
   expect(document.paths['/workers/{id}/{action}']?.['post']).toMatchObject({

@@ -1,7 +1,8 @@
 // A client of POST /v1/chat/completions that hides nothing: status, headers, the raw text and each
-// event of a stream. Only the shapes that tests read are typed.
+// event of a stream. Only the shapes that tests read are typed; that they are OpenAI's is checked on the way.
 
 import { type ChatDelta, saidIn } from '../../src/bench/chat-events.ts';
+import { checkBody, StreamChecker } from './reply-validator.ts';
 
 export type Message = Readonly<Record<string, unknown>>;
 export type ChatBody = Readonly<Record<string, unknown>>;
@@ -98,6 +99,8 @@ export function question(content: string, more: ChatBody = {}): ChatBody {
   return { model: 'llama', messages: [user(content)], temperature: 0, ...more };
 }
 
+const chatPath = '/v1/chat/completions';
+
 export type PostOptions = {
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
@@ -110,7 +113,7 @@ export async function post(
   body: ChatBody | string,
   options: PostOptions = {},
 ): Promise<Response> {
-  return await fetch(`${url}/v1/chat/completions`, {
+  return await fetch(`${url}${chatPath}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...options.headers },
     body: typeof body === 'string' ? body : JSON.stringify(body),
@@ -142,13 +145,16 @@ export async function stream(
   }
   const data: string[] = [];
   const chunks: Chunk[] = [];
+  const checker = new StreamChecker(chatPath);
   for await (const event of eventsOf(response.body)) {
     data.push(event);
+    checker.event(event);
     if (event === '[DONE]') continue;
     const chunk = parsed<Chunk>(event);
     chunks.push(chunk);
     options.onChunk?.(chunk);
   }
+  checker.end();
   const pieces = chunks.flatMap((chunk) => saidIn(chunk.choices?.[0]?.delta) || []);
   return {
     response,
@@ -164,7 +170,11 @@ export async function stream(
 }
 
 export async function jsonOf<T>(response: Response): Promise<T> {
-  return parsed<T>(await response.text());
+  const text = await response.text();
+  if (response.url !== '') {
+    checkBody(new URL(response.url).pathname, response.status, JSON.parse(text));
+  }
+  return parsed<T>(text);
 }
 
 /** The program's own output: that it has this shape is what the tests go on to check. */

@@ -3,6 +3,7 @@
 
 import { beforeAll, describe, expect, test } from 'bun:test';
 import { type Deployment, startAll } from './deployment.ts';
+import { checkedFetch } from './reply-validator.ts';
 import { until } from './until.ts';
 import { openWorld, testNothingLeft } from './world.ts';
 
@@ -15,7 +16,7 @@ beforeAll(async () => {
 type Fields = Readonly<Record<string, unknown>>;
 
 async function post(path: string, body: Fields, headers: Record<string, string> = {}) {
-  const response = await fetch(`${all.url}${path}`, {
+  const response = await checkedFetch(`${all.url}${path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
     body: JSON.stringify({ model: 'llama', ...body }),
@@ -70,7 +71,7 @@ describe('n', () => {
       max_tokens: 400,
       ignore_eos: true,
     });
-    const response = await fetch(`${all.url}${chatPath}`, {
+    const response = await checkedFetch(`${all.url}${chatPath}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ model: 'llama', ...body }),

@@ -7,6 +7,7 @@ import { zodResponseFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 import { type ApiError, ask, jsonOf, post, question, stream } from './chat.ts';
 import { type Deployment, startAll } from './deployment.ts';
+import { checkedFetch } from './reply-validator.ts';
 import { openWorld, testNothingLeft } from './world.ts';
 
 const world = openWorld();
@@ -15,7 +16,12 @@ let client: OpenAI;
 const counts = ['context', 'generate', 'baseline'].map((role) => `--${role}-worker-count=1`);
 beforeAll(async () => {
   all = await startAll(world, counts);
-  client = new OpenAI({ baseURL: `${all.url}/v1`, apiKey: 'none', maxRetries: 0 });
+  client = new OpenAI({
+    baseURL: `${all.url}/v1`,
+    apiKey: 'none',
+    maxRetries: 0,
+    fetch: checkedFetch,
+  });
 });
 
 const City = z.object({
