@@ -82,6 +82,7 @@ function apiSettings(values: Values, servedModel: string | null): ApiSettings {
     corsOrigins: values['cors-origin'],
     queueCountMax: values['queue-limit'],
     queueTimeoutMs: values['queue-timeout-ms'],
+    migrationLimit: values['migration-limit'],
     localPrefillTokens: values['local-prefill-tokens'],
   };
 }
