@@ -337,9 +337,10 @@ class Client implements PlaneClient {
     const { tried } = call;
     const { signal } = call.scope;
     const { clock } = this.#options;
-    const unreached = this.#registry
-      .workers()
-      .filter(({ worker }) => tried.has(worker) && !isFull(tried.get(worker)));
+    const unreached = this.#registry.workers().filter(({ worker }) => {
+      const fault = tried.get(worker);
+      return fault !== undefined && passing.has(fault.code) && !isFull(fault);
+    });
     await new Promise<void>((resolve) => {
       const again = () => {
         for (const { worker } of unreached) tried.delete(worker);
