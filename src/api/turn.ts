@@ -98,6 +98,7 @@ export class Turn {
       id: this.#head.id.slice(this.#options.shape.idPrefix.length + 1),
       model: this.#started.model,
       route: timing.route,
+      ...(timing.migrations === undefined ? {} : { migrations: timing.migrations }),
       prompt: this.#promptTokens,
       tokens: this.#tokenCount,
       ...(this.#replies.length === 1 ? {} : { choices: this.#replies.length }),
