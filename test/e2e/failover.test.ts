@@ -70,14 +70,15 @@ function expectSame(found: readonly Seen[], wanted: readonly Seen[]): void {
 }
 
 /** A gateway and a plane of their own; the plane's holder must outlive the others. */
-async function gateway(flags: readonly string[] = []) {
+async function gateway(flags: readonly string[] = [], ofWorkers: readonly string[] = []) {
   const plane = await freePlane();
   const at = `--request-plane-uri=${plane}`;
-  const holder = world.start(['--role=context', '--initialize-request-plane', at]);
+  const holder = world.start(['--role=context', '--initialize-request-plane', at, ...ofWorkers]);
   const api = await startApi(world, plane, flags);
   return {
     api,
-    worker: (role: string, ...more: string[]) => world.start([`--role=${role}`, at, ...more]),
+    worker: (role: string, ...more: string[]) =>
+      world.start([`--role=${role}`, at, ...ofWorkers, ...more]),
     async [Symbol.asyncDispose]() {
       await api[Symbol.asyncDispose]();
       await holder[Symbol.asyncDispose]();
@@ -185,5 +186,37 @@ test('--migration-limit: an error event with a code, then [DONE]', async () => {
   expect(data.at(-1)).toBe('[DONE]');
   expect(await migrations(place.api)).toBe(1);
 });
+
+test('KV of prompt and answer travels through the object store as well', async () => {
+  await using place = await gateway([], ['--kv-path=object', '--block-tokens=16']);
+  const doomed = place.worker('generate');
+  await ready(place.api, 2);
+  const asked = question('Tell me a story.', long);
+  const timed = { headers: { 'x-tdist-timing': '1' } };
+  const wanted = await stream(place.api.url, asked, timed);
+  expect(wanted.usage?.tdist).toMatchObject({ kv_path: 'object' });
+  const other = place.worker('generate');
+  await ready(place.api, 3);
+  // It may be either that serves: the one that does is killed.
+  const workers = new Map([doomed, other].map((worker) => [worker.pid, worker]));
+  let count = 0;
+  const onChunk = (): void => {
+    if (++count === 100) void killBusy(place.api, workers);
+  };
+  const found = await stream(place.api.url, asked, { ...timed, onChunk });
+  expect(found.error).toBeNull();
+  expect(found.pieces).toEqual(wanted.pieces);
+  expect(found.usage?.tdist).toMatchObject({ migrations: 1 });
+  for (const worker of workers.values()) await worker[Symbol.asyncDispose]();
+});
+
+/** Kills the generate worker that has a request. */
+async function killBusy({ url }: Deployment, workers: ReadonlyMap<number, Program>): Promise<void> {
+  const busy = await until('a worker at work', async () => {
+    const all = await fetchWorkers(url);
+    return all.find(({ pid, load }) => workers.has(pid) && load.running > 0)?.pid ?? null;
+  });
+  workers.get(busy)?.signal('SIGKILL');
+}
 
 testNothingLeft(world);

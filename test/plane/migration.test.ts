@@ -105,6 +105,25 @@ describe('the generate worker', () => {
     expect(other.engine.commands.at(-1)).toMatchObject({ firstToken: 9, ticket: null });
   });
 
+  test('dies before the hand-over: the context worker is told to stop, a new pair goes on', async () => {
+    const { cluster, counts } = counted();
+    const c = await cluster.worker('c', 'context');
+    const g = await cluster.worker('g', 'generate');
+    const asked = cluster.ask();
+    await settle();
+    c.engine.tokens('req-1', 0, [7]);
+    const text = read(await asked);
+    const other = await cluster.worker('g2', 'generate', [7, 8, 9]);
+    c.engine.answer = [7, 8, 9];
+    g.kill();
+    await cluster.pass(3500);
+    expect(await text).toBe('7 8 9 stop');
+    expect(c.engine.types.slice(0, 3)).toEqual(['prefill', 'abort', 'prefill']);
+    expect(begins(c).at(-1)).toMatchObject({ emittedIds: [7] });
+    expect(begins(other)).toMatchObject([{ source: 'handover', emittedIds: [7] }]);
+    expect(counts).toHaveLength(1);
+  });
+
   test('dies, and a baseline worker goes on', async () => {
     const { cluster, g, text } = await begun();
     await cluster.worker('b', 'baseline', [7, 8, 9]);
