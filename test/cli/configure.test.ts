@@ -175,7 +175,6 @@ describe('roles', () => {
     const env = { TDIST_MIGRATION_LIMIT: '0' };
     expect(config('--role all', env)).toMatchObject({ api: { migrationLimit: 0 } });
     expect(() => config('--role api --migration-limit 101')).toThrow('--migration-limit');
-    expect(() => config('--role context --migration-limit 1')).toThrow('--migration-limit');
   });
 
   test('defaults of a worker', () => {
