@@ -182,8 +182,13 @@ function handOver(
   if (prefilled === undefined) return answerOf(emittedIds.length, context); // ended by its first token
   const { firstToken, ticket } = prefilled;
   expect(ticket?.tokens).toBe(hasKv ? prompt.length + emittedIds.length : undefined);
+  let computedCount = 0;
+  generate.runner.onCall = (kind) => {
+    if (kind === 'prefill') computedCount++;
+  };
   generate.engine.submit({ type: 'import', requestId: 'a', firstToken, ticket });
   generate.settle();
+  expect(computedCount > 0).toBe(!hasKv);
   return answerOf(emittedIds.length, context, generate);
 }
 

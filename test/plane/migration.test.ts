@@ -274,6 +274,27 @@ describe('--migration-limit', () => {
   });
 });
 
+test('the queue hears nothing of it: it has its place since its first token', async () => {
+  const { cluster } = counted();
+  const g = await cluster.worker('g', 'generate');
+  const placed: boolean[] = [];
+  const { signal } = new AbortController();
+  const onPlaced = (isPlaced: boolean) => void placed.push(isPlaced);
+  const asked = cluster.client.generate(request(), { signal, onPlaced });
+  await settle();
+  g.engine.tokens('req-1', 0, [7]);
+  const text = read(await asked);
+  expect(placed).toEqual([true]);
+  const failing = await cluster.worker('g2', 'generate');
+  fault(g, 'req-1', 'draining');
+  await settle();
+  const other = await cluster.worker('g3', 'generate', [7, 8]);
+  fault(failing, 'req-2', 'draining');
+  expect(await text).toBe('7 8 stop');
+  expect(other.engine.types).toEqual(['generate']);
+  expect(placed).toEqual([true]);
+});
+
 test('what another worker would say as well is not moved', async () => {
   for (const code of ['invalid_request', 'context_length', 'too_large', 'overloaded']) {
     const { cluster, g, text } = await begun();
