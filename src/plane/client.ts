@@ -264,7 +264,8 @@ class Client implements PlaneClient {
   #noteLoss(call: Call, { culprit: worker, isTaken }: Attempt, fault: Fault): void {
     const { log, migrationLimit } = this.#options;
     const { request, tried } = call;
-    if (isBegun(call) && isTaken && ++call.lossCount > migrationLimit) {
+    const isLost = isTaken && worker !== null;
+    if (isBegun(call) && isLost && ++call.lossCount > migrationLimit) {
       throw exhausted(fault, migrationLimit);
     }
     if (worker !== null) tried.set(worker, fault);
