@@ -104,6 +104,7 @@ export class Turn {
       id: this.#head.id.slice(this.#options.shape.idPrefix.length),
       model: this.#started.model,
       route: timing.route,
+      ...(timing.migrations === undefined ? {} : { migrations: timing.migrations }),
       prompt: this.#promptTokens,
       tokens: this.#tokenCount,
       ...(this.#replies.length === 1 ? {} : { choices: this.#replies.length }),

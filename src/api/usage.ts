@@ -18,6 +18,8 @@ export type TimingReport = {
   readonly transfer_ms: number;
   readonly ttft_ms: number;
   readonly total_ms: number;
+  /** How often another worker had to go on with it; absent: never. */
+  readonly migrations?: number;
   /** Of several choices each: where it was computed, and how much of its prompt was not. */
   readonly choices?: readonly ChoiceReport[];
 };
@@ -74,6 +76,7 @@ export function timingReport(
     transfer_ms: roundMs(timing.transferMs),
     ttft_ms: roundMs(gateway.firstMs - gateway.arrivedMs),
     total_ms: roundMs(gateway.nowMs - gateway.arrivedMs),
+    ...(timing.migrations === undefined ? {} : { migrations: timing.migrations }),
   };
 }
 

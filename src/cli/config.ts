@@ -43,6 +43,8 @@ export type ApiSettings = {
   readonly requestTimeoutMs: number;
   readonly queueCountMax: number;
   readonly queueTimeoutMs: number;
+  /** Workers that one answer may lose and still go on. */
+  readonly migrationLimit: number;
   /** Prompts with fewer uncached tokens go to the generate worker alone; 0: none; null: measured. */
   readonly localPrefillTokens: number | null;
 };

@@ -89,6 +89,7 @@ function apiSettings(values: Values, servedModel: string | null): ApiSettings {
     requestTimeoutMs: values['request-timeout-ms'],
     queueCountMax: values['queue-limit'],
     queueTimeoutMs: values['queue-timeout-ms'],
+    migrationLimit: values['migration-limit'],
     localPrefillTokens: values['local-prefill-tokens'],
   };
 }

@@ -136,6 +136,10 @@ const api = {
     min: 0,
     max: limit.queueTimeoutMsMax,
   }),
+  'migration-limit': number('integer', gateway, 3, 'workers that one answer may outlive', {
+    min: 0,
+    max: limit.migrationLimitMax,
+  }),
   'local-prefill-tokens': number(
     'integer',
     gateway,

@@ -17,6 +17,7 @@ import {
   appendToken,
   createSequence,
   generatedCount,
+  isUntouched,
   largestId,
   type Sequence,
   scores,
@@ -151,7 +152,7 @@ export class Engine {
     awaitsImport: boolean,
   ): void {
     const { clock, emit, maxModelLen } = this.#parts;
-    const { requestId, promptIds, sampling } = command;
+    const { requestId, promptIds, emittedIds = [], sampling } = command;
     const refuse = (code: string, message: string): void =>
       emit({ type: 'refused', requestId, code, message });
     const wanted = promptIds.length + sampling.maxTokens;
@@ -161,7 +162,13 @@ export class Engine {
         `prompt of ${promptIds.length} tokens and ${sampling.maxTokens} to generate do not fit this worker's limit of ${maxModelLen}`,
       );
     }
-    const top = largestId(promptIds, sampling);
+    if (emittedIds.length >= sampling.maxTokens) {
+      return refuse(
+        'invalid_request',
+        `${emittedIds.length} tokens are out, of ${sampling.maxTokens} to generate: nothing is left`,
+      );
+    }
+    const top = largestId([...promptIds, ...emittedIds], sampling);
     if (top >= this.#parts.runner.vocabSize) {
       return refuse('invalid_request', `token id ${top} is outside the model's vocabulary`);
     }
@@ -171,7 +178,7 @@ export class Engine {
         'this worker does not hand KV over; it is no context worker',
       );
     }
-    if (kind === 'prefill' && sampling.promptLogprobs !== null) {
+    if (kind === 'prefill' && sampling.promptLogprobs !== null && emittedIds.length === 0) {
       return refuse('invalid_request', 'logprobs of a prompt are not handed over');
     }
     if (this.scheduler.find(requestId) !== undefined) {
@@ -224,7 +231,7 @@ export class Engine {
     if (sequence.kind === 'prefill') return this.#endPrefill(sequence, token);
     const first = generatedCount(sequence);
     // Before its first token is told: those who follow it may ask for the KV right then.
-    if (sequence.shared && first === 0) this.#keep(sequence);
+    if (sequence.shared && isUntouched(sequence)) this.#keep(sequence);
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     this.#tell(sequence, first, finish);
     if (finish === null) return;
@@ -236,9 +243,10 @@ export class Engine {
   #endPrefill(sequence: Sequence, token: number): void {
     const { requestId } = sequence;
     const { emit, flush } = this.#parts;
+    const first = generatedCount(sequence);
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     if (sequence.shared) this.#exportRows(sequence);
-    this.#tell(sequence, 0, finish);
+    this.#tell(sequence, first, finish);
     if (finish !== null) {
       this.#export?.release(requestId);
     } else {
@@ -252,11 +260,11 @@ export class Engine {
     this.scheduler.remove(sequence);
   }
 
-  /** Stages the prompt's KV as far as it is computed. */
+  /** Stages the KV of what was given, as far as it is computed. */
   #exportRows(sequence: Sequence): void {
     const { requestId, salt, slot, computed } = sequence;
     if (slot === null) return;
-    const ids = sequence.ids.slice(0, sequence.promptLength);
+    const ids = sequence.ids.slice(0, sequence.givenLength);
     const blocks = this.#export?.append({ requestId, ids, salt, slot, computed }) ?? [];
     if (sequence.kvPath === 'shm' || blocks.length === 0) return;
     this.#parts.emit({ type: 'staged', requestId, blocks });
@@ -316,7 +324,7 @@ export class Engine {
     const { requestId, arrivedMs } = sequence;
     const imported = this.#timings.get(requestId);
     this.#timings.delete(requestId);
-    if (first > 0) return imported;
+    if (sequence.promptLength + first > sequence.givenLength) return imported;
     const startedMs = sequence.startedMs ?? arrivedMs;
     const prefillMs = this.#parts.clock.nowMs() - startedMs;
     const { cachedTokens } = sequence;

@@ -42,7 +42,7 @@ export class Imports {
     const sequence = scheduler.find(requestId);
     if (sequence?.slot == null || !sequence.awaitsImport || kvImport === null) return;
     try {
-      memory.note(sequence.slot, sequence.promptLength);
+      memory.note(sequence.slot, sequence.givenLength);
       const { ids, salt, slot, computed: from } = sequence;
       sequence.computed += kvImport.put({ frame, ids, salt, slot, from });
       sequence.importedBytes += frame.byteLength;
@@ -85,10 +85,10 @@ export class Imports {
     if (flaw !== null || command.ticket === null) this.#prefillRest(sequence);
   }
 
-  /** Makes the slot hold the whole prompt; null when it does (or when nothing was promised). */
+  /** Makes the slot hold all that was given; null when it does (or when nothing was promised). */
   #complete(sequence: Sequence, { ticket, refusal }: ImportCommand): Fault | null {
     const { kvImport } = this.#ports.parts;
-    const { promptLength, slot } = sequence;
+    const { givenLength, slot } = sequence;
     if (refusal !== undefined) {
       const { message, reason } = refusal;
       return new Fault('transfer', message, reason === undefined ? {} : { reason });
@@ -98,16 +98,16 @@ export class Imports {
       return new Fault('transfer', 'this worker cannot copy KV in; the prompt is prefilled here');
     }
     if (ticket.kind === 'object') {
-      if (sequence.computed === promptLength) return null;
-      const text = `KV of ${sequence.computed} of ${promptLength} tokens has arrived`;
+      if (sequence.computed === givenLength) return null;
+      const text = `KV of ${sequence.computed} of ${givenLength} tokens has arrived`;
       return new Fault('transfer', text, { reason: 'truncated' });
     }
     try {
-      this.#ports.memory.note(slot, promptLength);
+      this.#ports.memory.note(slot, givenLength);
       const { ids, salt, computed: from } = sequence;
       const prompt = { ids: ids.slice(), salt, slot };
       sequence.importedBytes = kvImport.fetch({ ...prompt, ticket, from });
-      sequence.computed = promptLength;
+      sequence.computed = givenLength;
       return null;
     } catch (thrown) {
       return toFault(thrown, 'transfer');
@@ -126,9 +126,9 @@ export class Imports {
 
   #prefillRest(sequence: Sequence): void {
     this.recomputeCount++;
-    const { computed, promptLength } = sequence;
+    const { computed, givenLength } = sequence;
     // The context worker may have left in an arena of the host what it could not hand over.
-    if (promptLength - computed > 1) sequence.computed = this.#ports.restore(sequence);
+    if (givenLength - computed > 1) sequence.computed = this.#ports.restore(sequence);
     this.#ports.note(sequence.requestId, { kvPath: 'none', kvBytes: 0 });
   }
 

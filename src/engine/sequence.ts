@@ -10,7 +10,12 @@ export type Sequence = {
   /** `prefill`: ends with the first token and an export. `generate`: goes on to the finish. */
   readonly kind: 'prefill' | 'generate';
   readonly promptLength: number;
-  /** Prompt, then what was generated. */
+  /**
+   * Ids that came with the request: the prompt, and where it goes on with another worker's answer the
+   * tokens that are out already. Their KV is what a hand-over carries.
+   */
+  readonly givenLength: number;
+  /** Prompt, then what was generated, here or before. */
   readonly ids: number[];
   readonly sampling: Sampling;
   /** Lower is served sooner; 0 unless the client says. */
@@ -21,7 +26,7 @@ export type Sequence = {
   readonly salt: string | undefined;
   /** Prompt tokens whose logprobs have left, where they were asked for. */
   scoredCount: number;
-  /** Tokens of the prompt that were known and not computed, when it first got a slot. */
+  /** Of the given tokens those that were known and not computed, when it first got a slot. */
   cachedTokens: number;
   /** Positions whose KV is in the slot. */
   computed: number;
@@ -49,6 +54,7 @@ export function createSequence(
   request: {
     readonly requestId: string;
     readonly promptIds: readonly number[];
+    readonly emittedIds?: readonly number[] | undefined;
     readonly sampling: Sampling;
     readonly priority: number;
     readonly shared?: boolean | undefined;
@@ -61,16 +67,19 @@ export function createSequence(
     matcher?: Matcher | null;
   },
 ): Sequence {
+  const { promptIds, emittedIds = [] } = request;
   return {
     requestId: request.requestId,
     kind: options.kind,
-    promptLength: request.promptIds.length,
-    ids: [...request.promptIds],
+    promptLength: promptIds.length,
+    givenLength: promptIds.length + emittedIds.length,
+    ids: [...promptIds, ...emittedIds],
     sampling: request.sampling,
     priority: request.priority,
     shared: request.shared ?? false,
     salt: request.cacheSalt,
-    scoredCount: 0,
+    // They leave before the first token does.
+    scoredCount: emittedIds.length === 0 ? 0 : promptIds.length - 1,
     cachedTokens: 0,
     computed: 0,
     slot: null,
@@ -100,17 +109,22 @@ export function generatedCount(sequence: Sequence): number {
   return sequence.ids.length - sequence.promptLength;
 }
 
+/** No token was chosen here yet. */
+export function isUntouched({ ids, givenLength }: Sequence): boolean {
+  return ids.length === givenLength;
+}
+
 /** Logprobs of prompt tokens are still wanted: the chunk needs a row of logits for each token. */
 export function scores({ sampling, promptLength, scoredCount }: Sequence): boolean {
   return sampling.promptLogprobs !== null && scoredCount < promptLength - 1;
 }
 
-/** The largest token id that a request names anywhere. */
-export function largestId(promptIds: readonly number[], sampling: Sampling): number {
+/** The largest token id that a request names anywhere; `ids` are those it was given. */
+export function largestId(ids: readonly number[], sampling: Sampling): number {
   const biased = sampling.logitBias.reduce((top, [id]) => Math.max(top, id), 0);
   const named = [sampling.stopTokenIds, sampling.allowedTokenIds ?? [], ...sampling.badWords];
   const most = named.flat().reduce((top, id) => Math.max(top, id), biased);
-  return promptIds.reduce((top, id) => Math.max(top, id), most);
+  return ids.reduce((top, id) => Math.max(top, id), most);
 }
 
 /**

@@ -1,6 +1,7 @@
 // One try to serve a request on one choice of workers: reserve, prefill, stream. It knows at each
 // moment which workers hold something for it (they get an abort when it ends early) and which still
-// owe something (their death matters). Starting again elsewhere is the client's business.
+// owe something (their death matters). Starting again elsewhere is the client's business. Where it goes
+// on with an answer, "token 0" is the first one behind what is out.
 //
 //   reserve (generate) ─▶ prefill (context) ─▶ token 0 (context) ─▶ tokens 1… (generate) ─▶ finish
 //   holds: generate        + context             context owes the      generate owes all
@@ -22,7 +23,7 @@ import type { Aborts } from './aborts.ts';
 import { askWorker } from './ask.ts';
 import type { Bus } from './bus.ts';
 import type { InFlight, Work } from './in-flight.ts';
-import { Inbox } from './inbox.ts';
+import type { Inbox } from './inbox.ts';
 import { type PairPath, pathUnseen } from './kv-path.ts';
 import { Learning } from './learning.ts';
 import type { Rates } from './rates.ts';
@@ -34,8 +35,6 @@ import type { StreamHub } from './stream-hub.ts';
 import { TimingSum } from './timing.ts';
 import { GapTimer, Silence } from './watchdog.ts';
 
-/** Deltas that may wait for a slow reader. */
-const inboxCountMax = 16_384;
 /** Longest wait for token 0, queue and prefill of a long prompt included. */
 const firstTokenMs = 5 * limit.streamSilenceMs;
 
@@ -56,6 +55,10 @@ export type AttemptOptions = {
   /** The request's id on the plane: another one at each try. */
   readonly planeId: string;
   readonly request: GenerateRequest;
+  /** Tokens of the answer that are out; the workers go on behind them. */
+  readonly emittedIds: readonly number[];
+  /** Where the tokens go; a failure is told by `started` and `over` alone. */
+  readonly inbox: Inbox;
   readonly choice: Exclude<Choice, { route: 'none' }>;
   /** How long the request had waited before this try. */
   readonly waitedMs: number;
@@ -69,15 +72,18 @@ export type AttemptOptions = {
 export class Attempt {
   /** Resolves when token 0 is in the inbox, rejects with a Fault when that will not happen. */
   readonly started: Promise<void>;
-  readonly inbox = new Inbox(inboxCountMax);
+  /** Resolves at its end: null where all tokens have come, else why not. */
+  readonly over: Promise<Fault | null>;
+  readonly inbox: Inbox;
   readonly #options: AttemptOptions;
   readonly #ports: AttemptPorts;
   readonly #context: string | null;
   readonly #generate: string;
   readonly #timing: TimingSum;
   readonly #learning: Learning;
-  readonly #stream = new Reassembly();
+  readonly #stream: Reassembly;
   readonly #first = Promise.withResolvers<void>();
+  readonly #last = Promise.withResolvers<Fault | null>();
   readonly #asking = new AbortController();
   readonly #holders = new Set<string>();
   readonly #owing = new Set<string>();
@@ -93,6 +99,7 @@ export class Attempt {
   #isOver = false;
   /** There was an outage since the last chunk. */
   #wasAway = false;
+  #wasTaken = false;
   #culprit: string | null = null;
 
   constructor(options: AttemptOptions) {
@@ -100,16 +107,19 @@ export class Attempt {
     this.#options = options;
     this.#ports = ports;
     this.started = this.#first.promise;
+    this.over = this.#last.promise;
+    this.inbox = options.inbox;
+    this.#stream = new Reassembly(options.emittedIds);
     this.#context = choice.route === 'disaggregated' ? choice.context.worker : null;
     this.#generate =
       choice.route === 'aggregated' ? choice.baseline.worker : choice.generate.worker;
     this.#path = choice.route === 'disaggregated' ? choice.kvPath : null;
     this.#timing = new TimingSum(choice, waitedMs);
-    const promptTokens = options.request.promptIds.length;
+    const promptTokens = options.request.promptIds.length + options.emittedIds.length;
     this.#learning = new Learning({ ...ports, choice, promptTokens });
     this.#silence = new Silence(ports.clock, firstTokenMs, (silentMs) => this.#onSilence(silentMs));
     this.#gap = new GapTimer(ports.clock, limit.gapTimeoutMs, () => {
-      const missing = this.#stream.ids.length === 0 ? this.#context : this.#generate;
+      const missing = this.#hasTokens ? this.#generate : this.#context;
       this.#fail(this.#stream.gapFault(), missing ?? this.#generate);
     });
     this.#unwatch = ports.registry.onGone((worker, why) => this.#onGone(worker, why));
@@ -125,6 +135,16 @@ export class Attempt {
   /** The worker at whose door the failure lies; null: none (the plane, or a cancel). */
   get culprit(): string | null {
     return this.#culprit;
+  }
+
+  /** One of its workers had taken it on: what happened then may be the request's doing. */
+  get isTaken(): boolean {
+    return this.#wasTaken;
+  }
+
+  /** All tokens that are out by now, those before this try included. */
+  get ids(): readonly number[] {
+    return this.#stream.ids;
   }
 
   timing(): Timing {
@@ -152,7 +172,14 @@ export class Attempt {
     const { promptIds, sampling, priority, shared, cacheSalt } = this.#options.request;
     const requestId = this.#options.planeId;
     const stream = this.#ports.hub.subjectOf(requestId);
-    const kept = { ...(shared && { shared }), ...(cacheSalt !== undefined && { cacheSalt }) };
+    const { emittedIds } = this.#options;
+    const isContinued = emittedIds.length > 0;
+    const kept = {
+      // Those who were to follow have not waited.
+      ...(shared && !isContinued && { shared }),
+      ...(cacheSalt !== undefined && { cacheSalt }),
+      ...(isContinued && { emittedIds }),
+    };
     const common = {
       v: protocolVersion,
       requestId,
@@ -208,6 +235,7 @@ export class Attempt {
     if (refusal === null) {
       if (this.#isOver) return false;
       this.#takers.add(worker);
+      this.#wasTaken = true;
       this.#options.onTaken(worker, this.#takers.size === (this.#context === null ? 1 : 2));
       return true;
     }
@@ -269,12 +297,20 @@ export class Attempt {
       return;
     }
     this.#gap.note(this.#stream.gapAt);
-    if (!this.#isStreaming && (this.#stream.ids.length > 0 || this.#stream.finished)) {
+    if (!this.#isStreaming && (this.#hasTokens || this.#stream.finished)) {
       this.#isStreaming = true;
       this.#silence.restart(limit.streamSilenceMs);
       this.#first.resolve();
     }
-    if (this.#stream.finished) this.#end();
+    if (this.#stream.finished) {
+      this.#end();
+      this.#last.resolve(null);
+    }
+  }
+
+  /** At least one of its own is out. */
+  get #hasTokens(): boolean {
+    return this.#stream.ids.length > this.#options.emittedIds.length;
   }
 
   #onGone(worker: string, why: string): void {
@@ -286,7 +322,7 @@ export class Attempt {
   /** A worker will not do what it owes. A lost context after token 0 can be done without. */
   #onLost(worker: string, fault: Fault): void {
     if (!this.#owing.has(worker)) return;
-    const firstToken = this.#stream.ids[0];
+    const firstToken = this.#stream.ids[this.#options.emittedIds.length];
     if (worker !== this.#context || firstToken === undefined) {
       this.#fail(fault, worker);
       return;
@@ -332,8 +368,8 @@ export class Attempt {
     if (this.#isOver) return;
     this.#culprit = culprit;
     this.#end();
-    this.inbox.fail(fault);
     this.#first.reject(fault);
+    this.#last.resolve(fault);
   }
 
   #end(): void {

@@ -1,7 +1,7 @@
 // The gateway's view of the cluster: which models there are, and generations on them. Chooses workers,
-// moves a request to others when they refuse, vanish or fail before its first token, and waits for a
-// change of the cluster when nobody can take it. How long a request may wait is the caller's to say,
-// by its signal.
+// moves a request to others when they refuse, vanish or fail, and waits for a change of the cluster when
+// nobody can take it. How long a request may wait for its first token is the caller's to say, by its
+// signal; what happens after that token is plane/answer.ts's.
 
 import { limit } from '../protocol/limit.ts';
 import type { Member } from '../protocol/member.ts';
@@ -20,17 +20,21 @@ import { Fault, type FaultCode, toFault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import type { Chance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
+import { type Meter, noMeter } from '../telemetry/metric.ts';
 import { Aborts } from './aborts.ts';
+import { Answer, type AnswerPorts, exhausted, type MigrationOptions } from './answer.ts';
 import { askWorker } from './ask.ts';
 import { AssetStore } from './assets.ts';
 import { Attempt, type AttemptPorts } from './attempt.ts';
 import type { Bus, Ending } from './bus.ts';
-import { type Caller, Doors, isFull } from './doors.ts';
+import { type Call, callOf, cancelFault, isBegun } from './call.ts';
+import { Doors, isFull } from './doors.ts';
 import { startGatewayHeartbeat } from './gateways.ts';
 import { generationOf } from './generation.ts';
+import { keyOf } from './group.ts';
 import { InFlight } from './in-flight.ts';
+import { Inbox } from './inbox.ts';
 import { watchPresence } from './presence.ts';
-import { PromptKeys } from './prompt-keys.ts';
 import { Rates } from './rates.ts';
 import { Registry } from './registry.ts';
 import { RouteReport } from './route-report.ts';
@@ -56,11 +60,12 @@ const passing: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'overloaded',
 ]);
 
-export type ClientOptions = {
+export type ClientOptions = MigrationOptions & {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly chance: Chance;
   readonly log: Log;
+  readonly meter?: Meter;
   readonly namespace: string;
   /** `[A-Za-z0-9_-]`, new at every start; drawn where not given. */
   readonly gatewayId?: string;
@@ -71,14 +76,6 @@ export type ClientOptions = {
   readonly localPrefillTokens: number | null;
   /** The only model to serve; every announced one where not given. */
   readonly model?: string;
-};
-
-/** A request on its way to workers. */
-type Call = Caller & {
-  readonly request: GenerateRequest;
-  readonly keys: PromptKeys;
-  readonly signal: AbortSignal;
-  readonly onPlaced: (isPlaced: boolean) => void;
 };
 
 export type PlaneClient = Cluster & {
@@ -104,6 +101,7 @@ class Client implements PlaneClient {
   readonly #attempts = new Set<Attempt>();
   readonly #wakers = new Set<() => void>();
   readonly #doors = new Doors();
+  readonly #answerPorts: AnswerPorts;
   #turn = 0;
 
   constructor(options: ClientOptions) {
@@ -126,6 +124,9 @@ class Client implements PlaneClient {
     });
     const aborts = new Aborts({ bus, clock, log, subjects, registry });
     this.#ports = { bus, clock, log, subjects, registry, hub, inFlight, rates, aborts };
+    const { migrationLimit, migrationWaitMs, meter = noMeter } = options;
+    const place = (call: Call): Promise<Attempt> => this.#place(call);
+    this.#answerPorts = { clock, log, meter, migrationLimit, migrationWaitMs, place };
     this.#report = new RouteReport(log, options.localPrefillTokens);
     this.#assets = new AssetStore({ bus, subjects, registry });
     this.#presence = watchPresence({ bus, clock, log, subjects, registry });
@@ -200,68 +201,101 @@ class Client implements PlaneClient {
     request: GenerateRequest,
     { signal, onPlaced = () => undefined }: GenerateOptions,
   ): Promise<Generation> {
-    const tried = new Map<string, Fault>();
-    const keys = new PromptKeys(request.promptIds, request.cacheSalt);
-    const call: Call = { request, keys, tried, wake: null, signal, onPlaced };
+    const scope = new AbortController();
+    const cancel = () => scope.abort(cancelFault(signal));
+    const release = () => signal.removeEventListener('abort', cancel);
+    signal.addEventListener('abort', cancel, { once: true });
+    if (signal.aborted) cancel();
+    const call = callOf(request, { scope, onPlaced });
     try {
-      return await this.#place(call);
+      const first = await this.#place(call);
+      return generationOf(new Answer(call, first, this.#answerPorts, release));
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  async #place(call: Call): Promise<Attempt> {
+    try {
+      return await this.#tryAll(call);
     } finally {
       this.#doors.leave(call);
     }
   }
 
-  async #place(call: Call): Promise<Generation> {
-    const { clock, log } = this.#options;
-    const { request, tried, signal, onPlaced } = call;
+  /** One worker, or pair, after another, until the next token is there. */
+  async #tryAll(call: Call): Promise<Attempt> {
+    const { clock } = this.#options;
+    const { signal } = call.scope;
     const beganMs = clock.nowMs();
-    let failureCount = 0;
-    for (let count = 1; ; count++) {
+    for (let failureCount = 0; ; ) {
       let choice = this.#choose(call);
       while (choice === null) {
         await this.#change(call);
         choice = this.#choose(call);
       }
       // Nothing may be awaited between a choice and its attempt: the next choice must know of it.
-      const cancel = () => attempt.cancel(cancelFault(signal));
-      const attempt = new Attempt({
-        ports: this.#ports,
-        planeId: planeId(request.requestId, count),
-        request,
-        choice,
-        waitedMs: clock.nowMs() - beganMs,
-        onTaken: (worker, isLast) => {
-          if (isLast) onPlaced(true);
-          this.#doors.knock(worker);
-        },
-        onFreed: (worker) => this.#doors.knock(worker),
-        onEnd: () => {
-          signal.removeEventListener('abort', cancel);
-          this.#attempts.delete(attempt);
-        },
-      });
-      this.#attempts.add(attempt);
-      signal.addEventListener('abort', cancel, { once: true });
+      const attempt = this.#try(call, choice, clock.nowMs() - beganMs);
       try {
         await attempt.started;
-        return generationOf(attempt);
+        call.groupKey = keyOf(generateOf(choice).card);
+        return attempt;
       } catch (error) {
         const fault = toFault(error);
-        onPlaced(false);
+        if (!isBegun(call)) call.onPlaced(false);
         if (signal.aborted || final.has(fault.code)) throw fault;
         if (isFull(fault)) this.#doors.join(call);
         else if (fault.code !== 'draining' && ++failureCount >= failureCountMax) throw fault;
-        const worker = attempt.culprit;
-        if (worker !== null) tried.set(worker, fault);
-        // A full worker is asked again and again: no line for each time.
-        const level = isFull(fault) ? 'debug' : 'warn';
-        log[level]('Request moved to other workers', {
-          request: request.requestId,
-          worker,
-          code: fault.code,
-          reason: fault.message,
-        });
+        this.#noteLoss(call, attempt, fault);
       }
     }
+  }
+
+  #try(call: Call, choice: Exclude<Choice, { route: 'none' }>, waitedMs: number): Attempt {
+    const { request, emittedIds, scope } = call;
+    const cancel = () => attempt.cancel(cancelFault(scope.signal));
+    const attempt = new Attempt({
+      ports: this.#ports,
+      planeId: planeId(request.requestId, ++call.tryCount),
+      request,
+      emittedIds,
+      // What a try before the first token has left in its own is of no use.
+      inbox: call.inbox ?? new Inbox(),
+      choice,
+      waitedMs,
+      onTaken: (worker, isLast) => {
+        if (isLast && !isBegun(call)) call.onPlaced(true);
+        this.#doors.knock(worker);
+      },
+      onFreed: (worker) => this.#doors.knock(worker),
+      onEnd: () => {
+        scope.signal.removeEventListener('abort', cancel);
+        this.#attempts.delete(attempt);
+      },
+    });
+    this.#attempts.add(attempt);
+    scope.signal.addEventListener('abort', cancel, { once: true });
+    return attempt;
+  }
+
+  /** These workers are not asked again for now. Throws where an answer has lost too many. */
+  #noteLoss(call: Call, { culprit: worker, isTaken }: Attempt, fault: Fault): void {
+    const { log, migrationLimit } = this.#options;
+    const { request, tried } = call;
+    const isLost = isTaken && worker !== null;
+    if (isBegun(call) && isLost && ++call.lossCount > migrationLimit) {
+      throw exhausted(fault, migrationLimit);
+    }
+    if (worker !== null) tried.set(worker, fault);
+    // A full worker is asked again and again: no line for each time.
+    const level = isFull(fault) ? 'debug' : 'warn';
+    log[level]('Request moved to other workers', {
+      request: request.requestId,
+      worker,
+      code: fault.code,
+      reason: fault.message,
+    });
   }
 
   async close(): Promise<void> {
@@ -272,32 +306,38 @@ class Client implements PlaneClient {
 
   /** Null while nobody can take the request. Throws when that is hopeless, or by the signal. */
   #choose(call: Call): Exclude<Choice, { route: 'none' }> | null {
-    const { tried, signal } = call;
+    const { tried } = call;
+    const { signal } = call.scope;
     if (signal.aborted) throw cancelFault(signal);
     if (this.#options.bus.trouble() !== null) return null;
     const choice = this.#route(call);
     if (choice.route !== 'none') return choice;
-    const hopeless = [...tried.values()].find(({ code }) => !passing.has(code));
-    if (hopeless !== undefined) throw hopeless;
+    const faults = [...tried.values()];
+    const hopeless = faults.find(({ code }) => !passing.has(code));
+    // One that is merely full has not failed: its room is worth waiting for.
+    if (hopeless !== undefined && !faults.some(isFull)) throw hopeless;
     return null;
   }
 
-  #route({ request, keys, tried }: Call): Choice {
+  #route(call: Call): Choice {
+    const { request, keys, tried, emittedIds } = call;
     const { inFlight, rates } = this.#ports;
     const registry = this.#registry;
-    const workers = registry.group(request.model);
-    const missing = request.route === undefined ? null : missingFor(request.route, workers);
+    const workers = registry.group(request.model, call.groupKey);
+    const { route, sampling } = request;
+    const isFresh = !isBegun(call);
+    const missing = route === undefined || !isFresh ? null : missingFor(route, workers);
     if (missing !== null) throw new Fault('no_worker', missing);
     const choice = chooseRoute({
       model: request.model,
       workers,
-      forced: request.route,
-      promptTokens: request.promptIds.length,
-      growthTokens: request.sampling.maxTokens,
+      forced: route,
+      promptTokens: request.promptIds.length + emittedIds.length,
+      growthTokens: sampling.maxTokens - emittedIds.length,
       keys,
       keysOf: (worker) => registry.prefixes.keysOf(worker),
-      warm: new Set(request.warm),
-      isHandedOver: request.sampling.promptLogprobs === null,
+      warm: new Set(isFresh ? request.warm : []),
+      isHandedOver: sampling.promptLogprobs === null || !isFresh,
       localPrefillTokens: this.#options.localPrefillTokens,
       excluded: new Set(tried.keys()),
       inFlight: inFlight.of,
@@ -314,11 +354,13 @@ class Client implements PlaneClient {
    * not be reached but still shows signs of life gets another chance after a heartbeat's time.
    */
   async #change(call: Call): Promise<void> {
-    const { tried, signal } = call;
+    const { tried } = call;
+    const { signal } = call.scope;
     const { clock } = this.#options;
-    const unreached = this.#registry
-      .workers()
-      .filter(({ worker }) => tried.has(worker) && !isFull(tried.get(worker)));
+    const unreached = this.#registry.workers().filter(({ worker }) => {
+      const fault = tried.get(worker);
+      return fault !== undefined && passing.has(fault.code) && !isFull(fault);
+    });
     await new Promise<void>((resolve) => {
       const again = () => {
         for (const { worker } of unreached) tried.delete(worker);
@@ -353,7 +395,6 @@ function noSuchWorker(worker: string): Fault {
   return new Fault('not_found', `No worker ${worker.slice(0, 100)} is alive; see GET /workers.`);
 }
 
-function cancelFault(signal: AbortSignal): Fault {
-  if (signal.reason instanceof Fault) return signal.reason;
-  return new Fault('cancelled', 'the request was cancelled');
+function generateOf(choice: Exclude<Choice, { route: 'none' }>): Heartbeat {
+  return choice.route === 'aggregated' ? choice.baseline : choice.generate;
 }

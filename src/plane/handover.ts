@@ -95,8 +95,8 @@ export class Handover {
   // --- the generate worker's side
 
   /** The reservation has its slot, and `heldTokens` of the prompt in it. */
-  beginReceive({ requestId, promptTokens }: Job, heldTokens: number): void {
-    this.#ports.kv.receive.object.begin({ requestId, promptTokens, heldTokens });
+  beginReceive({ requestId, givenTokens }: Job, heldTokens: number): void {
+    this.#ports.kv.receive.object.begin({ requestId, promptTokens: givenTokens, heldTokens });
   }
 
   announced({ requestId, dtype, blocks }: AnnounceMessage): void {

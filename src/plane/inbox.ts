@@ -4,6 +4,8 @@
 import type { TokenDelta } from '../protocol/request.ts';
 import { assert, type Fault } from '../std/fault.ts';
 
+/** Deltas that may wait for a slow reader. */
+const deltaCountMax = 16_384;
 /** Read entries are dropped so many at a time: a shift per entry would copy the queue. */
 const compactAt = 1024;
 
@@ -16,7 +18,7 @@ export class Inbox {
   #fault: Fault | null = null;
   #ended = false;
 
-  constructor(countMax: number) {
+  constructor(countMax: number = deltaCountMax) {
     this.#countMax = countMax;
   }
 

@@ -30,11 +30,12 @@ export type Job = {
   /** Who is to fill the reservation through shared memory. */
   readonly contextWorker: string | null;
   readonly kvPath: 'shm' | 'object';
-  readonly promptTokens: number;
+  /** Tokens that it was given, those of the answer that were out already included. */
+  readonly givenTokens: number;
   readonly admission: Pending;
   /** Set once a ticket has come. */
   handover: Pending | null;
-  /** Index after the last token sent. */
+  /** Index after the last token sent, by this worker or by the one before it. */
   nextIndex: number;
   /** Ends a hand-over that is under way when the job ends. */
   readonly over: AbortController;

@@ -11,10 +11,15 @@ type Piece = TokenDelta & { readonly first: number };
 const heldCountMax = 1024;
 
 export class Reassembly {
-  readonly #ids: number[] = [];
+  readonly #ids: number[];
   readonly #held: Piece[] = [];
   #scoreCount = 0;
   #finished = false;
+
+  /** @param emittedIds tokens that other workers sent and that have been passed on. */
+  constructor(emittedIds: readonly number[] = []) {
+    this.#ids = [...emittedIds];
+  }
 
   /** Tokens put in order so far. */
   get ids(): readonly number[] {

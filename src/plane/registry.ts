@@ -129,9 +129,14 @@ export class Registry {
     return found === undefined ? null : memberOf(found);
   }
 
-  /** The workers that serve `model`: one group, whose members understand each other. */
-  group(model: string): readonly Heartbeat[] {
-    return preferred(groupsOf(this.#workers.values()).get(model) ?? [])?.workers ?? [];
+  /**
+   * The workers that serve `model`: one group, whose members understand each other. The one of that
+   * key, where the request has been begun by one of its members.
+   */
+  group(model: string, key: string | null = null): readonly Heartbeat[] {
+    const groups = groupsOf(this.#workers.values()).get(model) ?? [];
+    const found = key === null ? preferred(groups) : groups.find((group) => group.key === key);
+    return found?.workers ?? [];
   }
 
   models(): readonly ServedModel[] {

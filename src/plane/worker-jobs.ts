@@ -53,7 +53,7 @@ export class WorkerJobs {
 
   generate(message: GenerateMessage): Promise<Ack> {
     const { requestId, promptIds, sampling, priority, stream, source } = message;
-    const { shared, cacheSalt } = message;
+    const { shared, cacheSalt, emittedIds = [] } = message;
     const job = this.#open({
       requestId,
       stream,
@@ -62,13 +62,15 @@ export class WorkerJobs {
       generateWorker: null,
       contextWorker: message.contextWorker ?? null,
       kvPath: 'shm',
-      promptTokens: promptIds.length,
+      givenTokens: promptIds.length + emittedIds.length,
+      nextIndex: emittedIds.length,
     });
     if (job === null) return Promise.resolve(duplicate(requestId));
     this.#ports.engine.submit({
       type: 'generate',
       requestId,
       promptIds,
+      emittedIds,
       sampling,
       priority,
       shared,
@@ -80,7 +82,7 @@ export class WorkerJobs {
 
   prefill(message: PrefillMessage): Promise<Ack> {
     const { requestId, promptIds, sampling, priority, stream, generateWorker } = message;
-    const { kvPath = 'shm', shared, cacheSalt } = message;
+    const { kvPath = 'shm', shared, cacheSalt, emittedIds = [] } = message;
     const job = this.#open({
       requestId,
       stream,
@@ -89,7 +91,8 @@ export class WorkerJobs {
       generateWorker,
       contextWorker: null,
       kvPath,
-      promptTokens: promptIds.length,
+      givenTokens: promptIds.length + emittedIds.length,
+      nextIndex: emittedIds.length,
     });
     if (job === null) return Promise.resolve(duplicate(requestId));
     this.#handover.beginSend(job, message);
@@ -97,6 +100,7 @@ export class WorkerJobs {
       type: 'prefill',
       requestId,
       promptIds,
+      emittedIds,
       sampling,
       priority,
       shared,
@@ -156,10 +160,10 @@ export class WorkerJobs {
     if (job !== undefined) this.#close(job, ack);
   }
 
-  #open(what: Omit<Job, 'admission' | 'handover' | 'nextIndex' | 'over'>): Job | null {
+  #open(what: Omit<Job, 'admission' | 'handover' | 'over'>): Job | null {
     if (this.#jobs.has(what.requestId)) return null;
     const over = new AbortController();
-    const job: Job = { ...what, admission: new Pending(), handover: null, nextIndex: 0, over };
+    const job: Job = { ...what, admission: new Pending(), handover: null, over };
     this.#jobs.set(job.requestId, job);
     return job;
   }

@@ -11,6 +11,8 @@ export type EngineCommand =
       readonly type: 'generate';
       readonly requestId: string;
       readonly promptIds: readonly number[];
+      /** Tokens of the answer that are out already: it goes on behind them. */
+      readonly emittedIds?: readonly number[] | undefined;
       readonly sampling: Sampling;
       readonly priority: number;
       /** Others with this prompt follow: its KV is kept as soon as it is there. */
@@ -24,6 +26,8 @@ export type EngineCommand =
       readonly type: 'prefill';
       readonly requestId: string;
       readonly promptIds: readonly number[];
+      /** Tokens of the answer that are out already: it goes on behind them. */
+      readonly emittedIds?: readonly number[] | undefined;
       readonly sampling: Sampling;
       readonly priority: number;
       /** Others with this prompt follow: its KV is kept as soon as it is there. */

@@ -152,6 +152,8 @@ export const limit = {
   kvAddressBytesMax: 2 ** 44,
   /** Cached blocks that a heartbeat names: 512 blocks of 64 tokens are 32 k tokens, 10 KiB of text. */
   prefixKeyMax: 512,
+  /** Largest --migration-limit. */
+  migrationLimitMax: 100,
   // --- routing (ARCHITECTURE.md, "Which workers")
   /** Prefix keys that one gateway remembers of all workers together: about 100 MB when full. */
   prefixKeyTotalMax: 1_000_000,

@@ -8,6 +8,9 @@
 //   context ── announce ──▶ generate worker      blocks that have left, while others are computed; no reply
 //   context ── handover ──▶ generate worker      ticket; reply: done | refused (blocks may go back)
 //   generate ─ tokens ────▶ gateway              token 1, 2, … finish
+//
+// Where a worker is lost in mid-stream, the gateway sends `generate` and `prefill` to others with the
+// tokens that are out (`emittedIds`): "token 0" is then the first one behind them.
 
 import * as v from 'valibot';
 import { limit } from './limit.ts';
@@ -41,6 +44,8 @@ export const generateSchema = v.object({
   type: v.literal('generate'),
   requestId: idSchema,
   promptIds: promptSchema,
+  /** Tokens of the answer that are out already: it goes on behind them. */
+  emittedIds: v.optional(tokenIdsSchema),
   sampling: samplingSchema,
   priority: prioritySchema,
   /** Others with this prompt follow: keep its KV as soon as it is there. */
@@ -59,6 +64,8 @@ export const prefillSchema = v.object({
   type: v.literal('prefill'),
   requestId: idSchema,
   promptIds: promptSchema,
+  /** Tokens of the answer that are out already: it goes on behind them. */
+  emittedIds: v.optional(tokenIdsSchema),
   sampling: samplingSchema,
   priority: prioritySchema,
   /** Others with this prompt follow: keep its KV as soon as it is there. */

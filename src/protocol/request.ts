@@ -171,6 +171,8 @@ export type Timing = {
   readonly queueMs: number;
   readonly prefillMs: number;
   readonly transferMs: number;
+  /** How often another worker had to go on with it; absent: never. */
+  readonly migrations?: number;
 };
 
 /** One arrival of generated tokens, in order, without gaps or repeats. */

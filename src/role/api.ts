@@ -21,6 +21,7 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
   const stop = stopSignal(log);
   const text = config.tokenizerFolder === null ? null : readAssets(config.tokenizerFolder);
   const plane = openPlane(config, 'api', log);
+  const meter = prometheusMeter('api');
   const client = createClient({
     bus: plane.bus,
     clock: realClock,
@@ -28,6 +29,9 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
     log,
     namespace: config.namespace,
     localPrefillTokens: config.localPrefillTokens,
+    migrationLimit: config.migrationLimit,
+    migrationWaitMs: config.queueTimeoutMs,
+    meter,
     ...(config.servedModel === null ? {} : { model: config.servedModel }),
   });
   try {
@@ -36,7 +40,7 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
       clock: realClock,
       chance: realChance,
       log,
-      meter: prometheusMeter('api'),
+      meter,
       host: config.host,
       port: config.port,
       corsOrigins: config.corsOrigins,

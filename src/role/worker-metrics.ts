@@ -2,15 +2,26 @@
 // neither of them has to know, and from the engine's load when somebody reads them.
 
 import type { KvPaths } from '../kv/transfer.ts';
-import type { EngineEvent, EnginePort, StepTiming } from '../protocol/engine.ts';
+import type { EngineCommand, EngineEvent, EnginePort, StepTiming } from '../protocol/engine.ts';
 import type { Meter } from '../telemetry/metric.ts';
 
 /** The same engine, counted. */
 export function meteredEngine(engine: EnginePort, meter: Meter): EnginePort {
+  /** Answers that others have begun and that wait for a slot here. */
+  const moving = new Set<string>();
+  const onCommand = (command: EngineCommand): void => {
+    if (command.type === 'abort') moving.delete(command.requestId);
+    if (command.type !== 'generate' || (command.emittedIds ?? []).length === 0) return;
+    moving.add(command.requestId);
+  };
   const onEvent = (event: EngineEvent): void => {
     if (event.type === 'tokens') {
       meter.count('tdist_generation_tokens_total', {}, event.ids.length);
       if (event.timing !== undefined) onTiming(meter, event.timing);
+    } else if (event.type === 'admitted' || event.type === 'refused') {
+      const isMoved = moving.delete(event.requestId) && event.type === 'admitted';
+      // Counted by who takes over: whoever lost it may be dead.
+      if (isMoved) meter.count('tdist_migrations_total', {});
     } else if (event.type === 'prefilled' && event.ticket === null) {
       const why =
         event.fault === undefined
@@ -25,7 +36,10 @@ export function meteredEngine(engine: EnginePort, meter: Meter): EnginePort {
   };
   measureLoad(engine, meter);
   return {
-    submit: (command) => engine.submit(command),
+    submit: (command) => {
+      onCommand(command);
+      engine.submit(command);
+    },
     listen: (handler) =>
       engine.listen((event) => {
         onEvent(event);

@@ -56,6 +56,8 @@ export class SimGateway {
       namespace,
       gatewayId: this.id,
       localPrefillTokens: spec.localPrefillTokens,
+      migrationLimit: 3,
+      migrationWaitMs: spec.queueTimeoutMs,
     });
     this.gate = new Gate({ clock, limitMs: 0 });
     this.queue = new AdmissionQueue({

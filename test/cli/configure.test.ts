@@ -170,6 +170,13 @@ describe('roles', () => {
     expect(config('--role all', env)).toMatchObject({ api: { localPrefillTokens: 300 } });
   });
 
+  test('how many workers an answer may lose', () => {
+    expect(config('--role api')).toMatchObject({ migrationLimit: 3 });
+    const env = { TDIST_MIGRATION_LIMIT: '0' };
+    expect(config('--role all', env)).toMatchObject({ api: { migrationLimit: 0 } });
+    expect(() => config('--role api --migration-limit 101')).toThrow('--migration-limit');
+  });
+
   test('defaults of a worker', () => {
     expect(config('--role baseline')).toMatchObject({
       planeUris: ['nats://localhost:4223'],

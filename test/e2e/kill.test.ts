@@ -99,12 +99,12 @@ describe('a context worker without a supervisor', () => {
 });
 
 describe('a generate worker', () => {
-  test('in the middle of a stream: the stream says so and ends', async () => {
+  test('in the middle of a stream, and none comes: the stream says so and ends', async () => {
     const plane = await freePlane();
     const flags = [`--request-plane-uri=${plane}`];
     await using context = world.start(['--role=context', '--initialize-request-plane', ...flags]);
     const doomed = world.start(['--role=generate', ...flags]);
-    await using api = await startApi(world, plane);
+    await using api = await startApi(world, plane, ['--queue-timeout-ms=5000']);
     const { url } = api;
     await untilReady(url);
     const onChunk = once(() => doomed.signal('SIGKILL'), 5);

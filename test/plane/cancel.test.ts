@@ -157,15 +157,18 @@ describe('hand-over', () => {
     expect(c.engine.types).toEqual(['prefill', 'release']);
   });
 
-  test('the generate worker is gone: the gateway is told at once', async () => {
-    const { c, g, asked } = await pair();
+  test('the generate worker is gone: the gateway is told at once, and another goes on', async () => {
+    const { cluster, c, g, asked } = await pair();
     await settle();
+    const other = await cluster.worker('g2', 'generate', [7, 8, 9]);
+    c.engine.answer = [7, 8, 9];
     g.kill();
     c.engine.tokens('req-1', 0, [7]);
     c.engine.emit({ type: 'prefilled', requestId: 'req-1', firstToken: 7, ticket });
-    expect(await read(await asked)).toBe('7 !no_worker');
+    expect(await read(await asked)).toBe('7 8 9 stop');
     await settle();
-    expect(c.engine.types).toEqual(['prefill', 'release']);
+    expect(c.engine.types).toEqual(['prefill', 'release', 'prefill', 'release']);
+    expect(other.engine.commands.at(-1)).toMatchObject({ type: 'import', firstToken: 8 });
   });
 });
 
@@ -190,16 +193,18 @@ describe('drain', () => {
     expect(g.bus.services).toEqual([]);
   });
 
-  test('time over: what still runs is ended, and its gateway told', async () => {
+  test('time over: what still runs is ended, and another worker goes on with it', async () => {
     const { cluster, g, c, asked } = await pair();
     c.engine.answer = [7, 8];
     await settle();
     const text = read(await asked);
+    const other = await cluster.worker('g2', 'generate', [7, 8]);
     const drained = g.node.drain(1000);
     await cluster.pass(1100);
     await drained;
-    expect(await text).toBe('7 !draining');
+    expect(await text).toBe('7 8 stop');
     expect(g.engine.types).toEqual(['generate', 'import', 'abort']);
+    expect(other.engine.types.at(0)).toBe('generate');
     expect(g.node.jobCount()).toBe(0);
   });
 

@@ -83,6 +83,8 @@ describe('a nats-server with max_payload 16 KiB', () => {
       log: silentLog,
       namespace: 'tdist',
       localPrefillTokens: 0,
+      migrationLimit: 3,
+      migrationWaitMs: 30_000,
     });
     const engines = { c: new FakeEngine([7, 8, 9]), g: new FakeEngine([7, 8, 9]) };
     const one = await worker('c', 'context', engines.c);

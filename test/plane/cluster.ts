@@ -56,6 +56,8 @@ export class Cluster {
       namespace: 'tdist',
       gatewayId,
       localPrefillTokens: 0,
+      migrationLimit: 3,
+      migrationWaitMs: 30_000,
       ...options,
     });
   }

@@ -135,6 +135,8 @@ describe('drain', () => {
       namespace: 'tdist',
       gatewayId: 'gw2',
       localPrefillTokens: 0,
+      migrationLimit: 3,
+      migrationWaitMs: 30_000,
     });
     await settle();
     expect(other.unready()).toBeNull();

@@ -1,5 +1,6 @@
 // An engine that does what a test tells it. By default it admits everything and, given `answer`, goes
-// through a request's life by itself: the answer's tokens one by one, the last with `stop`.
+// through a request's life by itself: the answer's tokens one by one, the last with `stop`. An answer that
+// was begun elsewhere goes on behind what is out.
 
 import type {
   EngineCommand,
@@ -34,6 +35,8 @@ export class FakeEngine implements EnginePort {
   loaded: Partial<Load> = {};
   /** The timing that goes with a prompt's first token. */
   timed: (prompt: { tokens: number }) => StepTiming = () => ({});
+  /** Tokens that are out, by request. */
+  readonly #emitted = new Map<string, number>();
   #handler: (event: EngineEvent) => void = () => undefined;
 
   constructor(answer: readonly number[] | null = null) {
@@ -74,22 +77,26 @@ export class FakeEngine implements EnginePort {
 
   #default(command: EngineCommand): void {
     const { requestId, type } = command;
-    if (type === 'generate' || type === 'prefill') this.emit({ type: 'admitted', requestId });
+    if (type === 'generate' || type === 'prefill') {
+      this.#emitted.set(requestId, command.emittedIds?.length ?? 0);
+      this.emit({ type: 'admitted', requestId });
+    }
+    const from = this.#emitted.get(requestId) ?? 0;
     const answer = this.answer;
     if (answer === null) return;
     if (type === 'generate' && command.source === 'local') {
       const timing = this.timed({ tokens: command.promptIds.length });
-      this.#timed(requestId, 0, { queueMs: 2, prefillMs: 3, ...timing });
-      this.#rest(requestId, answer);
+      this.#timed(requestId, from, { queueMs: 2, prefillMs: 3, ...timing });
+      this.#rest(requestId, answer, from + 1);
     } else if (type === 'prefill') {
       const timing = this.timed({ tokens: command.promptIds.length });
-      this.#timed(requestId, 0, { queueMs: 1, prefillMs: 5, cachedTokens: 2, ...timing });
-      if (answer.length === 1) return;
-      this.emit({ type: 'prefilled', requestId, firstToken: answer[0] ?? 0, ticket });
+      this.#timed(requestId, from, { queueMs: 1, prefillMs: 5, cachedTokens: 2, ...timing });
+      if (answer.length === from + 1) return;
+      this.emit({ type: 'prefilled', requestId, firstToken: answer[from] ?? 0, ticket });
     } else if (type === 'import') {
       this.emit({ type: 'imported', requestId, path: 'shm', refusal: null });
-      this.#timed(requestId, 1, { transferMs: 4, kvPath: 'shm', kvBytes: 4096 });
-      this.#rest(requestId, answer, 2);
+      this.#timed(requestId, from + 1, { transferMs: 4, kvPath: 'shm', kvBytes: 4096 });
+      this.#rest(requestId, answer, from + 2);
     }
   }
 
@@ -103,7 +110,7 @@ export class FakeEngine implements EnginePort {
     this.emit({ type: 'tokens', requestId, first: index, ids, finish, timing });
   }
 
-  #rest(requestId: string, answer: readonly number[], from = 1): void {
+  #rest(requestId: string, answer: readonly number[], from: number): void {
     for (let index = from; index < answer.length; index++) {
       this.tokens(requestId, index, answer.slice(index, index + 1), index + 1 === answer.length);
     }

@@ -58,6 +58,8 @@ describe('NATS', () => {
       log: silentLog,
       namespace: 'tdist',
       localPrefillTokens: 0,
+      migrationLimit: 3,
+      migrationWaitMs: 30_000,
     });
     const nodes = [worker(one, 'c', 'context', [7, 8, 9]), worker(two, 'g', 'generate', [7, 8, 9])];
     for (const node of nodes) node.setState('ready');

@@ -7,6 +7,7 @@ import { serveMetrics } from '../../src/role/metrics-server.ts';
 import { countSaved, meteredEngine } from '../../src/role/worker-metrics.ts';
 import { metricsContentType, noMeter } from '../../src/telemetry/metric.ts';
 import { prometheusMeter } from '../../src/telemetry/prometheus.ts';
+import { request } from '../plane/cluster.ts';
 import { FakeEngine, ticket } from '../plane/fake-engine.ts';
 import { samplesOf } from '../telemetry/samples.ts';
 
@@ -103,6 +104,28 @@ describe('meteredEngine', () => {
     }
     expect(await failures('cancelled')).toBeUndefined();
     expect(await value('tdist_kv_transfer_bytes_total{path="none"}')).toBeUndefined();
+  });
+
+  test('answers taken over from others, once they have a slot', async () => {
+    const { inner, engine, value } = world();
+    const take = (requestId: string, emittedIds: readonly number[]) => {
+      const { sampling } = request();
+      const source = 'local' as const;
+      const what = { requestId, promptIds: [1], sampling, priority: 0, emittedIds, source };
+      engine.submit({ type: 'generate', ...what });
+    };
+    inner.script = () => false;
+    take('moved', [7]);
+    take('fresh', []);
+    take('refused', [7]);
+    take('left', [7]);
+    expect(await value('tdist_migrations_total')).toBe(0);
+    engine.submit({ type: 'abort', requestId: 'left' });
+    inner.emit({ type: 'refused', requestId: 'refused', code: 'overloaded', message: '' });
+    for (const requestId of ['moved', 'moved', 'fresh', 'refused', 'left']) {
+      inner.emit({ type: 'admitted', requestId });
+    }
+    expect(await value('tdist_migrations_total')).toBe(1);
   });
 
   test('the load is looked at when it is read', async () => {

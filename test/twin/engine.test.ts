@@ -227,32 +227,62 @@ describe('one answer', () => {
     expect(paths.shm).toBeGreaterThan(20);
   });
 
-  test('cut off at any token and resumed elsewhere with the emitted ids', () => {
-    const worker = start({ role: 'baseline', slots: 4, stepTokens: 64 });
-    const answers = new Answers();
-    const wanted: Record<string, string> = {};
-    for (const [i, request] of requests.entries()) {
-      const { requestId, promptIds, sampling } = request;
+  /** Where each request is cut: after its first token, before its last, and in between. */
+  const cuts = requests.flatMap(({ requestId }, i) => [{ requestId, at: 1 + (i % 5) }]);
+  /** What is out of each at its cut, and what is still to come; none where the answer is too short. */
+  const cutOff = () =>
+    cuts.flatMap(({ requestId, at }) => {
+      const request = requests.find((one) => one.requestId === requestId);
       const [list = '', finish = ''] = (alone[requestId] ?? '').split(' ');
       const ids = list.split(',').map(Number);
-      const done = 1 + (i % (ids.length - 1));
-      if (ids.length < 2) continue;
-      wanted[requestId] = `${ids.slice(done)} ${finish}`;
-      worker.engine.submit({
-        type: 'generate',
-        source: 'local',
-        requestId,
-        priority: 0,
-        promptIds: [...promptIds, ...ids.slice(0, done)],
-        sampling: {
-          ...sampling,
-          maxTokens: sampling.maxTokens - done,
-          minTokens: Math.max(0, sampling.minTokens - done),
-        },
-      });
+      if (ids.length <= at || request === undefined) return [];
+      const emittedIds = ids.slice(0, at);
+      return [{ command: { ...request, emittedIds }, rest: `${ids.slice(at)} ${finish}` }];
+    });
+
+  test('cut off at any token, another worker goes on with the emitted ids', () => {
+    const worker = start({ role: 'baseline', slots: 4, stepTokens: 64 });
+    const all = cutOff();
+    const answers = new Answers(all.map(({ command }) => command));
+    for (const { command } of all) {
+      worker.engine.submit({ type: 'generate', source: 'local', ...command });
     }
     while (worker.engine.step()) for (const event of worker.take()) answers.hear(event);
-    expect(answers.all()).toEqual(wanted);
-    expect(Object.keys(wanted).length).toBeGreaterThan(30);
+    const wanted = all.map(({ command, rest }) => [command.requestId, rest]);
+    expect(answers.all()).toEqual(Object.fromEntries(wanted));
+    expect(all.length).toBeGreaterThan(30);
+  });
+
+  test('cut off at any token, another pair goes on: its KV is handed over, answer included', () => {
+    const context = start({ role: 'context', slots: 3, stepTokens: 64 });
+    const generate = start({ role: 'generate', slots: 40, stepTokens: 64 });
+    const all = cutOff();
+    const answers = new Answers(all.map(({ command }) => command));
+    for (const { command } of all) {
+      generate.engine.submit({ type: 'generate', source: 'handover', ...command });
+      context.engine.submit({ type: 'prefill', kvPath: 'shm', ...command });
+    }
+    let handedCount = 0;
+    for (let idle = 0; idle < 2; ) {
+      const worked = [generate.engine.step(), context.engine.step()];
+      idle = worked.includes(true) ? 0 : idle + 1;
+      for (const event of context.take()) {
+        answers.hear(event);
+        if (event.type === 'tokens' && event.finish !== null) {
+          generate.engine.submit({ type: 'abort', requestId: event.requestId });
+        }
+        if (event.type !== 'prefilled') continue;
+        const { requestId, firstToken, ticket } = event;
+        generate.engine.submit({ type: 'import', requestId, firstToken, ticket });
+        context.engine.submit({ type: 'release', requestId });
+      }
+      for (const event of generate.take()) {
+        answers.hear(event);
+        if (event.type === 'tokens' && event.timing?.kvPath === 'shm') handedCount++;
+      }
+    }
+    const wanted = all.map(({ command, rest }) => [command.requestId, rest]);
+    expect(answers.all()).toEqual(Object.fromEntries(wanted));
+    expect(handedCount).toBeGreaterThan(25);
   });
 });

@@ -138,6 +138,12 @@ function openArena(
 export class Answers {
   readonly #ids = new Map<string, number[]>();
   readonly #ends = new Map<string, string>();
+  readonly #begun: ReadonlyMap<string, number>;
+
+  /** @param begun requests of whose answers some is out already: the rest is numbered behind it. */
+  constructor(begun: readonly { requestId: string; emittedIds: readonly number[] }[] = []) {
+    this.#begun = new Map(begun.map(({ requestId, emittedIds }) => [requestId, emittedIds.length]));
+  }
 
   hear(event: EngineEvent): void {
     if (event.type === 'refused') throw new Error(`${event.requestId}: ${event.message}`);
@@ -145,7 +151,8 @@ export class Answers {
     const { requestId, first, ids, finish, fault } = event;
     if (fault !== undefined) throw new Error(`${requestId}: ${fault.message}`);
     const known = this.#ids.get(requestId) ?? [];
-    if (known.length !== first) throw new Error(`${requestId}: gap or repeat at ${first}`);
+    if ((this.#begun.get(requestId) ?? 0) + known.length !== first)
+      throw new Error(`${requestId}: gap or repeat at ${first}`);
     this.#ids.set(requestId, [...known, ...ids]);
     if (finish !== null) this.#ends.set(requestId, finish);
   }
