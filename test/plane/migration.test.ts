@@ -72,11 +72,9 @@ describe('the generate worker', () => {
       else fault(g, 'req-1', how);
       expect([how, await text]).toEqual([how, '7 8 9 stop']);
       await settle();
-      // Whoever may still be at work is told to stop.
-      expect([how, g.engine.types]).toEqual([
-        how,
-        how === 'silence' ? ['generate', 'abort'] : ['generate'],
-      ]);
+      expect([how, begins(g).length]).toEqual([how, 1]);
+      // It may still be at work.
+      if (how === 'silence') expect(g.engine.types).toEqual(['generate', 'abort']);
     }
   });
 
