@@ -354,7 +354,9 @@ export class Attempt {
   #onSilence(silentMs: number): void {
     const worker = this.#isStreaming ? this.#generate : (this.#context ?? this.#generate);
     const text = `worker ${worker} sent nothing for ${Math.round(silentMs)} ms`;
-    this.#fail(new Fault('timeout', text), worker);
+    // What it sent during our outage is lost: it may be as well as ever, and be asked again.
+    if (this.#wasAway) this.#fail(new Fault('plane', `${text} after an outage`), worker);
+    else this.#fail(new Fault('timeout', text), worker);
   }
 
   /** The worker owes nothing more and holds nothing more. */

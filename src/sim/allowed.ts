@@ -21,16 +21,12 @@ const lostPlane: readonly FaultKind[] = ['reset', 'partition', 'nats_restart', '
 
 export const allowed: Readonly<Record<string, readonly FaultKind[]>> = {
   gateway_died: ['gateway_crash'],
-  /** A generate worker that dies in mid-stream ends its streams; and nobody may be there to ask. */
+  /** Nobody is there to ask, at the start or where an answer has lost its worker, until time is up. */
   no_worker: [...lostWorkers, 'late', 'twice'],
-  /** A gap in the stream, or nobody to ask at all. */
-  plane: lostPlane,
   /** In the queue, or of a stream that went silent. */
   timeout: [...lostWorkers, ...lostPlane, 'load', 'slow'],
   /** A few wait already, and nobody takes them. */
   queue_full: [...lostWorkers, 'load', 'slow', 'runner_fail'],
-  /** A worker that was stopped ends what it has when its time is over. */
-  draining: ['leave'],
   engine: ['runner_fail'],
   /** The second of two is refused, and may be heard of first. */
   invalid_request: ['twice', 'late'],
