@@ -34,9 +34,14 @@ type AdmittedEvent = Extract<EngineEvent, { type: 'admitted' }>;
 type TokensEvent = Extract<EngineEvent, { type: 'tokens' }>;
 type PrefilledEvent = Extract<EngineEvent, { type: 'prefilled' }>;
 
+/** Ids of aborted requests that a worker remembers. */
+const earlyCountMax = 4096;
+
 export class WorkerJobs {
   readonly #ports: WorkerJobsPorts;
   readonly #jobs = new Map<string, Job>();
+  /** Aborted before they came, or after they ended; the latest ones. */
+  readonly #early = new Set<string>();
   readonly #handover: Handover;
   readonly #lost: LostStreams;
 
@@ -133,6 +138,8 @@ export class WorkerJobs {
   }
 
   abort(requestId: string): Ack {
+    // What is to be aborted may still be on its way.
+    if (!this.#jobs.has(requestId)) this.#noteEarly(requestId);
     this.#giveUp(requestId, no('cancelled', `request ${requestId} was aborted`));
     return yes;
   }
@@ -160,8 +167,15 @@ export class WorkerJobs {
     if (job !== undefined) this.#close(job, ack);
   }
 
+  #noteEarly(requestId: string): void {
+    this.#early.add(requestId);
+    const [oldest] = this.#early;
+    if (this.#early.size > earlyCountMax && oldest !== undefined) this.#early.delete(oldest);
+  }
+
+  /** Null: it is here already, or was aborted before it came (each try has an id of its own). */
   #open(what: Omit<Job, 'admission' | 'handover' | 'over'>): Job | null {
-    if (this.#jobs.has(what.requestId)) return null;
+    if (this.#jobs.has(what.requestId) || this.#early.delete(what.requestId)) return null;
     const over = new AbortController();
     const job: Job = { ...what, admission: new Pending(), handover: null, over };
     this.#jobs.set(job.requestId, job);
@@ -300,5 +314,6 @@ function bounded({ code, message }: NonNullable<TokensMessage['fault']>) {
 }
 
 function duplicate(requestId: string): Ack {
-  return no('invalid_request', `request ${requestId} is already running on this worker`);
+  const text = `request ${requestId} is already running on this worker, or was aborted before it came`;
+  return no('invalid_request', text);
 }

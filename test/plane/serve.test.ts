@@ -391,6 +391,19 @@ describe('a worker refuses', () => {
     expect(g.engine.types).toEqual(['generate']);
   });
 
+  test('what was aborted before it came, once', async () => {
+    const cluster = new Cluster();
+    const g = await cluster.worker('g', 'generate');
+    const abort = { v: 1, type: 'abort', requestId: 'r' };
+    expect(await send(cluster, 'abort', abort)).toMatchObject({ ok: true });
+    expect(await send(cluster, 'generate', good)).toMatchObject({
+      ok: false,
+      message: expect.stringContaining('was aborted before it came'),
+    });
+    expect(g.engine.types).toEqual(['abort']);
+    expect(await send(cluster, 'generate', good)).toMatchObject({ ok: true });
+  });
+
   test('a hand-over for nobody, and another role’s work', async () => {
     const cluster = new Cluster();
     await cluster.worker('g', 'generate');
