@@ -7,7 +7,7 @@ import { limit } from '../protocol/limit.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
-import { Lanes } from './lanes.ts';
+import { Semaphore } from './semaphore.ts';
 
 type Known = {
   readonly info: ObjectInfo;
@@ -90,7 +90,7 @@ export class ObjectPut {
     const timer = this.#clock.after(limit.objectClearMs, () => over.abort(new Error('late')));
     const own = [...this.#known.values()].filter(({ isOurs }) => isOurs);
     this.#known.clear();
-    const lanes = new Lanes(limit.objectClearLaneMax);
+    const lanes = new Semaphore(limit.objectClearLaneMax);
     const call = { timeoutMs: limit.objectClearMs, signal: over.signal };
     const removals = own.map(({ info }) =>
       lanes.run(over.signal, () => this.#bucket.remove(info, call)),

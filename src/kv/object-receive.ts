@@ -8,7 +8,7 @@ import { limit } from '../protocol/limit.ts';
 import type { ObjectBlock, ObjectTicket, Ticket } from '../protocol/ticket.ts';
 import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
-import { Lanes } from './lanes.ts';
+import { Semaphore } from './semaphore.ts';
 import type { KvReceive, Receiving } from './transfer.ts';
 
 type Fetched = {
@@ -39,7 +39,7 @@ export class ObjectReceive implements KvReceive {
   readonly #deliver: (requestId: string, frame: Uint8Array<ArrayBuffer>) => void;
   readonly #clock: Clock;
   readonly #frameBytesMax: number;
-  readonly #lanes = new Lanes(limit.objectLaneMax);
+  readonly #lanes = new Semaphore(limit.objectLaneMax);
   readonly #receptions = new Map<string, Reception>();
 
   constructor(options: {

@@ -9,8 +9,8 @@ import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { ArenaView } from './arena.ts';
 import { copyFrame } from './frame.ts';
-import { Lanes } from './lanes.ts';
 import type { HeldObject, ObjectPut } from './object-put.ts';
+import { Semaphore } from './semaphore.ts';
 import type { KvSend, Sending } from './transfer.ts';
 
 /** What a reader says of an object that is not what its ticket promised. */
@@ -29,7 +29,7 @@ export class ObjectSend implements KvSend {
   readonly #frameBytes: (count: number) => number;
   readonly #put: ObjectPut;
   readonly #clock: Clock;
-  readonly #lanes = new Lanes(limit.objectLaneMax);
+  readonly #lanes = new Semaphore(limit.objectLaneMax);
   readonly #uploads = new Map<string, Upload>();
 
   constructor(options: {

@@ -12,7 +12,7 @@ import { describeGeometry, sameGeometry } from './geometry.ts';
 import type { KvIdentity } from './identity.ts';
 import type { PeerArenas } from './peers.ts';
 import type { KvPool } from './pool.ts';
-import type { KnownPrompt, KvImport } from './transfer.ts';
+import type { ArrivedBlock, KnownPrompt, KvImport } from './transfer.ts';
 
 export class ShmImport implements KvImport {
   readonly #peers: PeerArenas;
@@ -48,14 +48,7 @@ export class ShmImport implements KvImport {
     return bytes;
   }
 
-  put(request: {
-    frame: Uint8Array<ArrayBuffer>;
-    ids: readonly number[];
-    salt?: string | undefined;
-    slot: number;
-    from: number;
-  }): number {
-    const { frame, ids, salt, slot, from } = request;
+  put({ frame, ids, salt, slot, from }: ArrivedBlock): number {
     const dtype = frameDtype(frame);
     const { blockTokens } = this.#pool.geometry;
     const hash = this.#hashesOf(ids, salt, dtype)[from / blockTokens];

@@ -53,6 +53,12 @@ export type KvCache = {
   keep(request: KnownPrompt & { readonly computed: number }): void;
 };
 
+/** A block of a prompt, header and payload, and the position at which it begins. */
+export type ArrivedBlock = KnownPrompt & {
+  readonly frame: Uint8Array<ArrayBuffer>;
+  readonly from: number;
+};
+
 export type KvImport = {
   /**
    * Copies the KV of `ids` from position `from` on (a block's begin) into the slot. Returns the bytes
@@ -64,13 +70,7 @@ export type KvImport = {
    * One block that has arrived, header and payload, at position `from`. Returns the tokens it holds;
    * throws as `fetch`.
    */
-  put(request: {
-    frame: Uint8Array<ArrayBuffer>;
-    ids: readonly number[];
-    salt?: string | undefined;
-    slot: number;
-    from: number;
-  }): number;
+  put(request: ArrivedBlock): number;
   /** Bytes of so many tokens as they travel. */
   bytesOf(tokens: number): number;
 };

@@ -1,7 +1,7 @@
 // At most so many works at once, first come first served. One whose signal is aborted while it waits
 // gives its place up.
 
-export class Lanes {
+export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 

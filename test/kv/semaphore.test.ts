@@ -1,13 +1,13 @@
 // Never more at once than there are lanes, and a lane comes back whatever becomes of who had it.
 
 import { expect, test } from 'bun:test';
-import { Lanes } from '../../src/kv/lanes.ts';
+import { Semaphore } from '../../src/kv/semaphore.ts';
 import { Fault } from '../../src/std/fault.ts';
 
 const never = new AbortController().signal;
 
 /** Works that end when told. */
-function works(lanes: Lanes) {
+function works(lanes: Semaphore) {
   const ends: (() => void)[] = [];
   const seen = { running: 0, most: 0, done: 0 };
   const start = (signal: AbortSignal = never): Promise<void> =>
@@ -26,7 +26,7 @@ async function turn(): Promise<void> {
 }
 
 test('at most so many, and who comes as one leaves does not slip in beside who waited', async () => {
-  const { seen, start, endOne } = works(new Lanes(2));
+  const { seen, start, endOne } = works(new Semaphore(2));
   const all = [start(), start(), start(), start()];
   await turn();
   for (let i = 0; i < 30; i++) {
@@ -48,7 +48,7 @@ test('at most so many, and who comes as one leaves does not slip in beside who w
 });
 
 test('who gives up while waiting takes no lane, first come first served goes on', async () => {
-  const { seen, start, endOne } = works(new Lanes(1));
+  const { seen, start, endOne } = works(new Semaphore(1));
   const over = new AbortController();
   const first = start();
   const second = start(over.signal);
@@ -69,7 +69,7 @@ test('who gives up while waiting takes no lane, first come first served goes on'
 });
 
 test('given a lane and over in the same moment: the lane goes to the next', async () => {
-  const { seen, start, endOne } = works(new Lanes(1));
+  const { seen, start, endOne } = works(new Semaphore(1));
   const over = new AbortController();
   const first = start();
   const second = start(over.signal).catch(() => 'gave up');
@@ -87,7 +87,7 @@ test('given a lane and over in the same moment: the lane goes to the next', asyn
 });
 
 test('a failing work gives its lane back', async () => {
-  const lanes = new Lanes(1);
+  const lanes = new Semaphore(1);
   await expect(lanes.run(never, () => Promise.reject(new Error('bad')))).rejects.toThrow('bad');
   expect(await lanes.run(never, async () => 'next')).toBe('next');
 });
