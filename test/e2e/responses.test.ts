@@ -6,7 +6,7 @@ import OpenAI from 'openai';
 import { zodResponsesFunction, zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 import { type Deployment, startAll } from './deployment.ts';
-import { checkedFetch } from './reply-validator.ts';
+import { openaiAt } from './openai.ts';
 import { openWorld, testNothingLeft } from './world.ts';
 
 const world = openWorld();
@@ -14,12 +14,7 @@ let all: Deployment;
 let client: OpenAI;
 beforeAll(async () => {
   all = await startAll(world);
-  client = new OpenAI({
-    baseURL: `${all.url}/v1`,
-    apiKey: 'none',
-    maxRetries: 0,
-    fetch: checkedFetch,
-  });
+  client = openaiAt(all.url);
 });
 
 const france = { model: 'llama', input: 'What is the capital of France?', temperature: 0 };

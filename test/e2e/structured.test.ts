@@ -2,12 +2,12 @@
 // and what cannot be done is a 400 after which all goes on.
 
 import { beforeAll, describe, expect, test } from 'bun:test';
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
 import { zodResponseFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 import { type ApiError, ask, jsonOf, post, question, stream } from './chat.ts';
 import { type Deployment, startAll } from './deployment.ts';
-import { checkedFetch } from './reply-validator.ts';
+import { openaiAt } from './openai.ts';
 import { openWorld, testNothingLeft } from './world.ts';
 
 const world = openWorld();
@@ -16,12 +16,7 @@ let client: OpenAI;
 const counts = ['context', 'generate', 'baseline'].map((role) => `--${role}-worker-count=1`);
 beforeAll(async () => {
   all = await startAll(world, counts);
-  client = new OpenAI({
-    baseURL: `${all.url}/v1`,
-    apiKey: 'none',
-    maxRetries: 0,
-    fetch: checkedFetch,
-  });
+  client = openaiAt(all.url);
 });
 
 const City = z.object({

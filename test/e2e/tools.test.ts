@@ -3,9 +3,9 @@
 
 import { beforeAll, describe, expect, test } from 'bun:test';
 import Ajv from 'ajv';
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
 import { type Deployment, startAll } from './deployment.ts';
-import { checkedFetch } from './reply-validator.ts';
+import { openaiAt } from './openai.ts';
 import { openWorld, testNothingLeft } from './world.ts';
 
 const world = openWorld();
@@ -13,12 +13,7 @@ let all: Deployment;
 let client: OpenAI;
 beforeAll(async () => {
   all = await startAll(world);
-  client = new OpenAI({
-    baseURL: `${all.url}/v1`,
-    apiKey: 'none',
-    maxRetries: 0,
-    fetch: checkedFetch,
-  });
+  client = openaiAt(all.url);
 });
 
 const weather = {

@@ -5,7 +5,6 @@ import type { Bus } from '../../src/plane/bus.ts';
 import { withClaims } from '../../src/plane/claim.ts';
 import { createClient } from '../../src/plane/client.ts';
 import { openNatsBus } from '../../src/plane/nats.ts';
-import { createWorkerNode } from '../../src/plane/worker.ts';
 import type { WorkerRole } from '../../src/protocol/message.ts';
 import { realClock } from '../../src/std/clock.ts';
 import { realChance, seededChance } from '../../src/std/prng.ts';
@@ -13,7 +12,7 @@ import { silentLog } from '../../src/telemetry/log.ts';
 import { faultOf, read, request } from './cluster.ts';
 import { FakeEngine } from './fake-engine.ts';
 import { FakeObjects } from './fake-objects.ts';
-import { card, promptOf, ticketsOnly, tokenizer, tokenizerConfig } from './make.ts';
+import { plainWorker, promptOf } from './make.ts';
 import { type NatsProcess, startNatsProcess } from './nats-process.ts';
 import { connected, temporaryFolder } from './nats-world.ts';
 
@@ -51,24 +50,7 @@ async function open(): Promise<Bus> {
 
 async function worker(workerId: string, role: WorkerRole, engine: FakeEngine): Promise<Bus> {
   const bus = await open();
-  createWorkerNode({
-    bus,
-    clock: realClock,
-    log: silentLog,
-    namespace: 'tdist',
-    workerId,
-    role,
-    card: card(),
-    host: 'host-1',
-    pid: 42,
-    build: '0.1.0',
-    engine,
-    kv: ticketsOnly,
-    kvPath: 'auto',
-    sees: () => true,
-    objects: () => false,
-    assets: { tokenizer, tokenizerConfig },
-  }).setState('ready');
+  plainWorker(bus, { workerId, role, engine }).setState('ready');
   return bus;
 }
 

@@ -2,13 +2,17 @@
 
 import { shmReceive, shmSend } from '../../src/kv/shm-path.ts';
 import type { KvPaths } from '../../src/kv/transfer.ts';
+import type { Bus } from '../../src/plane/bus.ts';
 import { idle } from '../../src/plane/in-flight.ts';
 import { PromptKeys } from '../../src/plane/prompt-keys.ts';
 import type { RateView } from '../../src/plane/rates.ts';
 import type { RouteQuestion } from '../../src/plane/router.ts';
-import type { Load } from '../../src/protocol/engine.ts';
-import type { Card, Heartbeat, TokensMessage } from '../../src/protocol/message.ts';
+import { createWorkerNode, type WorkerNode } from '../../src/plane/worker.ts';
+import type { EnginePort, Load } from '../../src/protocol/engine.ts';
+import type { Card, Heartbeat, TokensMessage, WorkerRole } from '../../src/protocol/message.ts';
+import { realClock } from '../../src/std/clock.ts';
 import { digest } from '../../src/std/hash.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
 
 export const tokenizer = new TextEncoder().encode(JSON.stringify({ model: { vocab: ['é'] } }));
 export const tokenizerConfig = new TextEncoder().encode('{"chat_template":"x"}');
@@ -117,4 +121,27 @@ export function chunk(
 /** Lets every microtask and already due callback run, without waiting for time. */
 export async function settle(): Promise<void> {
   for (let round = 0; round < 3; round++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A worker on a bus of the test's, in real time. */
+export function plainWorker(
+  bus: Bus,
+  what: { readonly workerId: string; readonly role: WorkerRole; readonly engine: EnginePort },
+): WorkerNode {
+  return createWorkerNode({
+    ...what,
+    bus,
+    clock: realClock,
+    log: silentLog,
+    namespace: 'tdist',
+    card: card(),
+    host: 'host-1',
+    pid: 42,
+    build: '0.1.0',
+    kv: ticketsOnly,
+    kvPath: 'auto',
+    sees: () => true,
+    objects: () => false,
+    assets: { tokenizer, tokenizerConfig },
+  });
 }

@@ -5,14 +5,13 @@ import type { Bus } from '../../src/plane/bus.ts';
 import { createClient } from '../../src/plane/client.ts';
 import { openNatsBus } from '../../src/plane/nats.ts';
 import type { NatsServer } from '../../src/plane/server.ts';
-import { createWorkerNode } from '../../src/plane/worker.ts';
 import type { WorkerRole } from '../../src/protocol/message.ts';
 import { ManualClock, realClock } from '../../src/std/clock.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
 import { read, request } from './cluster.ts';
 import { FakeEngine } from './fake-engine.ts';
-import { card, ticketsOnly, tokenizer, tokenizerConfig } from './make.ts';
+import { plainWorker } from './make.ts';
 import { connected, startTestNats, temporaryFolder } from './nats-world.ts';
 
 const folder = temporaryFolder();
@@ -28,24 +27,7 @@ afterAll(async () => {
 const open = (): Bus => openNatsBus({ uris: [server.uri], name: 'test', log: silentLog });
 
 function worker(bus: Bus, workerId: string, role: WorkerRole, answer: readonly number[]) {
-  return createWorkerNode({
-    bus,
-    clock: realClock,
-    log: silentLog,
-    namespace: 'tdist',
-    workerId,
-    role,
-    card: card(),
-    host: 'host-1',
-    pid: 42,
-    build: '0.1.0',
-    engine: new FakeEngine(answer),
-    kv: ticketsOnly,
-    kvPath: 'auto',
-    sees: () => true,
-    objects: () => false,
-    assets: { tokenizer, tokenizerConfig },
-  });
+  return plainWorker(bus, { workerId, role, engine: new FakeEngine(answer) });
 }
 
 describe('NATS', () => {
