@@ -30,10 +30,15 @@ read_stat() {
   state=${field[0]} parent=${field[1]} started=${field[19]}
 }
 
-# Running, and the one that began at `start` where that is given. A zombie has ended.
+# Running, and the one that began at `start` where that is given. A zombie has ended, unless threads of
+# its are still about: they hold its files, and the locks on them.
 is_alive() {
   local state parent started
-  read_stat "$1" && [[ $state != [ZX] && (-z ${2:-} || $started == "$2") ]]
+  local -a threads
+  read_stat "$1" && [[ -z ${2:-} || $started == "$2" ]] || return 1
+  [[ $state != [ZX] ]] && return 0
+  threads=("/proc/$1/task"/*)
+  ((${#threads[@]} > 1))
 }
 
 # Notes process $2 as ours under the name $1. Names sort in the order of starting. $3: `tied` if the

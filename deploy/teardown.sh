@@ -46,19 +46,27 @@ wait_end() {
   done
 }
 
-# The processes below one, as `pid start`: a killed supervisor's children may need killing, too.
-below() {
-  local pid state parent started
-  for pid in $(cat "/proc/$1/task"/*/children 2>/dev/null); do
-    read_stat "$pid" && echo "$pid $started"
-    below "$pid"
+# Stops a process and all below it where they are, and prints each as `pid start`. The kernel's list of
+# children leaves some out when one of them is reaped meanwhile, and a process that runs may start more:
+# so the parent stands still before its children are read.
+freeze() {
+  local child state parent started tries
+  kill -STOP "$1" 2>/dev/null || true
+  # Bounded: one that hangs in the kernel does not stop either.
+  for ((tries = 0; tries < 200; tries++)); do
+    read_stat "$1" && [[ $state != [TtZX] ]] || break
+    sleep 0.01
+  done
+  echo "$1 $2"
+  for child in $(cat "/proc/$1/task"/*/children 2>/dev/null); do
+    read_stat "$child" && freeze "$child" "$started"
   done
 }
 
 kill_tree() {
   local -a tree
   local one pid start
-  mapfile -t tree < <(echo "$1 $2" && below "$1")
+  mapfile -t tree < <(freeze "$1" "$2")
   for one in "${tree[@]}"; do
     read -r pid start <<<"$one"
     is_alive "$pid" "$start" || continue
