@@ -3,12 +3,15 @@
 
 import {
   closeSync,
+  constants,
   existsSync,
   fstatSync,
   ftruncateSync,
+  lstatSync,
   openSync,
   readdirSync,
   rmSync,
+  type Stats,
 } from 'node:fs';
 import { Fault } from '../std/fault.ts';
 import {
@@ -31,7 +34,10 @@ export type OwnFile = {
 export type ShmFiles = {
   /** Throws a Fault `config` when there is no room for it. */
   create(name: string, bytes: number): OwnFile;
-  /** To be read. Throws a Fault `transfer` when there is no such file or nothing in it yet. */
+  /**
+   * To be read. Throws a Fault `transfer` when there is no such file, nothing in it yet, or when it is
+   * not this user's alone: another user could have put there what he likes.
+   */
   map(name: string): Mapping;
   unmap(mapping: Mapping): void;
   has(name: string): boolean;
@@ -68,22 +74,51 @@ export function shmFiles(folder: string): ShmFiles {
   };
 }
 
+/** Whether the file is there and may be read as a peer's. */
+export function isOwnArena(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found !== undefined && flawOf(found) === null;
+}
+
+const othersBits = 0o077;
+
+/** Why a peer's file is not believed; null: it is a plain file that only our user can have written. */
+function flawOf(found: Stats): string | null {
+  const user = process.geteuid?.() ?? found.uid;
+  if (!found.isFile()) return 'it is not a plain file';
+  if (found.uid !== user) return `it belongs to user ${found.uid}, and we are user ${user}`;
+  if ((found.mode & othersBits) === 0) return null;
+  return `others have rights on it (mode ${(found.mode & 0o777).toString(8)})`;
+}
+
 function mapFile(path: string, name: string): Mapping {
   let fd: number;
   try {
-    fd = openSync(path, 'r');
+    // No link is followed, and no pipe is waited for.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : '';
+    if (code === 'EACCES') throw foreign(name, 'its user does not let us read it', cause);
+    if (code === 'ELOOP') throw foreign(name, 'it is a symbolic link', cause);
     throw new Fault('transfer', `KV arena ${name} is gone; its worker has died or restarted`, {
       cause,
     });
   }
   try {
-    const { size } = fstatSync(fd);
+    const found = fstatSync(fd);
+    const flaw = flawOf(found);
+    if (flaw !== null) throw foreign(name, flaw);
+    const { size } = found;
     if (size === 0) throw new Fault('transfer', `KV arena ${name} is still empty`);
     return mapSharedFile(fd, size, 'read');
   } finally {
     closeSync(fd);
   }
+}
+
+function foreign(name: string, flaw: string, cause?: unknown): Fault {
+  const mend = 'workers share memory only with workers of the same user; start them as one';
+  return new Fault('transfer', `KV arena ${name} is not read: ${flaw}; ${mend}`, { cause });
 }
 
 function createLocked(path: string, bytes: number): number {

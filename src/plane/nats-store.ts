@@ -20,11 +20,26 @@ export function createStore(root: string): string {
 }
 
 export function sweepStores(root: string): void {
-  for (const name of readdirSync(root)) {
-    const owner = /^tdist-nats-(\d+)-(\d+)-\d+$/.exec(name);
-    if (owner === null || isAlive(Number(owner[1]), owner[2])) continue;
-    rmSync(join(root, name), { recursive: true, force: true });
+  for (const { path, isAlive } of storesIn(root)) {
+    if (!isAlive) rmSync(path, { recursive: true, force: true });
   }
+}
+
+/** Folders whose owner lives, whoever that is; none where `root` cannot be read. */
+export function livingStores(root: string): readonly string[] {
+  try {
+    return storesIn(root).flatMap(({ path, isAlive }) => (isAlive ? [path] : []));
+  } catch {
+    return [];
+  }
+}
+
+function storesIn(root: string): readonly { readonly path: string; readonly isAlive: boolean }[] {
+  return readdirSync(root).flatMap((name) => {
+    const owner = /^tdist-nats-(\d+)-(\d+)-\d+$/.exec(name);
+    if (owner === null) return [];
+    return [{ path: join(root, name), isAlive: isAlive(Number(owner[1]), owner[2]) }];
+  });
 }
 
 function isAlive(pid: number, start: string | undefined): boolean {

@@ -19,6 +19,7 @@ import { Fault, toFault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Bus, BusHandler, Ending, Endpoint, Service } from './bus.ts';
 import { ConnectionKeeper } from './connection-keeper.ts';
+import { localToken } from './local-token.ts';
 import { codeHeader, readReply, reason, requestFault, tooLarge } from './nats-fault.ts';
 import { type NatsFiles, type NatsSecrets, noNatsFiles, readNatsFiles } from './nats-files.ts';
 import { connectionOptions, connectTimeoutMs, triedWith, usesFile } from './nats-options.ts';
@@ -314,8 +315,10 @@ class NatsBus implements Bus {
 }
 
 /** Rejects with a Fault whose message says what is wrong and how to mend it. */
-async function dial(target: PlaneUri, { name, files }: NatsBusOptions): Promise<NatsConnection> {
+async function dial(written: PlaneUri, { name, files }: NatsBusOptions): Promise<NatsConnection> {
   const secrets = readNatsFiles(files ?? noNatsFiles);
+  const token = secrets.user === null ? localToken(written) : null;
+  const target = token === null ? written : { ...written, token };
   try {
     return await connect({
       ...connectionOptions(target, name, secrets),

@@ -1,81 +1,189 @@
-// nats-server as our child (`--initialize-request-plane`): started with JetStream in a store folder of
-// its own, watched until it is ready, stopped and cleaned away at the end. It dies with us even after
-// kill -9 (plane/guard.ts). Everything that can go wrong at the start is one line with its mend.
+// nats-server as our child (`--initialize-request-plane`), with JetStream in a store folder of its own.
+// When it dies it is started again on the same port and, where that is still whole, on the same store;
+// clients reconnect by themselves. What dies too often is given up, by name. At the end it is stopped and
+// its folder cleaned away.
 
-import { rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Clock, realClock, withDeadline } from '../std/clock.ts';
-import { Fault } from '../std/fault.ts';
+import { restartBounds } from '../protocol/limit.ts';
+import { type Clock, realClock, type Timer } from '../std/clock.ts';
+import { Fault, toFault } from '../std/fault.ts';
+import { givenUpAfter, type RestartBounds, Restarts } from '../std/restarts.ts';
 import type { Log } from '../telemetry/log.ts';
-import { guardCommand } from './guard.ts';
+import { writeLocalToken } from './local-token.ts';
 import { type BinarySearch, findNatsServer } from './nats-binary.ts';
-import { natsConfig } from './nats-config.ts';
+import { jetStreamFolder, launchNats, type NatsLife } from './nats-launch.ts';
 import { createStore } from './nats-store.ts';
 import { type PlaneUri, parsePlaneUris } from './uri.ts';
-
-const readyTimeoutMs = 15_000;
-const stopTimeoutMs = 5000;
 
 export type NatsServerOptions = BinarySearch & {
   /** The one address of the request plane; port 0 = any free one. */
   readonly uri: string;
+  /** Asked for where the address bears no credentials; clients of this user find it by themselves. */
+  readonly token?: string | null;
   readonly log: Log;
   /** Folder in which the store folder is made. */
   readonly storeRoot: string;
   /** How to start this program again; tests give their own. */
   readonly self?: readonly string[];
   readonly clock?: Clock;
+  /** How it is started again when it dies; null: not at all. Default: those of protocol/limit.ts. */
+  readonly bounds?: RestartBounds | null;
+  /** How a life begins; tests give their own. */
+  readonly launch?: typeof launchNats;
 };
 
 export type NatsServer = {
   /** Where it listens, without credentials. */
   readonly uri: string;
   readonly port: number;
+  /** Of its present life. */
   readonly pid: number;
-  /** Resolves with one line when it has ended, wanted or not. */
+  /** Resolves with one line when it has ended for good, wanted or not. */
   readonly ended: Promise<string>;
   stop(): Promise<void>;
 };
 
 /** Throws a Fault `config` (or `usage` for a bad address) with the mend. */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
-  const clock = options.clock ?? realClock;
-  const uri = theOne(options.uri);
+  const written = theOne(options.uri);
+  const hasOwn = written.user !== null || written.token !== null;
+  const token = hasOwn ? null : (options.token ?? null);
+  const uri = token === null ? written : { ...written, token };
   const program = await findNatsServer(options);
   const store = createStore(options.storeRoot);
-  const config = join(store, 'nats.conf');
-  writeFileSync(config, natsConfig(uri, join(store, 'jetstream')), { mode: 0o600 });
-  options.log.info('Starting nats-server', { uri: uri.shown, program });
-  const child = Bun.spawn(guardCommand(program, ['-c', config], options.self), {
-    stdin: 'ignore',
-    stdout: 'ignore',
-    stderr: 'pipe',
-  });
-  const removeStore = () => rmSync(store, { recursive: true, force: true });
-  const ended = child.exited.then((code) => {
-    removeStore();
-    return `nats-server ended with ${child.signalCode ?? `exit code ${code}`}`;
-  });
-  const stop = async () => {
-    child.kill('SIGTERM');
-    const late = () => new Fault('timeout', `nats-server did not stop in ${stopTimeoutMs} ms`);
-    await withDeadline(clock, stopTimeoutMs, ended, late).catch((fault: Error) => {
-      options.log.warn(fault.message);
-      child.kill('SIGKILL');
-    });
-    await ended;
-  };
-  const output = watch(child.stderr, options.log);
-  const late = () => new Fault('timeout', `was not ready within ${readyTimeoutMs} ms`);
+  const { log, self, clock = realClock, launch = launchNats } = options;
+  const launchAt = (port: number): NatsLife =>
+    launch({ uri: { ...uri, port }, program, store, self, log, clock });
+  const first = launchAt(uri.port);
+  let port: number;
   try {
-    const port = await withDeadline(clock, readyTimeoutMs, output, late);
-    await withDeadline(clock, readyTimeoutMs, greeting(uri.host, port), late);
-    const shown = uri.shown.replace(/:\d+$/, `:${port}`);
-    return { uri: shown, port, pid: child.pid, ended, stop };
-  } catch (error) {
-    await stop();
-    throw startFault(uri, error instanceof Error ? error.message : String(error));
+    port = await first.ready;
+  } catch (thrown) {
+    rmSync(store, { recursive: true, force: true });
+    throw thrown;
+  }
+  const shown = uri.shown.replace(/:\d+$/, `:${port}`);
+  const tell = (): void => {
+    if (token !== null) writeLocalToken(store, port, token);
+  };
+  tell();
+  const lives = new Lives({
+    first,
+    again: () => launchAt(port),
+    tell,
+    store,
+    name: `nats-server at ${shown}`,
+    log,
+    clock,
+    bounds: options.bounds === undefined ? restartBounds : options.bounds,
+  });
+  return {
+    uri: shown,
+    port,
+    get pid() {
+      return lives.pid;
+    },
+    ended: lives.run(),
+    stop: () => lives.stop(),
+  };
+}
+
+type LivesOptions = {
+  readonly first: NatsLife;
+  readonly again: () => NatsLife;
+  /** What clients need to know is written anew: the whole folder may have gone. */
+  readonly tell: () => void;
+  readonly store: string;
+  readonly name: string;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly bounds: RestartBounds | null;
+};
+
+class Lives {
+  readonly #options: LivesOptions;
+  readonly #restarts: Restarts | null;
+  readonly #over = Promise.withResolvers<string>();
+  #life: NatsLife;
+  #isStopping = false;
+  #pause: { timer: Timer; go: () => void } | null = null;
+
+  constructor(options: LivesOptions) {
+    const { clock, bounds } = options;
+    this.#options = options;
+    this.#life = options.first;
+    this.#restarts = bounds === null ? null : new Restarts(clock, bounds);
+  }
+
+  get pid(): number {
+    return this.#life.pid;
+  }
+
+  run(): Promise<string> {
+    const { store } = this.#options;
+    this.#follow().then((how) => {
+      rmSync(store, { recursive: true, force: true });
+      this.#over.resolve(how);
+    }, this.#over.reject);
+    return this.#over.promise;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#pause?.timer.cancel();
+    this.#pause?.go();
+    await this.#life.stop();
+    await this.#over.promise;
+  }
+
+  /** Resolves with one line when there will be no other life. */
+  async #follow(): Promise<string> {
+    const { clock, log, name } = this.#options;
+    let beganMs = clock.nowMs();
+    let how = await this.#life.ended;
+    for (;;) {
+      if (this.#isStopping || this.#restarts === null) return how;
+      const verdict = this.#restarts.ended(clock.nowMs() - beganMs);
+      if (verdict.type === 'give-up') {
+        const mend =
+          'mend that, or run a NATS of your own and name it in --request-plane-uri, with --no-initialize-request-plane';
+        return `${name} ${givenUpAfter(verdict)}; the last time: ${how}; giving up: ${mend}`;
+      }
+      const { pauseMs } = verdict;
+      log.warn('nats-server died, starting it again', { how, pauseMs });
+      await this.#rest(pauseMs);
+      if (this.#isStopping) return how;
+      beganMs = clock.nowMs();
+      how = await this.#liveAgain();
+    }
+  }
+
+  /** Another life, to its end. */
+  async #liveAgain(): Promise<string> {
+    const { again, tell, log, name, store } = this.#options;
+    try {
+      this.#life = again();
+      await this.#life.ready;
+      tell();
+      log.info(`${name} is back`);
+    } catch (thrown) {
+      const fault = toFault(thrown);
+      // Not the port's fault: what it left when it died may be what it cannot read.
+      if (fault.reason === undefined && !this.#isStopping) {
+        log.warn('nats-server does not start on what it had kept; it goes on with an empty store');
+        rmSync(join(store, jetStreamFolder), { recursive: true, force: true });
+      }
+      return fault.message;
+    }
+    return await this.#life.ended;
+  }
+
+  async #rest(pauseMs: number): Promise<void> {
+    await new Promise<void>((go) => {
+      this.#pause = { timer: this.#options.clock.after(pauseMs, go), go };
+    });
+    this.#pause = null;
   }
 }
 
@@ -89,69 +197,4 @@ function theOne(text: string): PlaneUri {
     throw new Fault('config', `cannot start nats-server at ${uri.shown}: no certificate; ${mend}`);
   }
   return uri;
-}
-
-/**
- * Reads the server's lines for as long as it lives. Resolves with its port when it says that it is
- * ready, rejects with its last words when it ends before.
- */
-function watch(stream: ReadableStream<Uint8Array>, log: Log): Promise<number> {
-  return new Promise<number>((resolve, reject) => {
-    let port = 0;
-    let lastWords = 'it ended at once';
-    const onLine = (line: string) => {
-      const listening = /Listening for client connections on .*:(\d+)$/.exec(line);
-      if (listening !== null) port = Number(listening[1]);
-      if (line.includes('Server is ready')) resolve(port);
-      const text = line.replace(/^\[\d+\] \S+ \S+ /, '');
-      if (/^\[(FTL|ERR)\]|^nats-server:|^cannot execute/.test(text)) lastWords = text;
-      if (/^\[(FTL|ERR|WRN)\]/.test(text)) log.debug(`nats-server: ${text}`);
-    };
-    const read = async () => {
-      const decoder = new TextDecoder();
-      let rest = '';
-      for await (const part of stream) {
-        const lines = (rest + decoder.decode(part, { stream: true })).split('\n');
-        rest = lines.pop() ?? '';
-        for (const line of lines) onLine(line);
-      }
-      onLine(rest);
-    };
-    read().then(
-      () => reject(new Error(lastWords)),
-      (error: unknown) => reject(new Error(String(error))),
-    );
-  });
-}
-
-/** Connects once and waits for the line with which NATS greets: it really accepts. */
-function greeting(host: string, port: number): Promise<void> {
-  const target = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return new Promise<void>((resolve, reject) => {
-    const socket = connect({ host: target, port });
-    socket.once('data', (data) => {
-      socket.destroy();
-      if (data.toString('latin1').startsWith('INFO ')) resolve();
-      else reject(new Error(`port ${port} is answered by something that is not NATS`));
-    });
-    socket.once('error', reject);
-    socket.once('close', () => reject(new Error(`port ${port} closed the connection`)));
-  });
-}
-
-function startFault(uri: PlaneUri, words: string): Fault {
-  const where = `cannot start nats-server at ${uri.shown}`;
-  if (words.includes('address already in use')) {
-    return new Fault(
-      'config',
-      `${where}: the port is taken; leave out --initialize-request-plane to use what runs there, stop it, or choose another port in --request-plane-uri`,
-    );
-  }
-  if (words.includes('cannot assign requested address')) {
-    return new Fault(
-      'config',
-      `${where}: that address is not on this machine; start it there, or use 0.0.0.0`,
-    );
-  }
-  return new Fault('config', `${where}: ${words}`);
 }

@@ -226,4 +226,21 @@ export const limit = {
   /** Largest --queue-timeout-ms: a request may not outlive the reservation it waits on. */
   queueTimeoutMsMax: 110_000,
   arenaBytesDefault: 64 * 1024 * 1024,
+  // --- processes of our own: gateway and workers of a supervisor, nats-server
+  restartPauseFirstMs: 200,
+  restartPauseMaxMs: 10_000,
+  /** What lived so long starts its pauses anew. */
+  restartHealthyMs: 30_000,
+  /** What ended so often within so long is given up, and with it the whole: some 25 s if at once each time. */
+  restartCountMax: 8,
+  restartWindowMs: 180_000,
+} as const;
+
+/** The same as std/restarts.ts takes them. */
+export const restartBounds = {
+  pauseFirstMs: limit.restartPauseFirstMs,
+  pauseMaxMs: limit.restartPauseMaxMs,
+  healthyMs: limit.restartHealthyMs,
+  countMax: limit.restartCountMax,
+  windowMs: limit.restartWindowMs,
 } as const;

@@ -27,6 +27,7 @@ export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
   return await supervise(config, io, {
     counts: config.workerCounts,
     initializePlane: config.initializePlane,
+    isPlanePrivate: true,
     memoryShare: config.worker.memoryShare,
     firstIndex: 0,
     api: [`--api-server-host=${host}`, `--api-server-port=${port}`],

@@ -1,8 +1,12 @@
 // Child processes of one supervisor: each is started again, with growing pauses, when it dies without
-// having been asked to; all are stopped in groups.
+// having been asked to, until it has died too often; all are stopped in groups. What a child writes to
+// stderr goes on to ours, and its last lines are kept for the words about its death.
 
+import { restartBounds } from '../protocol/limit.ts';
 import { type Clock, withDeadline } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
+import { givenUpAfter, type RestartBounds, Restarts } from '../std/restarts.ts';
+import { Tail } from '../std/tail.ts';
 import type { Log } from '../telemetry/log.ts';
 
 export type ChildSpec = {
@@ -11,27 +15,33 @@ export type ChildSpec = {
   readonly env: Readonly<Record<string, string>>;
 };
 
-const backoffFirstMs = 200;
-const backoffMaxMs = 10_000;
-/** A child that lived so long starts its pauses anew. */
-const healthyMs = 30_000;
 /** A child that gives up by itself within this time cannot work as it was started. */
 const startMs = 10_000;
 /** Beyond a child's own drain time, before it is killed. */
 const graceMs = 5000;
+/** For what a dead child has said to arrive. */
+const lastWordsMs = 1000;
+
+type Ports = {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Default: those of protocol/limit.ts. */
+  readonly bounds?: RestartBounds;
+  /** Where the children's stderr goes; default: ours. */
+  readonly stderr?: (bytes: Uint8Array) => void;
+};
 
 export class Children {
-  readonly #clock: Clock;
-  readonly #log: Log;
+  readonly #ports: Required<Ports>;
   readonly #children: Child[] = [];
 
-  constructor(options: { clock: Clock; log: Log }) {
-    this.#clock = options.clock;
-    this.#log = options.log;
+  constructor(ports: Ports) {
+    const stderr = (bytes: Uint8Array): void => void process.stderr.write(bytes);
+    this.#ports = { bounds: restartBounds, stderr, ...ports };
   }
 
   start(spec: ChildSpec): void {
-    this.#children.push(new Child(spec, { clock: this.#clock, log: this.#log }));
+    this.#children.push(new Child(spec, this.#ports));
   }
 
   /** From now on a child that dies is always started again, whatever its exit code. */
@@ -40,10 +50,10 @@ export class Children {
   }
 
   /**
-   * Resolves with the name of a child that ended by itself before it ever ran well, with its exit
-   * code: a wrong model folder will not get better by trying again.
+   * Resolves with one line about the first child that is not started again: it ended by its own word
+   * before it ever ran well (a wrong model folder will not get better), or it has died too often.
    */
-  firstFailure(): Promise<{ name: string; code: number }> {
+  firstFailure(): Promise<string> {
     return Promise.race(this.#children.map((child) => child.failed));
   }
 
@@ -58,21 +68,23 @@ class Child {
   readonly name: string;
   readonly #spec: ChildSpec;
   settled = false;
-  readonly #ports: { clock: Clock; log: Log };
-  readonly #failed = Promise.withResolvers<{ name: string; code: number }>();
-  #process: Bun.Subprocess;
+  readonly #ports: Required<Ports>;
+  readonly #restarts: Restarts;
+  readonly #failed = Promise.withResolvers<string>();
+  #process: Bun.Subprocess<'ignore', 'inherit', 'pipe'>;
+  #isSilent: Promise<void> = Promise.resolve();
   #stopping = false;
-  #restartCount = 0;
   #cancelRestart: (() => void) | null = null;
 
-  constructor(spec: ChildSpec, ports: { clock: Clock; log: Log }) {
+  constructor(spec: ChildSpec, ports: Required<Ports>) {
     this.name = spec.name;
     this.#spec = spec;
     this.#ports = ports;
+    this.#restarts = new Restarts(ports.clock, ports.bounds);
     this.#process = this.#spawn();
   }
 
-  get failed(): Promise<{ name: string; code: number }> {
+  get failed(): Promise<string> {
     return this.#failed.promise;
   }
 
@@ -88,37 +100,71 @@ class Child {
       child.kill('SIGKILL');
       await child.exited;
     });
+    await this.#silence();
   }
 
-  #spawn(): Bun.Subprocess {
+  #spawn(): Bun.Subprocess<'ignore', 'inherit', 'pipe'> {
     const { clock } = this.#ports;
     const startedMs = clock.nowMs();
     const child = Bun.spawn([...this.#spec.command], {
       stdin: 'ignore',
       stdout: 'inherit',
-      stderr: 'inherit',
+      stderr: 'pipe',
       env: { ...this.#spec.env },
     });
-    child.exited.then((code) => this.#onExit(code, clock.nowMs() - startedMs));
+    const tail = new Tail();
+    this.#isSilent = this.#forward(child.stderr, tail);
+    child.exited.then((code) => this.#onExit(code, clock.nowMs() - startedMs, tail));
     return child;
   }
 
-  #onExit(code: number, livedMs: number): void {
+  async #forward(stream: ReadableStream<Uint8Array>, tail: Tail): Promise<void> {
+    for await (const bytes of stream) {
+      tail.add(bytes);
+      this.#ports.stderr(bytes);
+    }
+  }
+
+  /** All that the dead child has said is here; not waited for long: a child of its own may hold the pipe. */
+  async #silence(): Promise<void> {
+    const late = (): Fault => new Fault('timeout', 'its stderr stays open');
+    await withDeadline(this.#ports.clock, lastWordsMs, this.#isSilent, late).catch((fault: Error) =>
+      this.#ports.log.debug(`${this.name}: ${fault.message}`),
+    );
+  }
+
+  #onExit(code: number, livedMs: number, tail: Tail): void {
     if (this.#stopping) return;
     const { clock, log } = this.#ports;
     // Exit codes 1 and 2 are the program's own word that it cannot work like this.
     if (!this.settled && livedMs < startMs && (code === 1 || code === 2)) {
-      this.#failed.resolve({ name: this.name, code });
+      this.#failed.resolve(`${this.name} cannot start; see its line above`);
       return;
     }
     this.settled ||= livedMs >= startMs;
-    if (livedMs > healthyMs) this.#restartCount = 0;
-    const pauseMs = Math.min(backoffMaxMs, backoffFirstMs * 2 ** this.#restartCount++);
     const how = this.#process.signalCode ?? `exit code ${code}`;
+    // One that ran and was asked to end by somebody else (a drained worker, by hand) has not failed.
+    const isAsked = code === 0 && livedMs >= startMs;
+    const verdict = isAsked
+      ? ({ type: 'again', pauseMs: this.#ports.bounds.pauseFirstMs } as const)
+      : this.#restarts.ended(livedMs);
+    if (verdict.type === 'give-up') {
+      void this.#giveUp(`${givenUpAfter(verdict)}, the last time with ${how}`, tail);
+      return;
+    }
+    const { pauseMs } = verdict;
     log.warn(`${this.name} died, starting it again`, { how, pauseMs });
     const timer = clock.after(pauseMs, () => {
       this.#process = this.#spawn();
     });
     this.#cancelRestart = () => timer.cancel();
+  }
+
+  async #giveUp(what: string, tail: Tail): Promise<void> {
+    await this.#silence();
+    const words = tail.text();
+    const said = words === '' ? 'it said nothing on stderr' : `its last words: ${words}`;
+    const mend = `mend what its lines name, or start it alone to see more: --role ${this.name.replace(/-\d+$/, '')} --log-level 2`;
+    this.#failed.resolve(`${this.name} ${what}; ${said}; giving up: ${mend}`);
   }
 }

@@ -3,17 +3,18 @@
 // do not, whatever they are called. That is what gateways choose pairs by; before KV moves, the reader
 // looks for the other's arena itself (`seesArena`).
 
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { arenaPrefix, shmFolder } from '../kv/arena.ts';
+import { isOwnArena } from '../kv/shm-files.ts';
 import { digest } from '../std/hash.ts';
 
 export function hostIdentity(): string {
   return digest(bootId(), '\n', shmIdentity()).slice(0, 16);
 }
 
-/** Whether that worker's arena lies where this process can map it. */
+/** Whether that worker's arena lies where this process can map it, and is of the same user. */
 export function seesArena(worker: string): boolean {
-  return existsSync(`${shmFolder}/${arenaPrefix}${worker}`);
+  return isOwnArena(`${shmFolder}/${arenaPrefix}${worker}`);
 }
 
 function bootId(): string {

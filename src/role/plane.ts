@@ -6,10 +6,12 @@ import type { CommonConfig } from '../cli/config.ts';
 import type { Bus } from '../plane/bus.ts';
 import { withClaims } from '../plane/claim.ts';
 import { embeddedNatsServer } from '../plane/embedded-nats.ts';
+import { isLoopback } from '../plane/local-token.ts';
 import { openNatsBus } from '../plane/nats.ts';
 import { openNatsObjectStore } from '../plane/nats-object.ts';
 import type { ObjectStore } from '../plane/object-store.ts';
 import { startNatsServer } from '../plane/server.ts';
+import { parsePlaneUris } from '../plane/uri.ts';
 import { realClock } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
 import { realChance } from '../std/prng.ts';
@@ -17,19 +19,37 @@ import type { Log } from '../telemetry/log.ts';
 import { cacheDir } from './cache-dir.ts';
 
 export type OwnServer = {
-  /** Where it listens, with the credentials that were asked for: port 0 has become a real one. */
+  /** Where it listens, with the credentials that it asks for: port 0 has become a real one. */
   readonly uri: string;
-  /** Resolves with one line when it has ended without being asked to. */
+  /** Resolves with one line when it has ended, without being asked to, too often to go on. */
   readonly crashed: Promise<string>;
   stop(): Promise<void>;
 };
 
-/** nats-server at the first address of the request plane. Throws a Fault with the mend. */
-export async function startPlane(config: CommonConfig, log: Log): Promise<OwnServer> {
+/**
+ * nats-server at the first address of the request plane. Throws a Fault with the mend. `isPrivate`: all
+ * its clients are ours, so on this host's loopback it gets a random token, unless the address has one.
+ */
+export async function startPlane(
+  config: CommonConfig,
+  log: Log,
+  isPrivate = false,
+): Promise<OwnServer> {
   const [uri] = config.planeUris;
   if (uri === undefined) throw new Fault('usage', '--request-plane-uri is empty');
+  const [parsed] = parsePlaneUris(uri);
+  const isOpen = parsed !== undefined && parsed.user === null && parsed.token === null;
+  const isLocal = parsed !== undefined && isLoopback(parsed.host);
+  const token = isOpen && isLocal && isPrivate ? realChance.id() + realChance.id() : null;
+  if (isOpen && !isLocal) {
+    log.warn(
+      'nats-server lets in whoever reaches it: give the address a token (nats://TOKEN@HOST:PORT, for all the same), or keep it on a private network',
+      { uri: parsed?.shown },
+    );
+  }
   const server = await startNatsServer({
     uri,
+    token,
     log,
     storeRoot: tmpdir(),
     embedded: embeddedNatsServer,
@@ -38,6 +58,7 @@ export async function startPlane(config: CommonConfig, log: Log): Promise<OwnSer
   let stopping = false;
   const own = new URL(uri);
   own.port = String(server.port);
+  if (token !== null) own.username = token;
   return {
     uri: own.href,
     crashed: new Promise((resolve) => {

@@ -20,6 +20,7 @@ export async function superviseWorkers(config: WorkerConfig, io: RoleIo): Promis
   return await supervise(config, io, {
     counts,
     initializePlane: config.initializePlane,
+    isPlanePrivate: false, // gateway and other workers come with the plain address
     memoryShare: config.memoryShare,
     firstIndex: config.workerIndex,
     api: null,
@@ -30,6 +31,8 @@ export async function superviseWorkers(config: WorkerConfig, io: RoleIo): Promis
 export type Plan = {
   readonly counts: Readonly<Record<WorkerRole, number>>;
   readonly initializePlane: boolean;
+  /** All clients of our nats-server are our children. */
+  readonly isPlanePrivate: boolean;
   /** Of the machine's memory, for all workers together. */
   readonly memoryShare: number;
   /** Number of the first worker. */
@@ -44,7 +47,7 @@ export async function supervise(config: CommonConfig, io: RoleIo, plan: Plan): P
   const { log } = io;
   const stop = stopSignal(log);
   sweepArenas();
-  const server = plan.initializePlane ? await startPlane(config, log) : null;
+  const server = plan.initializePlane ? await startPlane(config, log, plan.isPlanePrivate) : null;
   const children = new Children({ clock: realClock, log });
   const uris = server === null ? config.planeUris : [server.uri];
   startChildren(children, uris, io, plan);
@@ -55,20 +58,18 @@ export async function supervise(config: CommonConfig, io: RoleIo, plan: Plan): P
   );
   log.say('Workers started ... press Ctrl-C to Exit');
   const neverEnds = new Promise<never>(() => undefined);
-  const how = await Promise.race([
-    stop.then(() => 'stop' as const),
+  const failure = await Promise.race([
+    stop.then(() => null),
     children.firstFailure(),
     server === null ? neverEnds : server.crashed,
   ]);
   started.abort();
-  if (how !== 'stop') {
-    log.error(typeof how === 'string' ? how : `${how.name} cannot start; see its line above`);
-  }
+  if (failure !== null) log.error(failure);
   // The gateway finishes its streams first: it needs the workers for that, and all need the plane.
   await children.stop((name) => name === 'api', config.drainTimeoutMs);
   await children.stop(() => true, config.drainTimeoutMs);
   await server?.stop();
-  return how === 'stop' ? 0 : 1;
+  return failure === null ? 0 : 1;
 }
 
 function startChildren(children: Children, uris: readonly string[], io: RoleIo, plan: Plan): void {

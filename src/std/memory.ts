@@ -3,7 +3,7 @@
 // Linux and macOS; the constants below differ between them where noted.
 
 import { dlopen, type Pointer, ptr, read, toArrayBuffer } from 'bun:ffi';
-import { closeSync, fstatSync, openSync, statSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync, unlinkSync } from 'node:fs';
 import { Fault } from './fault.ts';
 
 /** What C's `errno` stands for: its address, of this thread. */
@@ -132,7 +132,8 @@ function errno(): number {
 export function removeUnlockedFile(path: string): boolean {
   let fd: number;
   try {
-    fd = openSync(path, 'r');
+    // What others may have put there is neither followed (a link) nor waited for (a pipe).
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch {
     return false; // gone already, or another user's: not ours to remove
   }
