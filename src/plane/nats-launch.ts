@@ -51,10 +51,10 @@ export function launchNats(options: LaunchOptions): NatsLife {
     stderr: 'pipe',
   });
   const output = watch(child.stderr, log);
-  const ended = child.exited.then((code) => {
+  const how = child.exited.then((code) => `ended with ${child.signalCode ?? `exit code ${code}`}`);
+  const ended = how.then((text) => {
     const words = output.lastWords();
-    const how = child.signalCode ?? `exit code ${code}`;
-    return `nats-server ended with ${how}${words === null ? '' : `: ${words}`}`;
+    return `nats-server ${text}${words === null ? '' : `: ${words}`}`;
   });
   const stop = async (): Promise<void> => {
     child.kill('SIGTERM');
@@ -73,14 +73,15 @@ export function launchNats(options: LaunchOptions): NatsLife {
       return port;
     } catch (error) {
       await stop();
-      throw startFault(uri, error instanceof Error ? error.message : String(error));
+      const words = error instanceof Error ? error.message : String(error);
+      throw startFault(uri, words === '' ? `it ${await how}` : words);
     }
   };
   return { pid: child.pid, ready: becomeReady(), ended, stop };
 }
 
 type Watched = {
-  /** Resolves when it says that it is ready, rejects with its last words when it ends before. */
+  /** Resolves when it says that it is ready, rejects with its last words, or none, when it ends before. */
   readonly port: Promise<number>;
   lastWords(): string | null;
 };
@@ -109,7 +110,7 @@ function watch(stream: ReadableStream<Uint8Array>, log: Log): Watched {
       onLine(rest);
     };
     read().then(
-      () => reject(new Error(lastWords ?? 'it ended at once')),
+      () => reject(new Error(lastWords ?? '')),
       (error: unknown) => reject(new Error(String(error))),
     );
   });

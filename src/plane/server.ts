@@ -53,8 +53,10 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const program = await findNatsServer(options);
   const store = createStore(options.storeRoot);
   const { log, self, clock = realClock, launch = launchNats } = options;
-  const launchAt = (port: number): NatsLife =>
-    launch({ uri: { ...uri, port }, program, store, self, log, clock });
+  const launchAt = (port: number): NatsLife => {
+    const shown = uri.shown.replace(/:\d+$/, `:${port}`);
+    return launch({ uri: { ...uri, port, shown }, program, store, self, log, clock });
+  };
   const first = launchAt(uri.port);
   let port: number;
   try {

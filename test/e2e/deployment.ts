@@ -48,12 +48,23 @@ async function deployment(program: Program, wanted: string): Promise<Deployment>
   return { program, url, [Symbol.asyncDispose]: () => program[Symbol.asyncDispose]() };
 }
 
-/** Where the processes of `--role all` meet; port 0 has become a real one. */
-export async function planeOf(program: Program): Promise<string> {
+/** Where the processes of `--role all` meet, as a person knows it: port 0 has become a real one. */
+export async function planeAddress(program: Program): Promise<string> {
   const line = await program.line(/Request plane connected uri=\S+/);
   const [, uri] = /uri=(\S+)/.exec(line) ?? [];
   if (uri === undefined) throw new Error(`no plane in: ${line}`);
   return uri;
+}
+
+/** The same as its children know it, with its token: a test has another temporary folder than they. */
+export async function planeOf(program: Program): Promise<string> {
+  await planeAddress(program);
+  const api = await childOf(program, '--role=api');
+  const name = 'TDIST_REQUEST_PLANE_URI=';
+  const variables = procText(String(api), 'environ').split('\0');
+  const found = variables.find((variable) => variable.startsWith(name));
+  if (found === undefined) throw new Error(`no plane in the environment of ${api}`);
+  return found.slice(name.length);
 }
 
 export async function untilReady(url: string): Promise<void> {

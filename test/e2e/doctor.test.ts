@@ -5,7 +5,7 @@ import { expect, test } from 'bun:test';
 import { createServer } from 'node:net';
 import type { Finding } from '../../src/doctor/finding.ts';
 import { freePort } from '../../src/role/free-port.ts';
-import { freePlane, planeOf, startAll } from './deployment.ts';
+import { freePlane, planeAddress, startAll } from './deployment.ts';
 import { openWorld, testNothingLeft } from './world.ts';
 
 const world = openWorld();
@@ -43,7 +43,7 @@ test('a plane that is named and not there fails', async () => {
 
 test('beside a deployment: its plane, JetStream, clock and workers; then its plane is stopped', async () => {
   const all = await startAll(world);
-  const plane = `--request-plane-uri=${await planeOf(all.program)}`;
+  const plane = `--request-plane-uri=${await planeAddress(all.program)}`;
   const found = await doctor(plane, await apiPort());
   expect(found.failed).toEqual([]);
   for (const name of ['nats', 'rights', 'max_payload', 'jetstream', 'clock', 'workers']) {

@@ -133,16 +133,6 @@ describe('under --role all', () => {
     expect(world.leftovers()).toEqual([]);
   });
 
-  test('the request plane: all ends, with exit code 1', async () => {
-    await using all = await startAll(world);
-    const { program } = all;
-    process.kill(await childOf(program, '-c'), 'SIGKILL');
-    const { code, stdout } = await program.exit();
-    expect(code).toBe(1);
-    expect(stdout.join('\n')).toContain('ERROR [all] nats-server ended with SIGKILL');
-    await world.nothingLeft();
-  });
-
   test('the supervisor in the middle of a stream: all go, the next start sweeps', async () => {
     await using all = await startAll(world);
     const onChunk = once(() => all.program.signal('SIGKILL'), 3);

@@ -55,7 +55,8 @@ const overObjects = 'disaggregated object flag';
 
 /** Everything that lies in KV buckets, asked of the server itself. */
 async function bucketsAt(plane: string) {
-  const connection = await connect({ servers: plane });
+  const { host, username: token } = new URL(plane);
+  const connection = await connect({ servers: host, token });
   try {
     const manager = await connection.jetstreamManager();
     const streams = await manager.streams.list().next();

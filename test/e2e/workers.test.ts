@@ -9,7 +9,7 @@ import { ask, jsonOf, question, stream } from './chat.ts';
 import {
   type Deployment,
   freePlane,
-  planeOf,
+  planeAddress,
   startAll,
   startApi,
   untilReady,
@@ -159,8 +159,8 @@ describe('--role all with two workers of each kind', () => {
     });
   });
 
-  test('a worker started by hand joins the same cluster', async () => {
-    const plane = await planeOf(all.program);
+  test('a worker of this user, started by hand, joins the same cluster', async () => {
+    const plane = await planeAddress(all.program);
     const program = world.start(['--role=generate', `--request-plane-uri=${plane}`]);
     const id = idOf(await program.line('Worker started... worker='));
     await until('it to be listed', async () =>

@@ -228,7 +228,7 @@ describe('half-made arenas', () => {
       folder,
       peers,
       put(bytes) {
-        writeFileSync(join(folder, name), bytes);
+        writeFileSync(join(folder, name), bytes, { mode: 0o600 });
         return name;
       },
     };

@@ -491,7 +491,7 @@ describe('damage', () => {
       'transfer: KV arena tdist-test-missing is gone; its worker has died or restarted',
     );
     const name = `tdist-test-${realChance.id()}`;
-    const fd = openSync(join(shmFolder, name), 'wx');
+    const fd = openSync(join(shmFolder, name), 'wx', 0o600);
     try {
       expect(faultOf(world, { ...ticket, arena: name }, ids)).toMatch(
         /^transfer: .*is still empty/,
