@@ -4,6 +4,7 @@
 import { Fault } from '../std/fault.ts';
 import type { FlagValue } from './flag.ts';
 import { envTwin, type FlagName, flagNames, flagOf, isFlagName, type Values } from './flags.ts';
+import { redactUri } from './plane-uri.ts';
 import { nearest } from './suggest.ts';
 import { type Origin, parseValue } from './value.ts';
 
@@ -43,10 +44,13 @@ function commandLine(
   alsoKnown: readonly string[],
 ): Map<FlagName, FlagValue> {
   const set = new Map<FlagName, FlagValue>();
+  let isAfterSecret = false;
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] === '-h' ? '--help' : (argv[at] ?? '');
+    if (!word.startsWith('-')) throw unexpected(word, isAfterSecret);
     const { name, negated, inline } = readWord(word, alsoKnown);
     const flag = flagOf(name);
+    isAfterSecret = flag.kind === 'list' && flag.isSecret === true;
     const origin: Origin = { label: `--${name}`, joint: inline === undefined ? ' ' : '=' };
     let value: FlagValue;
     if (flag.kind === 'boolean') {
@@ -68,6 +72,12 @@ function commandLine(
   return set;
 }
 
+/** What stands behind a key may be another one, meant as its value, and an address may hold a password. */
+function unexpected(word: string, isSecret: boolean): Fault {
+  const shown = isSecret ? '***' : redactUri(word);
+  return new Fault('usage', `unexpected argument ${JSON.stringify(shown)}; flags begin with --`);
+}
+
 function isList(value: FlagValue | undefined): value is readonly string[] {
   return typeof value === 'object' && value !== null;
 }
@@ -75,9 +85,6 @@ function isList(value: FlagValue | undefined): value is readonly string[] {
 type Word = { readonly name: FlagName; readonly negated: boolean; readonly inline?: string };
 
 function readWord(word: string, alsoKnown: readonly string[]): Word {
-  if (!word.startsWith('-')) {
-    throw new Fault('usage', `unexpected argument ${JSON.stringify(word)}; flags begin with --`);
-  }
   const [, typed = '', inline] = /^--?([^=]*)(?:=(.*))?$/s.exec(word) ?? [];
   const rest = inline === undefined ? {} : { inline };
   if (word.startsWith('--') && isFlagName(typed)) return { name: typed, negated: false, ...rest };

@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import { keyHeaders } from '../bench/key-headers.ts';
 import { Fault, toFault } from '../std/fault.ts';
+import { redactUri } from './plane-uri.ts';
 
 /** The gateway may wait for a worker's answer meanwhile. */
 const answerTimeoutMs = 15_000;
@@ -69,13 +70,14 @@ export function findWorker(workers: readonly WorkerEntry[], id: string): WorkerE
 async function ask(address: string, method: 'GET' | 'POST'): Promise<unknown> {
   let response: Response;
   let text: string;
+  const shown = redactUri(address);
   try {
     const signal = AbortSignal.timeout(answerTimeoutMs);
     response = await fetch(address, { method, signal, headers: keyHeaders(process.env) });
     text = await response.text();
   } catch (cause) {
     const why = toFault(cause).message;
-    throw new Fault('no_worker', `no gateway answers at ${address}: ${why}; see --api-url`, {
+    throw new Fault('no_worker', `no gateway answers at ${shown}: ${why}; see --api-url`, {
       cause,
     });
   }
@@ -83,13 +85,13 @@ async function ask(address: string, method: 'GET' | 'POST'): Promise<unknown> {
   if (response.ok) return body;
   const error = v.safeParse(errorSchema, body);
   const why = error.success ? error.output.error.message : 'no gateway of tdist?';
-  throw new Fault('no_worker', `${method} ${address}: ${response.status}: ${why}`);
+  throw new Fault('no_worker', `${method} ${shown}: ${response.status}: ${why}`);
 }
 
 function read<T>(schema: v.GenericSchema<unknown, T>, body: unknown, url: string): T {
   const parsed = v.safeParse(schema, body);
   if (parsed.success) return parsed.output;
-  throw new Fault('no_worker', `what ${url} answers is not a gateway's list of workers`);
+  throw new Fault('no_worker', `what ${redactUri(url)} answers is not a gateway's list of workers`);
 }
 
 function parse(text: string): unknown {

@@ -5,6 +5,7 @@ import { realClock } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
 import type { Output } from './output.ts';
 import type { Env } from './parse.ts';
+import { redactUri } from './plane-uri.ts';
 import { nearest } from './suggest.ts';
 import { fetchWorkers, findWorker, postControl, type WorkerEntry } from './workers-api.ts';
 
@@ -117,7 +118,7 @@ function isCommand(word: string): word is Command {
 function baseUrl(text: string): string {
   const url = URL.parse(text.includes('://') ? text : `http://${text}`);
   if (url !== null && /^https?:$/.test(url.protocol)) return url.href.replace(/\/+$/, '');
-  const shown = JSON.stringify(text);
+  const shown = JSON.stringify(redactUri(text));
   throw new Fault('usage', `--api-url ${shown}: wanted a URL, for example http://127.0.0.1:8005`);
 }
 
