@@ -3,6 +3,7 @@
 
 import { Elysia } from 'elysia';
 import { Fault, toFault } from '../std/fault.ts';
+import { addressOf, noteAddress } from './address.ts';
 import type { CorsPolicy } from './cors.ts';
 import { errorResponse } from './fault.ts';
 import type { Gateway } from './gateway.ts';
@@ -37,5 +38,7 @@ export function buildApp(
 function withLongHost(request: Request): Request {
   const pathAt = request.url.indexOf('/', 'https://'.length);
   if (pathAt >= 11) return request;
-  return new Request(`https://localhost${request.url.slice(pathAt)}`, request);
+  const same = new Request(`https://localhost${request.url.slice(pathAt)}`, request);
+  noteAddress(same, addressOf(request));
+  return same;
 }

@@ -4,6 +4,8 @@
 import { limit } from '../protocol/limit.ts';
 import { type Clock, withDeadline } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
+import { addressOf } from './address.ts';
+import type { Arrival, Arriving } from './arriving.ts';
 import { clip } from './fault.ts';
 import { parseJson } from './json.ts';
 
@@ -13,21 +15,34 @@ export type BodyBounds = {
   readonly timeoutMs: number;
 };
 
+export type BodyPorts = {
+  readonly clock: Clock;
+  readonly bodyBounds: BodyBounds;
+  /** All bodies on their way in. */
+  readonly arriving: Arriving;
+};
+
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 export async function readJsonObject(
   request: Request,
-  ports: { readonly clock: Clock; readonly bodyBounds: BodyBounds },
+  ports: BodyPorts,
 ): Promise<Record<string, unknown>> {
   const { bytesMax, timeoutMs } = ports.bodyBounds;
   checkHeaders(request.headers, bytesMax);
   const late = (): Fault =>
     new Fault('request_timeout', `The request body did not arrive within ${timeoutMs} ms.`);
   const gone = new AbortController();
-  const reading = readBytes(request, bytesMax, gone.signal);
-  const bytes = await withDeadline(ports.clock, timeoutMs, reading, late).finally(() =>
-    gone.abort(),
-  );
+  const crowded = Promise.withResolvers<never>();
+  const announced = Number(request.headers.get('content-length') ?? 0);
+  const body = { address: addressOf(request), bytes: announced };
+  const arrival = ports.arriving.enter(body, () => crowded.reject(tooSlow()));
+  const reading = readBytes(request, { bytesMax, gone: gone.signal, arrival });
+  const whole = Promise.race([reading, crowded.promise]);
+  const bytes = await withDeadline(ports.clock, timeoutMs, whole, late).finally(() => {
+    arrival.leave();
+    gone.abort();
+  });
   const value = parse(decode(bytes));
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
   const found = value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`;
@@ -56,9 +71,9 @@ function checkHeaders(headers: Headers, bytesMax: number): void {
 
 async function readBytes(
   request: Request,
-  bytesMax: number,
-  gone: AbortSignal,
+  options: { readonly bytesMax: number; readonly gone: AbortSignal; readonly arrival: Arrival },
 ): Promise<Uint8Array> {
+  const { bytesMax, gone, arrival } = options;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   try {
@@ -69,6 +84,7 @@ async function readBytes(
       bytes += chunk.byteLength;
       if (bytes > bytesMax) throw tooLarge(bytesMax);
       if (gone.aborted) break;
+      arrival.grow(chunk.byteLength);
       chunks.push(chunk);
     }
   } catch (cause) {
@@ -101,6 +117,13 @@ function parse(text: string): unknown {
 
 /** Clients send seeds of 64 bits. */
 const exactFields: ReadonlySet<string> = new Set(['seed']);
+
+function tooSlow(): Fault {
+  return new Fault(
+    'request_timeout',
+    'The request body was still on its way when too many others were; send it without pauses.',
+  );
+}
 
 function tooLarge(bytesMax: number): Fault {
   return new Fault('too_large', `The request body is larger than ${bytesMax} bytes.`);

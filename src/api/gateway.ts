@@ -8,6 +8,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Meter } from '../telemetry/metric.ts';
 import type { TextModelCache } from '../text/text-model.ts';
 import type { Access } from './access.ts';
+import type { Arriving } from './arriving.ts';
 import type { BodyBounds } from './body.ts';
 import type { Gate } from './gate.ts';
 import type { AdmissionQueue } from './queue.ts';
@@ -21,6 +22,7 @@ export type Gateway = {
   readonly meter: Meter;
   readonly access: Access;
   readonly bodyBounds: BodyBounds;
+  readonly arriving: Arriving;
   readonly gate: Gate;
   readonly queue: AdmissionQueue;
   readonly texts: TextModelCache;

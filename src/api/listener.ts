@@ -12,6 +12,7 @@ import { type Clock, withDeadline } from '../std/clock.ts';
 import { Fault, sentence, toFault } from '../std/fault.ts';
 import { watchFiles } from '../std/watch.ts';
 import type { Log } from '../telemetry/log.ts';
+import { noteAddress } from './address.ts';
 import { lookEveryMs, readTls, type TlsFiles, type TlsPair } from './gateway-files.ts';
 
 export type ListenerOptions = {
@@ -87,6 +88,7 @@ function listen(options: ListenerOptions, pair: TlsPair | null, answer: Answer):
       fetch: async (request, server) => {
         // The queue and the plane have deadlines of their own; Bun's would cut whoever waits.
         server.timeout(request, 0);
+        noteAddress(request, server.requestIP(request)?.address ?? '');
         const response = await answer(request);
         server.timeout(request, idleConnectionS);
         return response;

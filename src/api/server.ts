@@ -12,6 +12,7 @@ import { type Meter, noMeter } from '../telemetry/metric.ts';
 import { type LongEncoder, TextModelCache } from '../text/text-model.ts';
 import { Access } from './access.ts';
 import { buildApp } from './app.ts';
+import { Arriving, arrivingBounds } from './arriving.ts';
 import { corsPolicy } from './cors.ts';
 import { Gate } from './gate.ts';
 import type { Gateway } from './gateway.ts';
@@ -111,6 +112,7 @@ export function createServer(options: ServerOptions): ApiServer {
 
 function buildGateway(options: ServerOptions): Gateway {
   const { cluster, clock, chance, log, meter = noMeter, version: build } = options;
+  const bytesMax = options.bodyBytesMax ?? limit.bodyBytesMax;
   return {
     cluster,
     clock,
@@ -118,8 +120,13 @@ function buildGateway(options: ServerOptions): Gateway {
     log,
     meter,
     access: new Access({ clock, meter }),
+    // A single body of the largest size must have room, and another one beside it.
+    arriving: new Arriving(clock, {
+      ...arrivingBounds,
+      bytesMax: Math.max(arrivingBounds.bytesMax, 2 * bytesMax),
+    }),
     bodyBounds: {
-      bytesMax: options.bodyBytesMax ?? limit.bodyBytesMax,
+      bytesMax,
       timeoutMs: options.bodyTimeoutMs ?? limit.bodyTimeoutMs,
     },
     gate: new Gate({ clock, limitMs: options.requestTimeoutMs ?? limit.requestTimeoutMs }),

@@ -5,6 +5,13 @@ export const limit = {
   bodyBytesMax: 10 * 1024 * 1024,
   /** For a whole request body to arrive. */
   bodyTimeoutMs: 30_000,
+  /**
+   * Bodies that are arriving: a longer one is slow. So many, and so many announced bytes, may be under way
+   * before slow ones are given up.
+   */
+  slowBodyMs: 1000,
+  slowBodyCountMax: 1024,
+  slowBodyBytesMax: 128 * 1024 * 1024,
   /** A connection on which nothing moves for so long is closed; while we work on a request, none is. */
   idleConnectionS: 120,
   /** From a request's arrival to its last token; OpenAI's client libraries wait as long. */
