@@ -1,7 +1,8 @@
 // Request bodies on their way in, all together: what slow clients have sent of theirs lies in our memory
 // until the rest comes. Within the bounds nobody is bothered. Beyond them the address that holds the most
-// loses its oldest body, so that neither a client that trickles many nor the newcomers it would keep out
-// decide who is served. Bodies that have only just begun are left alone: in a burst all have.
+// loses one: its oldest where there are too many, its largest where they are too large. So neither a client
+// that trickles many nor the newcomers it would keep out decide who is served. Bodies that have only just
+// begun are left alone: in a burst all have.
 
 import { limit } from '../protocol/limit.ts';
 import type { Clock, Timer } from '../std/clock.ts';
@@ -82,28 +83,24 @@ export class Arriving {
         this.#timer = this.#clock.after(slowMs - ageMs, () => this.#look());
         return;
       }
-      const victim = this.#oldestOf(this.#heaviest(this.#bytes > bytesMax));
+      const victim = this.#victim(this.#bytes > bytesMax);
       if (victim === undefined) return;
       this.#remove(victim);
       victim.giveUp();
     }
   }
 
-  /** Of those with a slow body, the address that holds the most, in bytes or in number. */
-  #heaviest(byBytes: boolean): string {
+  #victim(byBytes: boolean): Entry | undefined {
+    const slow = this.#slow();
     const held = new Map<string, number>();
-    for (const { address, bytes } of this.#slow()) {
+    for (const { address, bytes } of slow) {
       held.set(address, (held.get(address) ?? 0) + (byBytes ? bytes : 1));
     }
-    let [heaviest = '', most = -1] = ['', -1];
-    for (const [address, amount] of held) {
-      if (amount > most) [heaviest, most] = [address, amount];
-    }
-    return heaviest;
-  }
-
-  #oldestOf(address: string): Entry | undefined {
-    return this.#slow().find((entry) => entry.address === address);
+    const most = Math.max(...held.values());
+    const its = slow.filter(({ address }) => held.get(address) === most);
+    if (!byBytes) return its[0];
+    const largest = its.reduce((size, { bytes }) => Math.max(size, bytes), 0);
+    return its.find(({ bytes }) => bytes === largest);
   }
 
   #slow(): readonly Entry[] {

@@ -67,6 +67,15 @@ export async function planeOf(program: Program): Promise<string> {
   return found.slice(name.length);
 }
 
+/** The same for the NATS library, which reads no credentials in an address. */
+export function libraryOptions(plane: string): {
+  readonly servers: string;
+  readonly token: string;
+} {
+  const { host, username } = new URL(plane);
+  return { servers: host, token: username };
+}
+
 export async function untilReady(url: string): Promise<void> {
   await until(`${url}/health to be 200`, async () => {
     const response = await fetch(`${url}/health`).catch(() => null); // nobody listens yet

@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'bun:test';
 import { connect } from 'nats';
 import { ask, post, question, stream } from './chat.ts';
-import { planeOf, startAll } from './deployment.ts';
+import { libraryOptions, planeOf, startAll } from './deployment.ts';
 import { until } from './until.ts';
 import { openWorld, testNothingLeft } from './world.ts';
 
@@ -22,7 +22,7 @@ type Seen = {
 
 /** Listens to all token chunks and heartbeats. */
 async function listen(plane: string) {
-  const connection = await connect({ servers: plane });
+  const connection = await connect(libraryOptions(plane));
   const seen: Seen = { tokens: new Map(), load: new Map(), prefills: [] };
   connection.subscribe('tdist.tokens.>', {
     callback: (_error, message) => {

@@ -5,7 +5,15 @@ import { beforeAll, describe, expect, test } from 'bun:test';
 import { connect, type JetStreamManager } from 'nats';
 import { startNatsProcess } from '../plane/nats-process.ts';
 import { question, stream } from './chat.ts';
-import { childOf, type Deployment, planeOf, startAll, startApi, untilReady } from './deployment.ts';
+import {
+  childOf,
+  type Deployment,
+  libraryOptions,
+  planeOf,
+  startAll,
+  startApi,
+  untilReady,
+} from './deployment.ts';
 import { type Prompt, prompts } from './prompts.ts';
 import { until } from './until.ts';
 import { openWorld, testNothingLeft } from './world.ts';
@@ -55,8 +63,7 @@ const overObjects = 'disaggregated object flag';
 
 /** Everything that lies in KV buckets, asked of the server itself. */
 async function bucketsAt(plane: string) {
-  const { host, username: token } = new URL(plane);
-  const connection = await connect({ servers: host, token });
+  const connection = await connect(libraryOptions(plane));
   try {
     const manager = await connection.jetstreamManager();
     const streams = await manager.streams.list().next();
