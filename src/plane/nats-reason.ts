@@ -62,7 +62,7 @@ function refused({ user }: Tried): string {
     case 'nkey':
       return 'the server refuses the key of --nats-nkey-file';
     case null:
-      return 'the server wants credentials; write user:password@ or token@ before the host, or give --nats-creds-file or --nats-nkey-file';
+      return 'the server wants credentials; write user:password@ or token@ before the host, or give --nats-creds-file or --nats-nkey-file (that of `tdist --role all` lets programs of its own user in without, if they have the same TMPDIR)';
   }
 }
 
