@@ -11,8 +11,10 @@ import { silentLog } from '../../src/telemetry/log.ts';
 /** How these tests start the program again: a script in the place of `main`. */
 export const guardSelf = [process.execPath, join(import.meta.dir, 'guard-main.ts')];
 
+/** With one life: when a test kills it, it is dead. */
 export function startTestNats(storeRoot: string, uri = 'nats://127.0.0.1:0'): Promise<NatsServer> {
-  return startNatsServer({ uri, log: silentLog, cacheDir: storeRoot, storeRoot, self: guardSelf });
+  const one = { log: silentLog, cacheDir: storeRoot, storeRoot, self: guardSelf, bounds: null };
+  return startNatsServer({ uri, ...one });
 }
 
 export function temporaryFolder(): { readonly path: string; remove(): void } {
