@@ -7,7 +7,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  lstatSync,
   openSync,
   readFileSync,
   renameSync,
@@ -16,7 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { livingStores } from './nats-store.ts';
+import { isOwnFolder, livingStores } from './nats-store.ts';
 import type { PlaneUri } from './uri.ts';
 
 const fileName = (port: number): string => `token-${port}`;
@@ -35,7 +34,7 @@ export function writeLocalToken(store: string, port: number, token: string): voi
 export function localToken(uri: PlaneUri, root: string = tmpdir()): string | null {
   if (uri.user !== null || uri.token !== null || !isLoopback(uri.host)) return null;
   for (const store of livingStores(root)) {
-    const token = isOurs(store) ? read(join(store, fileName(uri.port))) : null;
+    const token = isOwnFolder(store) ? read(join(store, fileName(uri.port))) : null;
     if (token !== null) return token;
   }
   return null;
@@ -43,15 +42,6 @@ export function localToken(uri: PlaneUri, root: string = tmpdir()): string | nul
 
 export function isLoopback(host: string): boolean {
   return host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
-}
-
-function isOurs(folder: string): boolean {
-  const found = lstatSync(folder, { throwIfNoEntry: false });
-  return (
-    found?.isDirectory() === true &&
-    found.uid === process.geteuid?.() &&
-    (found.mode & othersBits) === 0
-  );
 }
 
 /** Null unless it is a plain file of ours that nobody else can read. */

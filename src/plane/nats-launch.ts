@@ -10,6 +10,7 @@ import { Fault } from '../std/fault.ts';
 import type { Log } from '../telemetry/log.ts';
 import { guardCommand } from './guard.ts';
 import { natsConfig } from './nats-config.ts';
+import { isOwnFolder } from './nats-store.ts';
 import type { PlaneUri } from './uri.ts';
 
 const readyTimeoutMs = 15_000;
@@ -41,7 +42,7 @@ export const jetStreamFolder = 'jetstream';
 
 export function launchNats(options: LaunchOptions): NatsLife {
   const { uri, store, clock, log } = options;
-  mkdirSync(store, { recursive: true, mode: 0o700 });
+  makeOwn(store);
   const config = join(store, 'nats.conf');
   writeFileSync(config, natsConfig(uri, join(store, jetStreamFolder)), { mode: 0o600 });
   log.info('Starting nats-server', { uri: uri.shown, program: options.program });
@@ -78,6 +79,15 @@ export function launchNats(options: LaunchOptions): NatsLife {
     }
   };
   return { pid: child.pid, ready: becomeReady(), ended, stop };
+}
+
+/** The folder may have been cleared away meanwhile, and anybody may make one where it was. */
+function makeOwn(store: string): void {
+  mkdirSync(store, { recursive: true, mode: 0o700 });
+  if (isOwnFolder(store)) return;
+  const mend = 'remove it, or set TMPDIR to a folder of your own';
+  const text = `cannot start nats-server in ${store}: others may write there, or it is theirs; ${mend}`;
+  throw new Fault('config', text, { reason: 'folder' });
 }
 
 type Watched = {

@@ -2,7 +2,7 @@
 // so that a reused id fools nobody); what owners left behind that died without cleaning up is swept at
 // the next start.
 
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 const prefix = 'tdist-nats-';
@@ -17,6 +17,14 @@ export function createStore(root: string): string {
   rmSync(path, { recursive: true, force: true });
   mkdirSync(path, { mode: 0o700 });
   return path;
+}
+
+/** A folder of this user's, and nobody else's to look or write into. */
+export function isOwnFolder(path: string): boolean {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return (
+    found?.isDirectory() === true && found.uid === process.geteuid?.() && (found.mode & 0o077) === 0
+  );
 }
 
 export function sweepStores(root: string): void {

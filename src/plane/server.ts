@@ -123,9 +123,8 @@ class Lives {
   }
 
   run(): Promise<string> {
-    const { store } = this.#options;
     this.#follow().then((how) => {
-      rmSync(store, { recursive: true, force: true });
+      this.#clear(this.#options.store);
       this.#over.resolve(how);
     }, this.#over.reject);
     return this.#over.promise;
@@ -171,14 +170,23 @@ class Lives {
       log.info(`${name} is back`);
     } catch (thrown) {
       const fault = toFault(thrown);
-      // Not the port's fault: what it left when it died may be what it cannot read.
+      // Neither the port's nor the folder's fault: what it left when it died may be what it cannot read.
       if (fault.reason === undefined && !this.#isStopping) {
         log.warn('nats-server does not start on what it had kept; it goes on with an empty store');
-        rmSync(join(store, jetStreamFolder), { recursive: true, force: true });
+        this.#clear(join(store, jetStreamFolder));
       }
       return fault.message;
     }
     return await this.#life.ended;
+  }
+
+  /** What cannot be removed (it is no longer ours) is said, and left. */
+  #clear(path: string): void {
+    try {
+      rmSync(path, { recursive: true, force: true });
+    } catch (thrown) {
+      this.#options.log.warn(`cannot remove ${path}`, { reason: toFault(thrown).message });
+    }
   }
 
   async #rest(pauseMs: number): Promise<void> {

@@ -124,6 +124,20 @@ describe('a nats-server that is killed', () => {
     expect(lines).toContain('it goes on with an empty store');
   });
 
+  test('does not go on in a folder that others could have put in the place of its own', async () => {
+    const lines: string[] = [];
+    const log = createLog({ level: 1, sink: (line) => lines.push(line), name: '' });
+    const server = await start({ log, token: 'ab'.repeat(32) });
+    const path = join(folder.path, stores()[0] ?? '');
+    rmSync(path, { recursive: true });
+    mkdirSync(path);
+    chmodSync(path, 0o777);
+    process.kill(server.pid, 'SIGKILL');
+    expect(await server.ended).toContain(`cannot start nats-server in ${path}: others may write`);
+    expect(lines.join('\n')).not.toContain('empty store');
+    await server.stop();
+  });
+
   test('that is asked to stop while it waits for its next life does not begin it', async () => {
     const clock = new ManualClock();
     const lines: string[] = [];

@@ -14,6 +14,18 @@ describe('limits', () => {
     expect(limit.presenceMs).toBeGreaterThan(3 * limit.heartbeatMs);
   });
 
+  test('many bodies of the largest size may be on their way; one is slow long before its time-out', () => {
+    expect(limit.slowBodyBytesMax).toBeGreaterThanOrEqual(8 * limit.bodyBytesMax);
+    expect(limit.slowBodyMs).toBeLessThan(limit.bodyTimeoutMs / 10);
+  });
+
+  test('what dies at once each time is given up within its window, whatever its pauses', () => {
+    const { restartCountMax, restartPauseMaxMs, restartWindowMs } = limit;
+    expect(restartCountMax * restartPauseMaxMs).toBeLessThan(restartWindowMs);
+    // … and what lives well each time is not.
+    expect(restartCountMax * limit.restartHealthyMs).toBeGreaterThan(restartWindowMs);
+  });
+
   test('a gateway is given up later than a worker, long before its reservations end by themselves', () => {
     expect(limit.gatewaySilenceMs).toBeGreaterThan(2 * limit.presenceMs);
     expect(limit.gatewaySilenceMs).toBeLessThan(limit.reserveMs / 4);
