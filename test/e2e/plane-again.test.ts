@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { openNatsBus } from '../../src/plane/nats.ts';
 import { realClock } from '../../src/std/clock.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
+import { startNatsProcess } from '../plane/nats-process.ts';
 import { ask, question, type Streamed, stream } from './chat.ts';
 import { freePlane, planeAddress, planeOf, startAll, startApi, untilReady } from './deployment.ts';
 import { procText, storesIn } from './leftover.ts';
@@ -53,36 +54,50 @@ function endOf({ error, text, finish, data }: Streamed): string {
   return `${error.type} ${error.code}`;
 }
 
+/** Four clients that ask again and again, and how each answer ended. */
+function startLoad(url: string) {
+  const ends: string[] = [];
+  let isOver = false;
+  const client = async (): Promise<void> => {
+    while (!isOver) {
+      const beganMs = realClock.nowMs();
+      ends.push(
+        await stream(url, counting).then(endOf, (error: Error) => {
+          // Refused before it began: a status with OpenAI's error in it, never a connection cut short.
+          const refusal = /^status (\d+): (\{.*\})/s.exec(error.message);
+          if (refusal === null) throw error;
+          return `${refusal[1]} ${JSON.parse(refusal[2] ?? '').error.code}`;
+        }),
+      );
+      expect(realClock.nowMs() - beganMs).toBeLessThan(answerMs);
+    }
+  };
+  const clients = Promise.all([client(), client(), client(), client()]);
+  return {
+    ends,
+    async stop(): Promise<void> {
+      isOver = true;
+      await clients;
+    },
+  };
+}
+
+async function isOverObjects(url: string): Promise<boolean> {
+  const { response, body } = await ask(url, peru, timed);
+  if (response.status !== 200) return false;
+  expect(body.choices[0]?.message.content).toBe('The capital of Peru is Lima.');
+  return body.usage.tdist?.kv_path === 'object';
+}
+
 describe('nats-server is killed under load', () => {
   test('and again with its store gone: no other process ends, answers end well or by name', async () => {
     await using all = await startAll(world, ['--kv-path=object']);
     const { program, url } = all;
     const before = workersAndApi(program);
     expect(before).toHaveLength(3);
-    const ends: string[] = [];
-    let isOver = false;
-    const client = async (): Promise<void> => {
-      while (!isOver) {
-        const beganMs = realClock.nowMs();
-        ends.push(
-          await stream(url, counting).then(endOf, (error: Error) => {
-            // Refused before it began: a status with OpenAI's error in it, never a connection cut short.
-            const refusal = /^status (\d+): (\{.*\})/s.exec(error.message);
-            if (refusal === null) throw error;
-            return `${refusal[1]} ${JSON.parse(refusal[2] ?? '').error.code}`;
-          }),
-        );
-        expect(realClock.nowMs() - beganMs).toBeLessThan(answerMs);
-      }
-    };
-    const clients = Promise.all([client(), client(), client(), client()]);
-    const overObjects = async (): Promise<boolean> => {
-      const { response, body } = await ask(url, peru, timed);
-      if (response.status !== 200) return false;
-      expect(body.choices[0]?.message.content).toBe('The capital of Peru is Lima.');
-      return body.usage.tdist?.kv_path === 'object';
-    };
-    await until('an answer over the object store', overObjects);
+    const load = startLoad(url);
+    const { ends } = load;
+    await until('an answer over the object store', () => isOverObjects(url));
     for (const emptied of [false, true]) {
       const answered = ends.length;
       await until('answers under way', () => ends.length > answered + 4);
@@ -93,16 +108,45 @@ describe('nats-server is killed under load', () => {
       await program.line('nats-server died, starting it again', from);
       await program.line('is back', from);
       await untilReady(url);
-      await until('an answer over the object store', overObjects);
+      await until('an answer over the object store', () => isOverObjects(url));
     }
-    isOver = true;
-    await clients;
+    await load.stop();
     expect(ends.filter((end) => end === 'well').length).toBeGreaterThan(8);
     expect(workersAndApi(program)).toEqual(before);
     const lines = program.lines().join('\n');
     expect(lines).not.toMatch(/(context|generate|api)\S* died|^\s+at /m);
     expect((await program.stop()).code).toBe(0);
     expect(world.leftovers()).toEqual([]);
+  });
+
+  test('a foreign one, for so long that nobody is ready, and it forgets everything', async () => {
+    const config = (name: string): string => `jetstream { store_dir: "${world.path(name)}" }`;
+    const first = await startNatsProcess(world.folder, config('store-1'));
+    const flags = ['--no-initialize-request-plane', `--request-plane-uri=localhost:${first.port}`];
+    await using all = await startAll(world, ['--kv-path=object', ...flags]);
+    const { program, url } = all;
+    const before = workersAndApi(program);
+    const load = startLoad(url);
+    await until('an answer over the object store', () => isOverObjects(url));
+    const from = program.lines().length;
+    await first.kill();
+    await until('503', async () => (await fetch(`${url}/health`)).status === 503);
+    for (const role of ['api', 'context', 'generate']) {
+      await program.line(new RegExp(`\\[${role}\\S*\\] request plane .* unreachable`), from);
+    }
+    const second = await startNatsProcess(world.folder, config('store-2'), first.port);
+    try {
+      await untilReady(url);
+      await until('an answer over the object store', () => isOverObjects(url));
+      const answered = load.ends.length;
+      await until('answers under load', () => load.ends.length > answered + 4);
+      await load.stop();
+      expect(load.ends.filter((end) => end === 'well').length).toBeGreaterThan(4);
+      expect(workersAndApi(program)).toEqual(before);
+      expect((await program.stop()).code).toBe(0);
+    } finally {
+      await second.kill();
+    }
   });
 
   test('started by a worker, without credentials: the same for all who came by hand', async () => {
