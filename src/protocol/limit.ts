@@ -226,4 +226,28 @@ export const limit = {
   /** Largest --queue-timeout-ms: a request may not outlive the reservation it waits on. */
   queueTimeoutMsMax: 110_000,
   arenaBytesDefault: 64 * 1024 * 1024,
+  // --- downloads of models
+  /** For an answer of the hub … */
+  hubAnswerMs: 30_000,
+  /** … where the cache has what would do as well. */
+  hubFreshMs: 5000,
+  /** A download on which nothing arrives for so long is taken up again. */
+  hubSilenceMs: 30_000,
+  /** Times in a row that no byte came, before a download is given up; the pauses between them double. */
+  hubTryMax: 6,
+  hubPauseMs: 500,
+  hubPauseMaxMs: 30_000,
+  /** Times at all that one file's download is taken up. */
+  hubAttemptMax: 1000,
+  /** Files under way at once. */
+  hubLaneMax: 4,
+  /** How often a file that another process downloads is looked for. */
+  hubLockAskMs: 200,
+  /** An answer of the API; the files of a repository; a file of text, and one of weights. */
+  hubReplyBytesMax: 32 * 1024 * 1024,
+  hubFileCountMax: 10_000,
+  hubTextBytesMax: 512 * 1024 * 1024,
+  hubWeightBytesMax: 2 ** 41,
+  /** How often a download without a terminal says where it is. */
+  hubTellMs: 5000,
 } as const;
