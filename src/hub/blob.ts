@@ -34,7 +34,7 @@ export async function fetchBlob(file: HubFile, options: BlobOptions): Promise<nu
   if (isHere()) return 0;
   try {
     const onWait = (): void =>
-      progress.note(`Another process downloads ${file.name}; waiting for it`);
+      progress.note(`Another process downloads ${file.name}; waiting for ${cache.lock(file)}`);
     using _lock = await lockPath(cache.lock(file), { clock, signal, onWait });
     if (isHere()) return 0; // it was downloaded meanwhile
     await using partial = await Partial.open(cache.blob(file), file, options.disk);

@@ -11,8 +11,12 @@ export type Disk = {
 
 export const realDisk: Disk = {
   freeBytes(folder) {
-    const { bavail, bsize } = statfsSync(folder);
-    return bavail * bsize;
+    try {
+      const { bavail, bsize } = statfsSync(folder);
+      return bavail * bsize;
+    } catch {
+      return Number.POSITIVE_INFINITY; // a file system that does not say: writing will tell
+    }
   },
   async write(file, bytes, position) {
     for (let at = 0; at < bytes.byteLength; ) {

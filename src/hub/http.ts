@@ -39,6 +39,7 @@ const redirectMax = 5;
 export class HubHttp {
   readonly #options: HubHttpOptions;
   readonly #origin: string;
+  #answerCount = 0;
 
   constructor(options: HubHttpOptions) {
     this.#options = options;
@@ -56,6 +57,9 @@ export class HubHttp {
       const headers = new Headers(init.headers);
       const body = typeof init.body === 'string' ? init.body : undefined;
       const { signal } = this.#options;
+      if (++this.#answerCount > limit.hubAnswerCountMax) {
+        throw new Fault('config', `${this.host} has no end of pages; is HF_ENDPOINT a hub?`);
+      }
       return await this.#within(signal, async (inner) => {
         const asked = { method: init.method, headers, body, file: null, signal: inner };
         const { response } = await this.#follow(url, asked);

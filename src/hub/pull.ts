@@ -63,14 +63,16 @@ export async function pull(repo: Repo, options: PullOptions): Promise<Pulled> {
   if (files.some((file) => !cache.has(file))) {
     cache.prepare();
     requireSpace(files, cache, options.disk);
-    progress.begin(
-      repoText(repo),
-      files.map((file) => ({
-        name: file.name,
-        bytes: file.bytes,
-        haveBytes: cache.haveBytes(file),
-      })),
-    );
+    const starts = files.map((file) => ({
+      name: file.name,
+      bytes: file.bytes,
+      haveBytes: cache.haveBytes(file),
+    }));
+    // What a hub lists it may still refuse to give: a gated model. One small file tells.
+    for (const file of texts.slice(0, 1)) {
+      downloaded.set(file.name, await fetchBlob(file, { ...blobs, progress: noProgress }));
+    }
+    progress.begin(repoText(repo), starts);
     try {
       await fetchAll(files, blobs, downloaded);
     } finally {

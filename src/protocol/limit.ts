@@ -243,7 +243,8 @@ export const limit = {
   hubLaneMax: 4,
   /** How often a file that another process downloads is looked for. */
   hubLockAskMs: 200,
-  /** An answer of the API; the files of a repository; a file of text, and one of weights. */
+  /** Questions to the API for one model; an answer of it; the files of a repository; a file of text, and one of weights. */
+  hubAnswerCountMax: 200,
   hubReplyBytesMax: 32 * 1024 * 1024,
   hubFileCountMax: 10_000,
   hubTextBytesMax: 512 * 1024 * 1024,

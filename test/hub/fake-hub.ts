@@ -40,7 +40,9 @@ export class FakeHub implements AsyncDisposable {
   /** What `resolve` says beside the redirect, in place of the truth. */
   readonly linked = new Map<string, Record<string, string>>();
   /** Answers of the API in place of the right ones, one by one. */
-  readonly apiFaults: Extract<FileFault, { type: 'status' }>[] = [];
+  readonly apiFaults: Extract<FileFault, { type: 'status' | 'silent' }>[] = [];
+  /** The listing never ends. */
+  isEndless = false;
   /** Entries that the listing has besides. */
   readonly strangeEntries: object[] = [];
   /** Called before the bytes of a file are sent. */
@@ -125,10 +127,11 @@ export class FakeHub implements AsyncDisposable {
     if (server === 'cdn') return answer(response, 404, {});
     const isApi = words[0] === 'api';
     const fault = isApi ? this.apiFaults.shift() : undefined;
+    if (fault?.type === 'silent') return; // nothing at all
     if (fault !== undefined) return answer(response, fault.status, fault.headers ?? {});
     const [org, name, verb, revision = ''] = isApi ? words.slice(2) : words;
     const repo = this.#repos.get(`${org}/${name}`);
-    const refused = this.#refusal(repo, authorization);
+    const refused = this.#refusal(isApi, repo, authorization);
     if (repo === undefined || refused !== null) return answer(response, ...(refused ?? none));
     const commits = [...repo.refs.values()];
     const commit = commits.includes(revision) ? revision : repo.refs.get(revision);
@@ -139,16 +142,18 @@ export class FakeHub implements AsyncDisposable {
   }
 
   #refusal(
+    isApi: boolean,
     repo: FakeRepo | undefined,
     authorization: string | null,
   ): [number, Record<string, string>] | null {
     const isKnown = authorization === `Bearer ${this.token}`;
+    const isListed = repo?.access === 'gated' || repo?.access === 'denied';
     if (authorization !== null && !isKnown) {
       const said = 'Invalid credentials in Authorization header';
       return [401, { 'x-error-message': said }];
     }
     const access = repo?.access ?? 'private';
-    if (access === 'open') return null;
+    if (access === 'open' || (isApi && isListed)) return null; // all but the bytes is public
     if (repo === undefined || access === 'private') {
       if (isKnown && repo !== undefined) return null;
       return [isKnown ? 404 : 401, { 'x-error-code': 'RepoNotFound' }];
@@ -165,7 +170,7 @@ export class FakeHub implements AsyncDisposable {
     const entries = [...all, ...this.strangeEntries];
     url.searchParams.set('cursor', String(at + pageCount));
     const next = `<${this.endpoint}${url.pathname}?${url.searchParams}>; rel="next"`;
-    const more = at + pageCount < entries.length ? { link: next } : {};
+    const more = this.isEndless || at + pageCount < entries.length ? { link: next } : {};
     json(response, entries.slice(at, at + pageCount), more);
   }
 

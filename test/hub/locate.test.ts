@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'bun:test';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { FakeHub } from './fake-hub.ts';
 import { faultOf, HubWorld, tinyFiles } from './world.ts';
 
 const commit = 'c'.repeat(40);
@@ -85,14 +86,15 @@ describe('with a hub', () => {
     expect((await world.locate()).commit).toBe(newer ?? '');
   });
 
-  test.each([
-    ['busy', 503],
-    ['not letting us', 401],
-  ])('%s, it is done without, and said', async (_name, status) => {
+  test.each<[string, FakeHub['apiFaults'][number]]>([
+    ['busy', { type: 'status', status: 503 }],
+    ['not letting us', { type: 'status', status: 401 }],
+    ['not answering at all', { type: 'silent', afterBytes: 0 }],
+  ])('%s, it is done without, and said', async (_name, fault) => {
     await using world = await HubWorld.open();
     const folder = pythonCache(world, needed);
     world.hub.add('org/tiny', tinyFiles());
-    world.hub.apiFaults.push({ type: 'status', status });
+    world.hub.apiFaults.push(fault);
     expect(await world.locate()).toMatchObject({ folder });
     expect(world.warnings).toHaveLength(1);
     expect(world.warnings[0]).toContain('as it is in the cache, cccccccccccc');

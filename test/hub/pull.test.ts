@@ -172,6 +172,13 @@ describe('what is asked for', () => {
     expect((await faultOf(world.pull())).message).toContain('no tokenizer_config.json');
   });
 
+  test('a listing without end is left', async () => {
+    await using world = await HubWorld.open();
+    world.hub.add('org/tiny', tinyFiles());
+    world.hub.isEndless = true;
+    expect((await faultOf(world.pull())).message).toContain('no end of pages');
+  });
+
   test('what is no hub is said to be none', async () => {
     await using world = await HubWorld.open();
     world.hub.add('org/tiny', tinyFiles());
