@@ -27,6 +27,7 @@ test.each<[string, string, Setting, string, string[]]>([
   expect([fault.code, fault.reason]).toEqual(['config', reason]);
   for (const text of wanted) expect(fault.message).toContain(text);
   expect(world.hub.asked.filter(({ path }) => path.startsWith('/bytes/'))).toEqual([]);
+  expect(world.begun).toEqual([]);
   expect(fault.message).not.toMatch(/\n|hf_right|wrong\b/);
 });
 

@@ -64,6 +64,7 @@ describe('a cut', () => {
     await it.world.pull();
     expect(it.ranges()).toEqual([null]);
     expect(it.isWhole()).toBeTrue();
+    expect(it.world.notes).toEqual([]);
   });
 
   test('a server without ranges sends all of it again', async () => {
@@ -93,8 +94,8 @@ describe('a cut', () => {
     await it.world.pull();
     expect(it.isWhole()).toBeTrue();
     const notes = it.world.notes.join('\n');
-    expect(notes).toContain('answers 403');
-    expect(notes).toContain('answers 503');
+    expect(notes).toMatch(/answers 403; .*going on in 0\.5 s/);
+    expect(notes).toMatch(/answers 503; .*going on in 1 s/);
     expect(notes).not.toContain('secret');
   });
 
@@ -103,6 +104,8 @@ describe('a cut', () => {
     await using it = await prepared(cut(90_000), ...down);
     const fault = await faultOf(it.world.pull());
     expect(fault.message).toContain('answers 500');
+    const pauses = it.world.notes.map((note) => / going on(?: in (.*) s)?$/.exec(note)?.[1]);
+    expect(pauses).toEqual([undefined, '0.5', '1', '2', '4', '8']);
     expect(readFileSync(`${it.blob}.incomplete`).equals(it.bytes.slice(0, 90_000))).toBeTrue();
     expect(existsSync(it.blob)).toBeFalse();
     expect(existsSync(it.world.path('refs'))).toBeFalse();

@@ -34,6 +34,8 @@ export class HubWorld implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), 'hub-'));
   readonly notes: string[] = [];
   readonly warnings: string[] = [];
+  /** What was shown to begin. */
+  readonly begun: string[] = [];
 
   private constructor(hub: FakeHub) {
     this.hub = hub;
@@ -82,6 +84,7 @@ export class HubWorld implements AsyncDisposable {
   #options(changes: PullChanges): Omit<PullOptions, 'limitMs'> & LocateOptions {
     const progress: Progress = {
       ...noProgress,
+      begin: (title) => this.begun.push(title),
       at: (name, bytes) => this.#at(name, bytes),
       note: (line) => this.notes.push(line),
     };
