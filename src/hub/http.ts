@@ -103,8 +103,7 @@ export class HubHttp {
         const text = `${this.host} has not answered within ${limitMs / 1000} s`;
         throw new Fault('timeout', text, { reason: 'network' });
       }
-      const { message } = toFault(thrown);
-      throw networkFault(`${this.host} cannot be reached (${message.trim()})`, thrown);
+      throw networkFault(`the answer of ${this.host} broke off (${causeText(thrown)})`, thrown);
     } finally {
       timer.cancel();
     }
@@ -139,13 +138,13 @@ export class HubHttp {
     if (token !== null && url.origin === this.#origin) {
       sent.set('authorization', `Bearer ${token}`);
     }
-    return await fetch(url.href, {
-      method,
-      headers: sent,
-      redirect: 'manual',
-      signal,
-      ...(body === undefined ? {} : { body }),
-    });
+    const init = { method, headers: sent, redirect: 'manual', signal } as const;
+    try {
+      return await fetch(url.href, body === undefined ? init : { ...init, body });
+    } catch (thrown) {
+      if (signal.aborted) throw thrown;
+      throw networkFault(`${url.host} cannot be reached (${causeText(thrown)})`, thrown);
+    }
   }
 
   #next(from: URL, location: string): URL {
@@ -169,6 +168,12 @@ export class HubHttp {
     const { status, headers } = response;
     return refusalOf({ status, headers, repo, endpoint, hasToken: token !== null, file });
   }
+}
+
+/** The code says it as well, and shorter: `ECONNREFUSED`. */
+function causeText(thrown: unknown): string {
+  const hasCode = thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string';
+  return hasCode ? String(thrown.code) : toFault(thrown).message.trim();
 }
 
 async function wholeBody(response: Response): Promise<Uint8Array<ArrayBuffer>> {

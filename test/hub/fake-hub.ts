@@ -102,6 +102,13 @@ export class FakeHub implements AsyncDisposable {
     return this.asked.filter(({ path }) => path.startsWith('/bytes/') && path.endsWith(`/${file}`));
   }
 
+  get bytesAskedFirst(): string | undefined {
+    return this.asked
+      .find(({ path }) => path.startsWith('/bytes/'))
+      ?.path.split('/')
+      .at(-1);
+  }
+
   async stop(): Promise<void> {
     for (const server of [this.#hub, this.#cdn]) {
       server.closeAllConnections();

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { limit } from '../../src/protocol/limit.ts';
 import { etagOf } from './fake-hub.ts';
 import { faultOf, HubWorld, noise, tinyFiles, wantedNames, weightBytes } from './world.ts';
 
@@ -86,6 +87,24 @@ describe('what is asked for', () => {
     expect(by('cdn').map(({ authorization }) => authorization)).toEqual([null]);
     expect(by('hub').length).toBeGreaterThan(wantedNames.length);
     for (const { authorization } of by('hub')) expect(authorization).toBe('Bearer hf_right');
+  });
+
+  test('several files are under way at once, and no more than may be', async () => {
+    await using world = await HubWorld.open();
+    world.hub.add('org/tiny', tinyFiles());
+    const full = Promise.withResolvers<void>();
+    let underWay = 0;
+    let most = 0;
+    world.hub.onBytes = async (name) => {
+      if (name === world.hub.bytesAskedFirst) return; // asks alone whether we may
+      underWay++;
+      most = Math.max(most, underWay);
+      if (underWay === limit.hubLaneMax) full.resolve();
+      await full.promise;
+      underWay--;
+    };
+    await world.pull();
+    expect(most).toBe(limit.hubLaneMax);
   });
 
   test('a tokenizer alone, and it leads nobody away from a whole model', async () => {

@@ -58,11 +58,29 @@ test('a file that is listed and is not there', async () => {
 
 test('a hub that does not listen', async () => {
   await using world = await HubWorld.open();
-  world.hub.add('org/tiny', tinyFiles());
-  const settings = world.settings();
+  const { endpoint } = world.hub;
   await world.hub.stop();
-  Object.defineProperty(world, 'settings', { value: () => settings });
-  const fault = await faultOf(world.pull());
+  const fault = await faultOf(world.pull('org/tiny', { endpoint }));
   expect([fault.code, fault.reason]).toEqual(['config', 'network']);
-  expect(fault.message).toContain('cannot be reached');
+  expect(fault.message).toBe(`${new URL(endpoint).host} cannot be reached (ECONNREFUSED)`);
+});
+
+test.each([
+  ['http://127.0.0.1:1/bytes?signature=secret', '127.0.0.1:1 cannot be reached (ECONNREFUSED)'],
+  ['ftp://127.0.0.1/bytes', 'redirects to something that is no http: URL'],
+])('a redirect to %s', async (location, wanted) => {
+  await using world = await HubWorld.open();
+  world.hub.add('org/tiny', tinyFiles());
+  world.hub.linked.set('model.safetensors', { location });
+  const { message } = await faultOf(world.pull());
+  expect(message).toContain(wanted);
+  expect(world.notes.join('\n') + message).not.toContain('secret');
+});
+
+test('redirects without end', async () => {
+  await using world = await HubWorld.open();
+  world.hub.add('org/tiny', tinyFiles());
+  const location = '/org/tiny/resolve/main/model.safetensors';
+  world.hub.linked.set('model.safetensors', { location });
+  expect((await faultOf(world.pull())).message).toContain('redirects more than 5 times');
 });

@@ -44,9 +44,7 @@ test('a disk that runs full is one line; what has come stays and is gone on from
 test('a cache that cannot be written to names it, with the mend', async () => {
   await using world = await HubWorld.open();
   world.hub.add('org/tiny', tinyFiles());
-  const settings = { ...world.settings(), cacheDir: '/proc/nowhere' };
-  Object.defineProperty(world, 'settings', { value: () => settings });
-  const fault = await faultOf(world.pull());
+  const fault = await faultOf(world.pull('org/tiny', { cacheDir: '/proc/nowhere' }));
   expect(fault.reason).toBe('write');
   expect(fault.message).toContain('/proc/nowhere');
   expect(fault.message).toContain('HF_HOME');

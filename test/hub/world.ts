@@ -27,6 +27,8 @@ export type PullChanges = {
   readonly disk?: Partial<Disk>;
   readonly part?: Part;
   readonly signal?: AbortSignal;
+  readonly endpoint?: string;
+  readonly cacheDir?: string;
 };
 
 export class HubWorld implements AsyncDisposable {
@@ -54,8 +56,9 @@ export class HubWorld implements AsyncDisposable {
     return join(this.cacheDir, 'models--org--tiny', ...names);
   }
 
-  settings({ token = null, offline = false }: PullChanges = {}): HubSettings {
-    return { endpoint: this.hub.endpoint, cacheDir: this.cacheDir, token, offline };
+  settings({ token = null, offline = false, ...changes }: PullChanges): HubSettings {
+    const { endpoint = this.hub.endpoint, cacheDir = this.cacheDir } = changes;
+    return { endpoint, cacheDir, token, offline };
   }
 
   async pull(name = 'org/tiny', changes: PullChanges = {}) {
