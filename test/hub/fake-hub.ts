@@ -18,7 +18,7 @@ export type FileFault =
   | { readonly type: 'cut'; readonly afterBytes: number }
   | { readonly type: 'silent'; readonly afterBytes: number }
   | { readonly type: 'status'; readonly status: number; readonly headers?: Record<string, string> }
-  | { readonly type: 'other bytes'; readonly bytes: Uint8Array }
+  | { readonly type: 'other bytes'; readonly bytes: Uint8Array; readonly afterBytes?: number }
   | { readonly type: 'no ranges' };
 
 export type FakeRepo = {
@@ -52,6 +52,8 @@ export class FakeHub implements AsyncDisposable {
    * holds unread when the connection breaks may be lost.
    */
   hasTaken: (file: string, bytes: number) => Promise<void> = () => Promise.resolve();
+  /** Called when the hub has fallen silent as it was told to. */
+  onSilent: () => void = () => undefined;
   readonly #repos = new Map<string, FakeRepo>();
   readonly #hub: Server;
   readonly #cdn: Server;
@@ -134,7 +136,7 @@ export class FakeHub implements AsyncDisposable {
     if (server === 'cdn') return answer(response, 404, {});
     const isApi = words[0] === 'api';
     const fault = isApi ? this.apiFaults.shift() : undefined;
-    if (fault?.type === 'silent') return; // nothing at all
+    if (fault?.type === 'silent') return this.onSilent(); // nothing at all
     if (fault !== undefined) return answer(response, fault.status, fault.headers ?? {});
     const [org, name, verb, revision = ''] = isApi ? words.slice(2) : words;
     const repo = this.#repos.get(`${org}/${name}`);
@@ -215,12 +217,16 @@ export class FakeHub implements AsyncDisposable {
       'content-length': part.length,
       ...(from === null ? {} : { 'content-range': ends }),
     });
-    if (fault?.type === 'cut') {
-      response.write(part.subarray(0, fault.afterBytes));
-      await this.hasTaken(name, begin + fault.afterBytes);
+    const cutAfter =
+      fault?.type === 'cut' || fault?.type === 'other bytes' ? fault.afterBytes : null;
+    if (typeof cutAfter === 'number') {
+      response.write(part.subarray(0, cutAfter));
+      await this.hasTaken(name, begin + cutAfter);
       response.socket?.destroy();
     } else if (fault?.type === 'silent') {
       response.write(part.subarray(0, fault.afterBytes));
+      await this.hasTaken(name, begin + fault.afterBytes);
+      this.onSilent();
     } else response.end(part);
   }
 }

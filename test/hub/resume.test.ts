@@ -161,6 +161,15 @@ describe('what is not what the hub listed', () => {
     expect(it.world.notes.join('\n')).toContain('does not have the right hash');
   });
 
+  test('damage that comes again, cut as well, is the end of it', async () => {
+    const other = { type: 'other bytes', bytes: noise(weightBytes, 9) } as const;
+    await using it = await prepared(other, { ...other, afterBytes: 50_000 }, other);
+    it.leave(noise(100_000, 5));
+    expect((await faultOf(it.world.pull())).reason).toBe('hash');
+    expect(it.ranges()).toEqual(['bytes=100000-', null, 'bytes=50000-']);
+    expect(existsSync(`${it.blob}.incomplete`)).toBeFalse();
+  });
+
   test('more or fewer bytes', async () => {
     for (const count of [weightBytes - 1, weightBytes + 1]) {
       await using it = await prepared({ type: 'other bytes', bytes: noise(count) });

@@ -11,15 +11,9 @@ import { type PullOptions, pull } from '../../src/hub/pull.ts';
 import type { Part } from '../../src/hub/selection.ts';
 import type { HubSettings } from '../../src/hub/settings.ts';
 import { limit } from '../../src/protocol/limit.ts';
-import { type Clock, realClock } from '../../src/std/clock.ts';
+import { ManualClock } from '../../src/std/clock.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { FakeHub } from './fake-hub.ts';
-
-/** A hundred times as fast: pauses and silences are waited for, but nobody waits long for a test. */
-export const hurriedClock: Clock = {
-  ...realClock,
-  after: (delayMs, fire) => realClock.after(delayMs / 100, fire),
-};
 
 export type PullChanges = {
   readonly token?: string | null;
@@ -33,6 +27,8 @@ export type PullChanges = {
 
 export class HubWorld implements AsyncDisposable {
   readonly hub: FakeHub;
+  /** Moves when something waits for it: a pause that is told of, a hub that says nothing more. */
+  readonly clock = new ManualClock();
   readonly folder = mkdtempSync(join(tmpdir(), 'hub-'));
   readonly notes: string[] = [];
   readonly warnings: string[] = [];
@@ -41,6 +37,7 @@ export class HubWorld implements AsyncDisposable {
 
   private constructor(hub: FakeHub) {
     this.hub = hub;
+    hub.onSilent = () => this.clock.advance(limit.hubSilenceMs);
     hub.hasTaken = (file, bytes) => this.#taken(file, bytes);
   }
 
@@ -69,6 +66,13 @@ export class HubWorld implements AsyncDisposable {
     return await locate(repoOf(name), this.#options(changes));
   }
 
+  #note(line: string): void {
+    this.notes.push(line);
+    const [, seconds] = / going on in ([\d.]+) s$/.exec(line) ?? [];
+    // The pause begins right after it was told of.
+    if (seconds !== undefined) queueMicrotask(() => this.clock.advance(Number(seconds) * 1000));
+  }
+
   readonly #have = new Map<string, number>();
   readonly #waiting = new Set<() => void>();
 
@@ -89,12 +93,12 @@ export class HubWorld implements AsyncDisposable {
       ...noProgress,
       begin: (title) => this.begun.push(title),
       at: (name, bytes) => this.#at(name, bytes),
-      note: (line) => this.notes.push(line),
+      note: (line) => this.#note(line),
     };
     return {
       settings: this.settings(changes),
       part: changes.part ?? 'model',
-      clock: hurriedClock,
+      clock: this.clock,
       disk: { ...realDisk, ...changes.disk },
       progress,
       signal: changes.signal ?? new AbortController().signal,
