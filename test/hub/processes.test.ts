@@ -1,6 +1,6 @@
 // Two processes that want the same model: one downloads, and the other goes on if that one dies.
 
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Program } from '../e2e/program.ts';
@@ -8,6 +8,7 @@ import { until } from '../e2e/until.ts';
 import { etagOf } from './fake-hub.ts';
 import { HubWorld, tinyFiles, weightBytes } from './world.ts';
 
+setDefaultTimeout(60_000);
 const file = 'model.safetensors';
 
 async function prepared() {

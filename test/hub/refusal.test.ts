@@ -83,4 +83,6 @@ test('redirects without end', async () => {
   const location = '/org/tiny/resolve/main/model.safetensors';
   world.hub.linked.set('model.safetensors', { location });
   expect((await faultOf(world.pull())).message).toContain('redirects more than 5 times');
+  const hops = world.hub.asked.filter(({ path }) => path.endsWith('/model.safetensors'));
+  expect(hops).toHaveLength(6);
 });
