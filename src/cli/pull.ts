@@ -3,6 +3,7 @@
 
 import { RepoCache } from '../hub/cache.ts';
 import { realDisk } from '../hub/disk.ts';
+import { requireKnown } from '../hub/known.ts';
 import { offlineFault } from '../hub/locate.ts';
 import { parseRepo, type Repo } from '../hub/name.ts';
 import { sizeText } from '../hub/progress.ts';
@@ -49,6 +50,7 @@ export async function runPull(argv: readonly string[], output: Output, env: Env)
     : await pull(repo, {
         settings,
         part: 'model',
+        checkConfig: requireKnown,
         clock: realClock,
         disk: realDisk,
         progress: openProgress(process.stderr, realClock, (line) => output.err(line)),

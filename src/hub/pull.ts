@@ -15,6 +15,8 @@ import { noProgress, type Progress, sizeText } from './progress.ts';
 import { type Part, select, selectIndexed } from './selection.ts';
 import type { HubSettings } from './settings.ts';
 
+const configFile = 'config.json';
+
 export type PullOptions = {
   readonly settings: HubSettings;
   readonly part: Part;
@@ -22,6 +24,8 @@ export type PullOptions = {
   readonly disk: Disk;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+  /** Looks at config.json before the weights come; throws a Fault where they would be of no use. */
+  readonly checkConfig?: (config: Uint8Array, where: string) => void;
   /** For each answer of the API. */
   readonly limitMs: number;
 };
@@ -69,8 +73,11 @@ export async function pull(repo: Repo, options: PullOptions): Promise<Pulled> {
       haveBytes: cache.haveBytes(file),
     }));
     // What a hub lists it may still refuse to give: a gated model. One small file tells.
-    for (const file of texts.slice(0, 1)) {
-      downloaded.set(file.name, await fetchBlob(file, { ...blobs, progress: noProgress }));
+    const first = texts.find(({ name }) => name === configFile) ?? texts[0];
+    if (first !== undefined) {
+      downloaded.set(first.name, await fetchBlob(first, { ...blobs, progress: noProgress }));
+      const where = `${repoText(repo)}/${first.name}`;
+      if (first.name === configFile) options.checkConfig?.(readFileSync(cache.blob(first)), where);
     }
     progress.begin(repoText(repo), starts);
     try {

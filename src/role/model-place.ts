@@ -46,12 +46,14 @@ export function hubRepo(name: string): Repo | null {
 
 async function fromHub(repo: Repo, { io, part }: PlaceOptions, signal: AbortSignal) {
   const { locate } = await import('../hub/locate.ts');
+  const { requireKnown } = await import('../hub/known.ts');
   const { realDisk } = await import('../hub/disk.ts');
   const { openProgress } = await import('../hub/show.ts');
   const { log } = io;
   const located = await locate(repo, {
     settings: io.hub(),
     part,
+    checkConfig: requireKnown,
     clock: realClock,
     disk: realDisk,
     progress: openProgress(process.stderr, realClock, (line) => log.info(line)),

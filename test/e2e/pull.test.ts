@@ -23,6 +23,8 @@ beforeAll(async () => {
   hub = await FakeHub.start();
   hub.add('org/tiny', { ...files, 'pytorch_model.bin': new Uint8Array(10) });
   hub.add('org/gated', files).access = 'gated';
+  const other = '{"model_type": "mamba", "architectures": ["MambaForCausalLM"]}';
+  hub.add('org/mamba', { ...files, 'config.json': other });
   hub.add('org/old', {
     'config.json': '{}',
     'tokenizer.json': '{}',
@@ -88,15 +90,18 @@ describe('tdist pull', () => {
     [['org/none'], 1, ['no model org/none']],
     [['org/gated'], 1, ['gated', 'HF_TOKEN']],
     [['org/old'], 1, ['no *.safetensors']],
+    [['org/mamba'], 1, ['org/mamba/config.json', 'mamba', 'llama']],
     [['org/tiny@nope'], 1, ['no revision nope']],
     [[], 2, ['ORG/REPO']],
     [['../etc'], 2, ['../etc', 'wanted ORG/REPO']],
     [['org/tiny', '--jsno'], 2, ['--jsno', '--json']],
   ])('%p is one line', async (args, code, wanted) => {
+    hub.asked.length = 0;
     const exit = await world.run(['pull', ...args], { env: envOf('refused') });
     expect({ code: exit.code, stdout: exit.stdout }).toEqual({ code, stdout: [] });
     expect(exit.stderr).toHaveLength(1);
     for (const text of wanted) expect(exit.stderr[0]).toContain(text);
+    expect(hub.bytesAsked(weights)).toEqual([]);
   });
 
   test('a token opens what is gated, and is shown nowhere', async () => {
