@@ -4,7 +4,7 @@
 #
 # Settings, all from the environment:
 #   TDIST             the executable             (beside the repository's README: npm run build)
-#   MODEL             what the workers load      (tdist/demo, built in; a folder with the weights)
+#   MODEL             what the workers load      (tdist/demo, built in; a folder; ORG/REPO, best pulled before)
 #   WORKER_NAME       name clients ask for       (llama)
 #   CONTEXT_WORKERS, GENERATE_WORKERS, BASELINE_WORKERS   processes of each kind (1)
 #   KV_CACHE_DTYPE    how KV is stored and moved (auto; fp8, bf16, …)

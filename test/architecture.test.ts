@@ -12,14 +12,14 @@ const floors: readonly (readonly string[])[] = [
   ['bench', 'sim', 'doctor'],
   ['role'],
   ['api', 'engine', 'plane'],
-  ['model', 'kv', 'demo'],
+  ['model', 'kv', 'demo', 'hub'],
   ['text', 'telemetry', 'grammar'],
   ['protocol'],
   ['std'],
 ];
 
 /** Rooms on one floor that may still see each other. */
-const neighbours = ['model → demo', 'kv → model', 'model → kv', 'text → telemetry'];
+const neighbours = ['model → demo', 'kv → model', 'model → kv', 'hub → model', 'text → telemetry'];
 /** Downward, and forbidden all the same: role/ introduces these to each other. */
 const strangers = ['api → model', 'api → kv', 'plane → model', 'plane → kv', 'plane → text'];
 
@@ -40,6 +40,8 @@ const libraries: readonly {
   { name: /^onnxruntime-node($|\/(?!bin\/))/, where: /^$/, files: 0 },
   { name: /^prom-client$/, where: /^telemetry\/prometheus\.ts$/, files: 1 },
   { name: /^@valibot\/to-json-schema$/, where: /^api\/json-schema\.ts$/, files: 1 },
+  { name: /^@huggingface\/hub$/, where: /^hub\/client\.ts$/, files: 1 },
+  { name: /^cli-progress$/, where: /^hub\/bars\.ts$/, files: 1 },
   { name: /^valibot$/, where: /./, files: 999 },
 ];
 

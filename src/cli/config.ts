@@ -29,7 +29,7 @@ export type ApiSettings = {
   readonly port: number;
   /** The only model to serve, by served name; null: every model that live workers announce. */
   readonly servedModel: string | null;
-  /** Folder with tokenizer.json and tokenizer_config.json; null: what the workers announce. */
+  /** Folder or repository with tokenizer.json and tokenizer_config.json; null: what the workers announce. */
   readonly tokenizerFolder: string | null;
   readonly corsOrigins: readonly string[];
   /** Those of --api-key, by their SHA-256. */
@@ -58,7 +58,7 @@ export type KvObjectSettings = {
 };
 
 export type WorkerSettings = {
-  /** `tdist/demo` or a folder. */
+  /** `tdist/demo`, a folder, or a repository of the hub. */
   readonly modelName: string;
   /** The `model` that clients send. */
   readonly servedName: string;

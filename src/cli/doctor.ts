@@ -3,6 +3,7 @@
 import { examine } from '../doctor/doctor.ts';
 import { findingsJson, findingsTable, hasFailed } from '../doctor/finding.ts';
 import { configure, roleOf } from './configure.ts';
+import { hubOf } from './hub-env.ts';
 import type { Output } from './output.ts';
 import { type Env, parseFlags } from './parse.ts';
 
@@ -43,6 +44,7 @@ export async function runDoctor(
     ownPlane: starts && (asked !== null || !named || given.has('initialize-request-plane')),
     needsObjects: values['kv-path'] === 'object',
     firstMetricsPort: values['starting-metrics-port'],
+    hub: () => hubOf(env),
   });
   output.out(argv.includes('--json') ? findingsJson(findings) : findingsTable(findings));
   return hasFailed(findings) ? 1 : 0;

@@ -79,10 +79,15 @@ const api = {
     'port the API listens on; 0: a free one',
     port,
   ),
-  tokenizer: text(gateway, null, 'folder with tokenizer.json and tokenizer_config.json', {
-    example: './my-model',
-    unset: 'what the workers announce',
-  }),
+  tokenizer: text(
+    gateway,
+    null,
+    'folder or ORG/REPO with tokenizer.json and tokenizer_config.json',
+    {
+      example: './my-model',
+      unset: 'what the workers announce',
+    },
+  ),
   'cors-origin': list(
     gateway,
     ['http://localhost'],
@@ -156,10 +161,15 @@ const worker = {
     ...count,
     unset: '1 for the own role; 0 for all',
   }),
-  'model-name': text(every, null, 'workers: what to load; api: the only model to serve', {
-    example: './my-model',
-    unset: 'workers: tdist/demo, built in; api: all that workers announce',
-  }),
+  'model-name': text(
+    every,
+    null,
+    'workers: what to load, a folder or ORG/REPO[@REVISION]; api: the only model to serve',
+    {
+      example: './my-model',
+      unset: 'workers: tdist/demo, built in; api: all that workers announce',
+    },
+  ),
   'worker-name': text(workers, 'llama', 'name clients ask for as `model`'),
   'max-model-len': number('integer', workers, null, 'prompt + completion limit in tokens', {
     min: 2,

@@ -1,6 +1,7 @@
 // What a role is given besides its configuration: the process's log, who we are, and what it needs
 // to start children.
 
+import type { HubSettings } from '../hub/settings.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Role } from './flag.ts';
 
@@ -13,6 +14,8 @@ export type RoleIo = {
   readonly childFlags: (role: Role) => readonly string[];
   /** Its flags that no other process may see, as environment. */
   readonly childSecrets: (role: Role) => Readonly<Record<string, string>>;
+  /** Of the hub that models come from; Faults where its environment is wrong. */
+  readonly hub: () => HubSettings;
   /** The environment for children, without the twins of our flags. */
   readonly childEnv: Readonly<Record<string, string>>;
 };

@@ -8,6 +8,7 @@ import { childEnv, childFlags, childSecrets } from './child.ts';
 import { configText, type RoleConfig } from './config.ts';
 import { configure, roleOf } from './configure.ts';
 import { helpText } from './help.ts';
+import { hubOf } from './hub-env.ts';
 import { openLog } from './log-file.ts';
 import { exitCodeOf, failureText, type Output, processOutput } from './output.ts';
 import { type Env, parseFlags } from './parse.ts';
@@ -76,6 +77,7 @@ async function runRole(argv: readonly string[], env: Env, output: Output): Promi
     build,
     childFlags: (child) => childFlags(parsed, child),
     childSecrets: (child) => childSecrets(parsed, child),
+    hub: () => hubOf(env),
     childEnv: childEnv(env),
   });
 }

@@ -57,6 +57,13 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
     },
   ],
   [
+    'pull',
+    {
+      help: 'download a model from the Hugging Face Hub into the cache',
+      run: async (argv, output, env) => (await import('./pull.ts')).runPull(argv, output, env),
+    },
+  ],
+  [
     'doctor',
     {
       help: 'check what a deployment needs, and say what is missing with its mend',

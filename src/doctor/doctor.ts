@@ -2,6 +2,9 @@
 // runs, and says what is missing with its mend. Changes nothing.
 
 import type { ApiSettings, RoleConfig, WorkerSettings } from '../cli/config.ts';
+import { RepoCache } from '../hub/cache.ts';
+import { repoText } from '../hub/name.ts';
+import type { HubSettings } from '../hub/settings.ts';
 import { type Model, openModel } from '../model/folder.ts';
 import { Ort } from '../model/ort.ts';
 import { ortLibraryPath, ortVersion } from '../model/ort-library.ts';
@@ -14,6 +17,7 @@ import { workerRoles } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { cacheDir } from '../role/cache-dir.ts';
 import { freeMemoryBytes, memoryBytes } from '../role/free-memory.ts';
+import { hubRepo } from '../role/model-place.ts';
 import { sizeWorker, weightShare } from '../role/sizing.ts';
 import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
@@ -25,6 +29,8 @@ import {
   checkLibrary,
   checkMemory,
   checkModel,
+  type HubModel,
+  isWhole,
   type MemoryFacts,
   type Tried,
   tried,
@@ -51,13 +57,15 @@ export type DoctorOptions = {
   readonly needsObjects: boolean;
   /** `--starting-metrics-port`; 0: none. */
   readonly firstMetricsPort: number;
+  /** Asked for only where the model is one of the hub's. */
+  readonly hub: () => HubSettings;
 };
 
 const connectMs = 5000;
 
 export async function examine(options: DoctorOptions): Promise<readonly Finding[]> {
   const worker = workerOf(options.config);
-  const model = worker === null ? null : await modelOf(worker);
+  const model = worker === null ? null : await modelOf(worker, options.hub);
   const [plane, ports] = await Promise.all([examinePlane(options, model), examinePorts(options)]);
   const host = worker === null || model === null ? [] : await examineWorker(options, worker, model);
   return [...plane, ...ports, checkCpu(look.lookAtCpu()), ...host];
@@ -83,15 +91,34 @@ function kindsOf(config: RoleConfig): readonly WorkerRole[] {
   return workerRoles.flatMap((kind) => new Array<WorkerRole>(countOf(kind)).fill(kind));
 }
 
-type Known = { readonly settings: WorkerSettings; readonly model: Tried<Model> };
+type Known = {
+  readonly settings: WorkerSettings;
+  readonly model: Tried<Model>;
+  /** Null: a folder, or built in. */
+  readonly hub: HubModel | null;
+};
 
-async function modelOf(settings: WorkerSettings): Promise<Known> {
+async function modelOf(settings: WorkerSettings, hubOf: () => HubSettings): Promise<Known> {
+  const found = await tried(() => lookUp(settings.modelName, hubOf));
+  if ('fault' in found) return { settings, model: found, hub: null };
+  const hub = found.value;
+  if (hub !== null && !isWhole(hub)) return { settings, model: { fault: 'not there yet' }, hub };
   const open = (): Model => {
-    const model = openModel(settings.modelName, settings.quantization);
+    const folder = hub?.cached?.folder ?? settings.modelName;
+    const model = openModel(folder, settings.quantization, hub?.name);
     model.weights(); // reads the files' headers: a file cut short is found here
     return model;
   };
-  return { settings, model: await tried(open) };
+  return { settings, model: await tried(open), hub };
+}
+
+/** What the cache has of a model of the hub; nobody is asked. */
+function lookUp(name: string, hubOf: () => HubSettings): HubModel | null {
+  const repo = hubRepo(name);
+  if (repo === null) return null;
+  const { cacheDir, offline } = hubOf();
+  const cached = new RepoCache(cacheDir, repo).lookUp('model');
+  return { name: repoText(repo), cacheDir, offline, cached };
 }
 
 function geometryOf({ settings, model }: Known): Geometry | null {
@@ -227,7 +254,7 @@ async function examineWorker(
     new Ort(await ortLibraryPath(cache));
     return ortVersion;
   });
-  const findings = [checkLibrary(library), checkModel(known.model)];
+  const findings = [checkLibrary(library), checkModel(known.model, known.hub)];
   const shm = look.lookAtShm();
   const geometry = geometryOf(known);
   if (geometry === null || 'fault' in known.model) return [checkShm(shm, null), ...findings];

@@ -1,6 +1,7 @@
 // Findings about the model that workers would load, and about the library that computes it. Pure but
 // for reading the model, which is a port.
 
+import type { Cached } from '../hub/cache.ts';
 import type { Model } from '../model/folder.ts';
 import type { Sizing } from '../role/sizing.ts';
 import { toFault } from '../std/fault.ts';
@@ -17,7 +18,22 @@ export async function tried<T>(work: () => T | Promise<T>): Promise<Tried<T>> {
   }
 }
 
-export function checkModel(model: Tried<Model>): Finding {
+/** A model of the hub, and what the cache has of it. */
+export type HubModel = {
+  readonly name: string;
+  readonly cacheDir: string;
+  readonly offline: boolean;
+  /** Null: nothing. */
+  readonly cached: Cached | null;
+};
+
+export function isWhole({ cached }: HubModel): boolean {
+  return cached !== null && cached.missing.length === 0;
+}
+
+/** @param hub null: the model is a folder, or built in. */
+export function checkModel(model: Tried<Model>, hub: HubModel | null = null): Finding {
+  if (hub !== null && !isWhole(hub)) return notCached(hub);
   if ('fault' in model) {
     return fail('model', model.fault, 'see --model-name: a folder in Hugging Face layout');
   }
@@ -25,9 +41,25 @@ export function checkModel(model: Tried<Model>): Finding {
   const kind = quantization === 'none' ? '' : `, as ${quantization}`;
   return ok(
     'model',
-    `${source}: ${config.layers} layers, ${config.positions} positions, weights ${sizeText(weightBytes)}${kind}; ` +
+    `${source}${cachedText(hub)}: ${config.layers} layers, ${config.positions} positions, weights ${sizeText(weightBytes)}${kind}; ` +
       `digest ${modelDigest.slice(0, 12)}, text ${textDigest.slice(0, 12)}`,
   );
+}
+
+function cachedText(hub: HubModel | null): string {
+  const commit = hub?.cached?.commit;
+  return commit === undefined ? '' : `, in the cache at commit ${commit.slice(0, 12)}`;
+}
+
+function notCached({ name, cacheDir, offline, cached }: HubModel): Finding {
+  const found =
+    cached === null
+      ? `${name} is not in ${cacheDir}`
+      : `${name} is in ${cacheDir} in part; missing: ${cached.missing.join(', ')}`;
+  const mend = `tdist pull ${name} downloads it`;
+  return offline
+    ? fail('model', `${found}, and HF_HUB_OFFLINE is set`, `unset it; ${mend}`)
+    : warn('model', `${found}: a start downloads it, and waits for that`, `${mend} before`);
 }
 
 export function checkLibrary(version: Tried<string>): Finding {

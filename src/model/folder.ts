@@ -44,8 +44,15 @@ type Files = {
 
 export type ModelText = Pick<Model, 'tokenizer' | 'tokenizerConfig'>;
 
-/** @param name `--model-name`: `tdist/demo` or a folder. Throws a Fault `config`. */
-export function openModel(name: string, quantization: Quantization = 'none'): Model {
+/**
+ * @param name `--model-name`: `tdist/demo` or a folder. Throws a Fault `config`.
+ * @param source what the user called it, where that is not the folder's own name.
+ */
+export function openModel(
+  name: string,
+  quantization: Quantization = 'none',
+  source = name === demoName ? demoName : basename(name),
+): Model {
   const files = openFiles('--model-name', name);
   const { read, need, where } = files;
   const configBytes = need('config.json');
@@ -61,7 +68,7 @@ export function openModel(name: string, quantization: Quantization = 'none'): Mo
   const text = readText(files);
   return {
     ...text,
-    source: name === demoName ? demoName : basename(name),
+    source,
     config,
     quantization,
     modelDigest: quantization === 'none' ? contents : digest(`${quantization}\n`, contents),
@@ -103,11 +110,12 @@ function requireFolder(flag: string, name: string): void {
   if (existsSync(name) && statSync(name).isDirectory()) return;
   throw new Fault(
     'config',
-    `${flag} ${name}: no such folder; give a folder in Hugging Face layout, or ${demoName}`,
+    `${flag} ${name}: no such folder; give a folder in Hugging Face layout, ORG/REPO of the hub, or ${demoName}`,
   );
 }
 
-const indexFile = 'model.safetensors.index.json';
+export const weightFile = 'model.safetensors';
+export const indexFile = 'model.safetensors.index.json';
 const indexSchema = v.looseObject({
   // Beside the index, as the Hub has them: a path would lead out of the folder.
   weight_map: v.record(v.string(), v.pipe(v.string(), v.regex(/^[^/]+\.safetensors$/))),
@@ -121,7 +129,7 @@ function listWeightFiles(folder: string, { read, where }: Files): string[] {
   const present = readdirSync(folder)
     .filter((file) => file.endsWith('.safetensors'))
     .sort();
-  if (present.includes('model.safetensors')) return ['model.safetensors'];
+  if (present.includes(weightFile)) return [weightFile];
   const index = read(indexFile);
   if (index !== null) return indexed(index, present, where(indexFile));
   if (present.length > 0) return present;
@@ -131,7 +139,8 @@ function listWeightFiles(folder: string, { read, where }: Files): string[] {
   );
 }
 
-function indexed(index: Uint8Array, present: readonly string[], where: string): string[] {
+/** The files of weights that an index names. @param where the index's name in messages. */
+export function indexedFiles(index: Uint8Array, where: string): string[] {
   const parsed = v.safeParse(indexSchema, parseJson(index, where));
   if (!parsed.success) {
     const issue = parsed.issues[0];
@@ -140,7 +149,11 @@ function indexed(index: Uint8Array, present: readonly string[], where: string): 
       `${where}: ${v.getDotPath(issue) ?? 'file'}: ${issue.message}; download it again`,
     );
   }
-  const files = [...new Set(Object.values(parsed.output.weight_map))].sort();
+  return [...new Set(Object.values(parsed.output.weight_map))].sort();
+}
+
+function indexed(index: Uint8Array, present: readonly string[], where: string): string[] {
+  const files = indexedFiles(index, where);
   const missing = files.filter((file) => !present.includes(file));
   if (missing.length === 0 && files.length > 0) return files;
   throw new Fault(

@@ -241,6 +241,31 @@ export const limit = {
   /** What ended so often within so long is given up, and with it the whole: some 25 s if at once each time. */
   restartCountMax: 8,
   restartWindowMs: 180_000,
+  // --- downloads of models
+  /** For an answer of the hub … */
+  hubAnswerMs: 30_000,
+  /** … where the cache has what would do as well. */
+  hubFreshMs: 5000,
+  /** A download on which nothing arrives for so long is taken up again. */
+  hubSilenceMs: 30_000,
+  /** Times in a row that no byte came, before a download is given up; the pauses between them double. */
+  hubTryMax: 6,
+  hubPauseMs: 500,
+  hubPauseMaxMs: 30_000,
+  /** Times at all that one file's download is taken up. */
+  hubAttemptMax: 1000,
+  /** Files under way at once. */
+  hubLaneMax: 4,
+  /** How often a file that another process downloads is looked for. */
+  hubLockAskMs: 200,
+  /** Questions to the API for one model; an answer of it; the files of a repository; a file of text, and one of weights. */
+  hubAnswerCountMax: 200,
+  hubReplyBytesMax: 32 * 1024 * 1024,
+  hubFileCountMax: 10_000,
+  hubTextBytesMax: 512 * 1024 * 1024,
+  hubWeightBytesMax: 2 ** 41,
+  /** How often a download without a terminal says where it is. */
+  hubTellMs: 5000,
 } as const;
 
 /** The same as std/restarts.ts takes them. */

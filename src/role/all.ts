@@ -26,6 +26,7 @@ export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
   }
   return await supervise(config, io, {
     counts: config.workerCounts,
+    modelName: config.worker.modelName,
     initializePlane: config.initializePlane,
     isPlanePrivate: true,
     memoryShare: config.worker.memoryShare,

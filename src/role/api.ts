@@ -11,6 +11,7 @@ import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
 import { prometheusMeter } from '../telemetry/prometheus.ts';
 import { openEncoder } from './encoder.ts';
+import { placeModel } from './model-place.ts';
 import { bindToSupervisor, isOrphan } from './parent.ts';
 import { openPlane } from './plane.ts';
 import { mustEnd, stopSignal } from './signals.ts';
@@ -19,7 +20,11 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
   bindToSupervisor();
   const { log } = io;
   const stop = stopSignal(log);
-  const text = config.tokenizerFolder === null ? null : readAssets(config.tokenizerFolder);
+  const { tokenizerFolder } = config;
+  const place =
+    tokenizerFolder === null ? null : await placeModel(tokenizerFolder, { io, part: 'text', stop });
+  if (tokenizerFolder !== null && place === null) return 0; // asked to end while it came
+  const text = place === null ? null : readAssets(place.folder);
   const plane = openPlane(config, 'api', log);
   const meter = prometheusMeter('api');
   const client = createClient({

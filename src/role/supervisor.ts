@@ -9,6 +9,7 @@ import { selfCommand } from '../plane/guard.ts';
 import { type WorkerRole, workerRoles } from '../protocol/message.ts';
 import { realClock } from '../std/clock.ts';
 import { Children } from './children.ts';
+import { placeModel } from './model-place.ts';
 import { bindToSupervisor, supervisedEnv } from './parent.ts';
 import { startPlane } from './plane.ts';
 import { stopSignal } from './signals.ts';
@@ -19,6 +20,7 @@ export async function superviseWorkers(config: WorkerConfig, io: RoleIo): Promis
   const counts = { context: 0, generate: 0, baseline: 0, [config.kind]: config.workerCount };
   return await supervise(config, io, {
     counts,
+    modelName: config.modelName,
     initializePlane: config.initializePlane,
     isPlanePrivate: false, // gateway and other workers come with the plain address
     memoryShare: config.memoryShare,
@@ -30,6 +32,8 @@ export async function superviseWorkers(config: WorkerConfig, io: RoleIo): Promis
 
 export type Plan = {
   readonly counts: Readonly<Record<WorkerRole, number>>;
+  /** What the workers load. */
+  readonly modelName: string;
   readonly initializePlane: boolean;
   /** All clients of our nats-server are our children. */
   readonly isPlanePrivate: boolean;
@@ -47,10 +51,12 @@ export async function supervise(config: CommonConfig, io: RoleIo, plan: Plan): P
   const { log } = io;
   const stop = stopSignal(log);
   sweepArenas();
+  const place = await placeModel(plan.modelName, { io, part: 'model', stop });
+  if (place === null) return 0; // asked to end while it came
   const server = plan.initializePlane ? await startPlane(config, log, plan.isPlanePrivate) : null;
   const children = new Children({ clock: realClock, log });
   const uris = server === null ? config.planeUris : [server.uri];
-  startChildren(children, uris, io, plan);
+  startChildren(children, uris, io, { ...plan, modelName: place.name });
   const started = new AbortController();
   plan.ready?.(uris, started.signal).then(
     () => children.settle(),
@@ -86,7 +92,9 @@ function startChildren(children: Children, uris: readonly string[], io: RoleIo, 
   const kinds = workerRoles.flatMap((role) => new Array<WorkerRole>(plan.counts[role]).fill(role));
   const threads = Math.max(1, Math.floor(availableParallelism() / kinds.length));
   for (const [index, role] of kinds.entries()) {
-    const given = io.childFlags(role).filter((flag) => !flag.startsWith('--gpu-memory-'));
+    const given = io
+      .childFlags(role)
+      .filter((flag) => !/^--(gpu-memory-utilization|model-name)=/.test(flag));
     const hasThreads = given.some((flag) => flag.startsWith('--threads'));
     children.start({
       name: `${role}-${index}`,
@@ -94,6 +102,7 @@ function startChildren(children: Children, uris: readonly string[], io: RoleIo, 
         ...self,
         `--role=${role}`,
         ...given,
+        `--model-name=${plan.modelName}`, // downloaded once, and the same for all
         // They share the machine's memory, so each gets its part of the share.
         `--gpu-memory-utilization=${(plan.memoryShare / kinds.length).toFixed(4)}`,
         ...(hasThreads ? [] : [`--threads=${threads}`]),

@@ -25,6 +25,7 @@ import { freeMemoryBytes, freeShmBytes, memoryBytes } from './free-memory.ts';
 import { hostIdentity, seesArena } from './host.ts';
 import { openKvPaths } from './kv-paths.ts';
 import { type MetricsServer, serveMetrics } from './metrics-server.ts';
+import { placeModel } from './model-place.ts';
 import { ObjectAccess } from './object-access.ts';
 import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
 import { openPlane, startPlane } from './plane.ts';
@@ -45,6 +46,8 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   if (swept.length > 0)
     log.info('Removed KV arenas that dead workers left', { count: swept.length });
 
+  const place = await placeModel(config.modelName, { io, part: 'model', stop });
+  if (place === null) return 0; // asked to end while it came
   const crash = Promise.withResolvers<string>();
   let uris = config.planeUris;
   if (config.initializePlane) {
@@ -60,7 +63,7 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   ends.defer(() => plane.close());
   const { bus, store } = plane;
 
-  const model = openModel(config.modelName, config.quantization);
+  const model = openModel(place.folder, config.quantization, place.source);
   const options = await engineOptions(config, model, workerId);
   removeAtExit(workerId);
   const engine = await startEngine(options, crash.resolve);

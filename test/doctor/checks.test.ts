@@ -157,6 +157,19 @@ describe('the model', () => {
     expectBad(checkLibrary({ fault: 'found version 9' }), 'fail', 'found version 9', 'cache');
   });
 
+  test('one of the hub: in the cache, in part, not at all', async () => {
+    const model = await tried(() => openModel('tdist/demo', 'none', 'org/tiny'));
+    const cached = { commit: 'c'.repeat(40), folder: '/f', missing: [] };
+    const hub = { name: 'org/tiny', cacheDir: '/hub', offline: false, cached };
+    expect(checkModel(model, hub).finding).toMatch(/^org\/tiny, in the cache at commit c{12}: 8/);
+    const part = { ...cached, missing: ['model.safetensors', 'tokenizer.json'] };
+    const words = ['/hub', 'missing: model.safetensors, tokenizer.json', 'tdist pull org/tiny'];
+    expectBad(checkModel({ fault: '' }, { ...hub, cached: part }), 'warn', ...words);
+    const nothing = { ...hub, cached: null };
+    expectBad(checkModel({ fault: '' }, nothing), 'warn', 'org/tiny is not in /hub');
+    expectBad(checkModel({ fault: '' }, { ...nothing, offline: true }), 'fail', 'HF_HUB_OFFLINE');
+  });
+
   test('memory', () => {
     const value = { maxModelLen: 512, slots: 8, tokensMax: 4096, arenaBytes: mib };
     const facts = { freeBytes: mib, weightBytes: mib, wantedLen: 512 };
