@@ -37,6 +37,20 @@ export const limit = {
    */
   readerLateMs: 250,
   joinedEventCountMax: 64,
+  // --- chat templates (text/template-cost.ts)
+  /** Of a template's source; known ones have up to 30,000. */
+  templateCharsMax: 262_144,
+  /** Steps of rendering (about 0.2 µs each): so many, and so many more for each character sent. */
+  templateStepsBase: 2_000_000,
+  templateStepsPerChar: 4,
+  /** Expressions and macros within each other. */
+  templateDepthMax: 1000,
+  /** Lists within lists: deeper than whatever a client can send. */
+  templateNestingMax: 256,
+  /** One text, the rendered one too, UTF-16 code units: above what a body can hold. */
+  templateTextMax: 32 * 1024 * 1024,
+  /** Entries of one list. */
+  templateListMax: 65_536,
   // --- responses
   /** Responses that a gateway keeps for requests that go on from them, and their text in memory. */
   responseCountMax: 1024,

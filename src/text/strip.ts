@@ -30,9 +30,9 @@ function strip(text: unknown, chars: unknown, left: boolean, right: boolean): st
     throw new Error(`strip wants text or none, found ${typeof chars}`);
   }
   const letters = [...text];
+  const all = typeof chars === 'string' ? new Set(chars) : null;
   const goes = (letter: string | undefined): boolean =>
-    letter !== undefined &&
-    (typeof chars === 'string' ? chars.includes(letter) : letter.trim() === '');
+    letter !== undefined && (all === null ? letter.trim() === '' : all.has(letter));
   let from = 0;
   let to = letters.length;
   while (left && from < to && goes(letters[from])) from++;
