@@ -51,6 +51,15 @@ export const limit = {
   templateTextMax: 32 * 1024 * 1024,
   /** Entries of one list. */
   templateListMax: 65_536,
+  // --- models' config.json: well above any that exists, so that a file cannot ask for endless lists
+  modelLayersMax: 1024,
+  modelHeadsMax: 4096,
+  modelHeadDimMax: 8192,
+  /** Hidden and inner size. */
+  modelWidthMax: 2 ** 22,
+  modelVocabMax: 2 ** 24,
+  modelPositionsMax: 2 ** 31,
+  modelEosCountMax: 1024,
   // --- responses
   /** Responses that a gateway keeps for requests that go on from them, and their text in memory. */
   responseCountMax: 1024,
