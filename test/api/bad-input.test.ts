@@ -33,6 +33,31 @@ async function expectRefused(path: string, body: unknown, init: RequestInit = {}
 const user = { role: 'user', content: 'hi' };
 const raw = (fields: string): string => `{"messages":[{"role":"user","content":"hi"}],${fields}}`;
 
+describe('arguments of an earlier call', () => {
+  const asked = (json: string) => ({
+    messages: [
+      user,
+      {
+        role: 'assistant',
+        tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: json } }],
+      },
+    ],
+  });
+
+  test.each([
+    ['65 lists', `${'['.repeat(65)}${']'.repeat(65)}`],
+    ['objects without end', `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`],
+    ['open lists without end', '['.repeat(1_000_000)],
+  ])('nested too deeply: %s', async (_name, json) => {
+    await expectRefused(chatPath, asked(json));
+  });
+
+  test('brackets in their texts are no levels', async () => {
+    const json = JSON.stringify({ code: '[{'.repeat(1000), quoted: '"\\"[['.repeat(40) });
+    expect((await world.post(chatPath, asked(json))).status).toBe(200);
+  });
+});
+
 describe('bodies', () => {
   const deep = (count: number): string => `${'['.repeat(count)}${']'.repeat(count)}`;
   test.each([

@@ -24,7 +24,11 @@ test.each<[string, Record<string, unknown>, string]>([
   ],
   ['a rope kind that is no text', { rope_scaling: { rope_type: { toString: 1 } } }, 'rope scaling'],
   ['a negative theta', { rope_theta: -1 }, 'rope_theta'],
-  ['an infinite factor', { rope_scaling: { rope_type: 'linear', factor: 1e999 } }, 'factor'],
+  [
+    'an infinite factor',
+    { rope_scaling: { rope_type: 'linear', factor: Number('1e999') } },
+    'factor',
+  ],
   [
     'records by layer type that are none',
     { ...gemma, rope_scaling: { full_attention: 1 } },
