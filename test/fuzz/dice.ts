@@ -24,7 +24,7 @@ export class Dice {
     return this.below(count) === 0;
   }
 
-  pick<T>(list: readonly [T, ...T[]]): T;
+  pick<const T>(list: readonly [T, ...T[]]): T;
   pick<T>(list: readonly T[]): T | undefined;
   pick<T>(list: readonly T[]): T | undefined {
     return list[this.below(list.length)];
