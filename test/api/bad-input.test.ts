@@ -285,6 +285,13 @@ describe('tokens', () => {
   ])('%s %j', (path, body) => expectRefused(path, body));
 });
 
+test('a head above 16 KiB is refused, and the next request is served', async () => {
+  const headers = { 'x-long': 'x'.repeat(20_000) };
+  expect((await world.fetch('/v1/models', { headers })).status).toBe(431);
+  expect((await world.fetch(`/v1/models/${'x'.repeat(20_000)}`)).status).toBe(431);
+  expect((await world.chat()).status).toBe(200);
+});
+
 describe('routes', () => {
   test.each([
     ['GET', '/nope', 404],

@@ -43,7 +43,7 @@ function value(dice: Dice): string {
 
 fuzz({
   name: 'flags and environment',
-  rounds: 3000,
+  rounds: 1500,
   make: (dice) => ({
     argv: [
       `--role=${dice.pick(['api', 'all', 'context', 'generate', 'baseline'])}`,

@@ -66,7 +66,7 @@ function spec(dice: Dice): GrammarSpec {
 
 fuzz({
   name: 'grammars',
-  rounds: 4000,
+  rounds: 2000,
   make: spec,
   run: (grammar) => compileGrammar(grammar),
   codes: ['invalid_request'],

@@ -37,7 +37,7 @@ function render(source: string, input: Conversation): void {
 
 fuzz({
   name: 'chat templates of models, spoiled',
-  rounds: 1000,
+  rounds: 600,
   make: (dice) => spoiledText(dice, dice.pick(goldenTemplates) ?? ''),
   run: (source) => render(source, conversation),
   codes: ['invalid_request', 'config'],
@@ -46,7 +46,7 @@ fuzz({
 
 fuzz({
   name: 'chat templates made up',
-  rounds: 1000,
+  rounds: 500,
   make: (dice) => Array.from({ length: 1 + dice.below(6) }, () => statement(dice, 0)).join(''),
   run: (source) => render(source, conversation),
   codes: ['invalid_request', 'config'],
