@@ -40,6 +40,8 @@ export const limit = {
   // --- chat templates (text/template-cost.ts)
   /** Of a template's source; known ones have up to 30,000. */
   templateCharsMax: 262_144,
+  /** … and of spaces and line ends in a row: reading them takes their square. */
+  templateBlankMax: 1024,
   /** Steps of rendering (about 0.2 µs each): so many, and so many more for each character sent. */
   templateStepsBase: 2_000_000,
   templateStepsPerChar: 4,

@@ -17,11 +17,7 @@ export class JinjaTemplate {
 
   /** Throws an Error for what is no template. */
   constructor(source: string) {
-    if (source.length > limit.templateCharsMax) {
-      throw new Error(
-        `it has ${source.length} characters, at most ${limit.templateCharsMax} are read`,
-      );
-    }
+    checkSource(source);
     this.#program = new Template(source).parsed;
     honourStrip(this.#program);
   }
@@ -38,6 +34,18 @@ export class JinjaTemplate {
     }
     const { value } = new CountedInterpreter(environment, budget).run(this.#program);
     return typeof value === 'string' ? value : '';
+  }
+}
+
+/** The library looks for a tag behind blank space, from each blank anew: that many squared. */
+function checkSource(source: string): void {
+  const { templateCharsMax, templateBlankMax } = limit;
+  if (source.length > templateCharsMax) {
+    throw new Error(`it has ${source.length} characters, at most ${templateCharsMax} are read`);
+  }
+  for (const [blank] of source.matchAll(/\s+/g)) {
+    if (blank.length <= templateBlankMax) continue;
+    throw new Error(`it has ${blank.length} blanks in a row, at most ${templateBlankMax} are read`);
   }
 }
 
@@ -90,6 +98,24 @@ type Frame = {
 /** A node's members, whichever kind it is of. */
 type Fields = Readonly<Record<string, unknown>>;
 
+/** Nodes without children: they make nothing, and are most of all. */
+const leaves: ReadonlySet<string> = new Set([
+  'Identifier',
+  'StringLiteral',
+  'IntegerLiteral',
+  'FloatLiteral',
+]);
+/** Nodes whose work depends on what their children have come to. */
+const gathering: ReadonlySet<string> = new Set([
+  'CallExpression',
+  'CallStatement',
+  'BinaryExpression',
+  'FilterExpression',
+  'FilterStatement',
+  'MemberExpression',
+]);
+const noParts: Value[] = [];
+
 class CountedInterpreter extends Interpreter {
   readonly #budget: TemplateBudget;
   /** Methods of values, wherever the template has put them. */
@@ -105,9 +131,15 @@ class CountedInterpreter extends Interpreter {
   override evaluate(node: Node, environment: Environment): NodeValue {
     if (node === undefined) return super.evaluate(node, environment);
     this.#budget.charge(1);
-    this.#budget.checkDepth(++this.#depth);
     const outer = this.#frame;
-    const frame: Frame = { node: fieldsOf(node), parts: [], isCalled: false };
+    if (leaves.has(node.type)) {
+      const value = super.evaluate(node, environment);
+      if (outer !== null) this.#arrived(outer, node, value);
+      return value;
+    }
+    this.#budget.checkDepth(++this.#depth);
+    const parts: Value[] = gathering.has(node.type) ? [] : noParts;
+    const frame: Frame = { node: fieldsOf(node), parts, isCalled: false };
     this.#frame = frame;
     try {
       const value = super.evaluate(node, environment);
@@ -125,7 +157,7 @@ class CountedInterpreter extends Interpreter {
     const [object, property] = parts;
     if (node['type'] === 'CallExpression') this.#budget.charge(sizeOf(value));
     if (node['type'] !== 'MemberExpression' || object === undefined) return;
-    if (isOf(node['property'], 'SliceExpression')) this.#budget.charge(sizeOf(object));
+    if (isOf(node['property'], 'SliceExpression')) this.#budget.slice(object);
     else if (value.type === 'FunctionValue') {
       const name =
         node['computed'] === true ? property?.value : fieldsOf(node['property'])['value'];

@@ -43,6 +43,11 @@ export class TemplateBudget {
     this.charge((text / stepChars) * Math.max(1, wanted / stepChars));
   }
 
+  /** Of a text each character becomes a text of its own first. */
+  slice(value: Value): void {
+    this.charge(lengthOf(value) / (typeof value.value === 'string' ? 2 : 1));
+  }
+
   round(count: number): void {
     this.charge(count * roundSteps);
   }
@@ -138,7 +143,8 @@ export class TemplateBudget {
     } else if (name === 'sort' || name === 'dictsort') {
       this.charge((this.write(operand).chars + count * textIn(args)) * (sortRounds / stepChars));
     } else if (name === 'indent') {
-      const lines = String(operand.value).split('\n', limit.templateTextMax).length;
+      const lines = String(operand.value).split('\n', limit.templateListMax + 1).length;
+      this.checkList(lines);
       this.checkText(count + lines * numberIn(args));
     } else if (name === 'replace') {
       const [old = '', by = ''] = args.map(({ value }) => value).filter(isText);
