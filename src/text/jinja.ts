@@ -52,9 +52,16 @@ function checkSource(source: string): void {
 /** As the library's `Template` has them; what makes values of numbers or text is counted. */
 function globals(budget: TemplateBudget): Variables {
   const words = { false: false, true: true, none: null, False: false, True: true, None: null };
+  const strips = Object.entries(stripFunctions).map(([name, strip]) => [
+    name,
+    (text: unknown, chars: unknown) => {
+      if (typeof text === 'string') budget.readText(text.length);
+      return strip(text, chars);
+    },
+  ]);
   return {
     ...words,
-    ...stripFunctions,
+    ...Object.fromEntries(strips),
     raise_exception(why: unknown) {
       throw new Error(
         typeof why === 'string' ? why.slice(0, limit.errorCharsMax) : 'it says no reason',
@@ -65,11 +72,14 @@ function globals(budget: TemplateBudget): Variables {
       if (typeof format !== 'string' || format.length > 256) {
         throw new Error('strftime_now wants a short text');
       }
+      budget.charge(clockSteps);
       return clockTemplate.render({ format });
     },
   };
 }
 
+/** It makes two formatters of dates each time. */
+const clockSteps = 1000;
 const clockTemplate = new Template('{{ strftime_now(format) }}');
 
 /** Python's: up to `bounds[0]`, or from the first to the second in steps of the third. */

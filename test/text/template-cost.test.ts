@@ -92,6 +92,16 @@ describe('a template that would cost too much is refused', () => {
       'steps',
     ],
     [
+      'a long text stripped again and again',
+      `${doubled('ns.x ~ ns.x').replace('64', '20')}{% for i in range(60000) %}{% set y = ns.x.strip('ab') %}{% endfor %}`,
+      'steps',
+    ],
+    [
+      'the date again and again',
+      "{% for i in range(60000) %}{% set x = strftime_now('%B') %}{% endfor %}",
+      'steps',
+    ],
+    [
       'a long text printed again and again',
       `${doubled('ns.x ~ ns.x').replace('64', '22')}{% for i in range(60000) %}{{ ns.x }}{% endfor %}`,
       'steps',
