@@ -137,6 +137,8 @@ export const limit = {
   outageSilenceMs: 10_000,
   /** Bytes of a text asset in one reply; well below NATS's default max_payload of 1 MiB. */
   assetSliceBytes: 512 * 1024,
+  /** A shorter one must be the last: else a file of a few bytes a reply would never end. */
+  assetSliceBytesMin: 256,
   /** Left free in a message for headers; larger ones travel through the object store. */
   messageHeadroomBytes: 512,
   /** Largest message at all: what a body of the largest size can become, as token ids in JSON. */
