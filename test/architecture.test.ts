@@ -35,7 +35,7 @@ const libraries: readonly {
   { name: /^nats$/, where: /^plane\//, files: 1 },
   { name: /^elysia$|^@elysiajs\//, where: /^api\//, files: 1 },
   { name: /^@huggingface\/tokenizers$/, where: /^text\/tokenizer\.ts$/, files: 1 },
-  { name: /^@huggingface\/jinja$/, where: /^text\/template\.ts$/, files: 1 },
+  { name: /^@huggingface\/jinja$/, where: /^text\/jinja\.ts$/, files: 1 },
   { name: /^bun:ffi$/, where: /^(model|kv|role)\/|^std\/(native|memory)\.ts$/, files: 9 },
   { name: /^onnxruntime-node($|\/(?!bin\/))/, where: /^$/, files: 0 },
   { name: /^prom-client$/, where: /^telemetry\/prometheus\.ts$/, files: 1 },

@@ -10,7 +10,7 @@ import { Problem, root } from './step.mjs';
 const stageLimitMs = 15 * 60_000;
 const graceMs = 5000;
 /** Test folders that are stages of their own; every other one belongs to `unit`. */
-const apart = ['contract', 'golden', 'twin', 'sim', 'e2e'];
+const apart = ['contract', 'golden', 'twin', 'fuzz', 'sim', 'e2e'];
 const ignored = ['bench'];
 
 /** The exit code. */

@@ -29,7 +29,14 @@ const toolCall = v.object({
   type: v.literal('function'),
   function: v.object({
     name: v.string(),
-    arguments: v.pipe(v.string(), v.transform(argumentsValue)),
+    arguments: v.pipe(
+      v.string(),
+      v.check(
+        (json) => !isDeeper(json, limit.jsonDepthMax),
+        `Nested deeper than ${limit.jsonDepthMax} levels`,
+      ),
+      v.transform(argumentsValue),
+    ),
   }),
 });
 
@@ -96,6 +103,22 @@ function templateMessage(message: v.InferOutput<typeof messageSchema>): Template
     default:
       return { ...named, ...fields };
   }
+}
+
+/** Brackets within each other, strings left out; of what is no JSON it says what it finds. */
+function isDeeper(json: string, depthMax: number): boolean {
+  let depth = 0;
+  let isText = false;
+  for (let at = 0; at < json.length; at++) {
+    const char = json[at];
+    if (isText && char === '\\') at++;
+    else if (char === '"') isText = !isText;
+    else if (isText) continue;
+    else if (char === '{' || char === '[') depth++;
+    else if (char === '}' || char === ']') depth--;
+    if (depth > depthMax) return true;
+  }
+  return false;
 }
 
 /** Templates iterate over arguments, so they get the object; a model's broken JSON stays text. */

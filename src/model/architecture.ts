@@ -121,7 +121,8 @@ export function architecture<const Entries extends v.ObjectEntries>(description:
 
 export const flag = v.nullish(v.boolean(), false);
 export const count = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-export const number = v.number();
+/** JSON can say numbers beyond all that there are, which would become infinite. */
+export const number = v.pipe(v.number(), v.finite(), v.gtValue(0));
 export const silu = v.nullish(v.literal('silu'), 'silu');
 export const geluTanh = v.nullish(v.literal('gelu_pytorch_tanh'), 'gelu_pytorch_tanh');
 /** `slidingWindow` where the class has none of itself, `slidingWindow4096` where it has that one. */

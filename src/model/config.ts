@@ -2,15 +2,19 @@
 // change the model's answers is refused by name.
 
 import * as v from 'valibot';
+import { limit } from '../protocol/limit.ts';
 import { Fault } from '../std/fault.ts';
 import type { Architecture, Shape, Surroundings, Traits } from './architecture.ts';
 import { architectures } from './architectures.ts';
 import { refuseForeignFields } from './foreign-fields.ts';
 import { readRope } from './rope.ts';
 
-const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
-const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const idList = v.union([tokenId, v.array(tokenId)]);
+const upTo = (max: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(max));
+const width = upTo(limit.modelWidthMax);
+const headCount = upTo(limit.modelHeadsMax);
+const length = upTo(limit.modelPositionsMax);
+const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(limit.modelVocabMax));
+const idList = v.union([tokenId, v.pipe(v.array(tokenId), v.maxLength(limit.modelEosCountMax))]);
 
 const headSchema = v.looseObject({
   model_type: v.optional(v.string()),
@@ -18,17 +22,17 @@ const headSchema = v.looseObject({
 });
 
 const fileSchema = v.looseObject({
-  hidden_size: positive,
-  intermediate_size: positive,
-  num_hidden_layers: positive,
-  num_attention_heads: positive,
-  num_key_value_heads: v.nullish(positive),
-  head_dim: v.nullish(positive),
-  vocab_size: positive,
-  max_position_embeddings: positive,
-  original_max_position_embeddings: v.nullish(positive),
-  rms_norm_eps: v.pipe(v.number(), v.gtValue(0)),
-  rope_theta: v.nullish(v.number()),
+  hidden_size: width,
+  intermediate_size: width,
+  num_hidden_layers: upTo(limit.modelLayersMax),
+  num_attention_heads: headCount,
+  num_key_value_heads: v.nullish(headCount),
+  head_dim: v.nullish(upTo(limit.modelHeadDimMax)),
+  vocab_size: upTo(limit.modelVocabMax),
+  max_position_embeddings: length,
+  original_max_position_embeddings: v.nullish(length),
+  rms_norm_eps: v.pipe(v.number(), v.finite(), v.gtValue(0)),
+  rope_theta: v.nullish(v.pipe(v.number(), v.finite(), v.gtValue(0))),
   rope_scaling: v.nullish(v.record(v.string(), v.unknown())),
   rope_parameters: v.nullish(v.record(v.string(), v.unknown())),
   tie_word_embeddings: v.optional(v.boolean()),
@@ -62,13 +66,27 @@ export function parseConfig(file: unknown, generation: unknown, where: string): 
   };
   const around: Surroundings = { shape, rope, where };
   const differences = architecture.read(file, around);
-  return {
+  const config = {
     ...shape,
     ...traits(shape, raw.tie_word_embeddings ?? defaults.tiedEmbeddings ?? false),
     ...differences,
     ...(differences.ropes === undefined ? oneRope(around) : { ropes: differences.ropes }),
     eosIds: eosIds(generation, raw.eos_token_id),
   };
+  refuseStrangeNumbers(config, where);
+  return config;
+}
+
+/** Fields that are each in order can come down to a number that the graph's float32 does not have. */
+function refuseStrangeNumbers(value: unknown, where: string, name = ''): void {
+  if (typeof value === 'number' && !Number.isFinite(Math.fround(value))) {
+    const text = `its fields together make ${name} ${value}, wanted a float32`;
+    throw new Fault('config', `${where}: ${text}; take the file from the model's own repository`);
+  }
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, entry] of Object.entries(value)) {
+    refuseStrangeNumbers(entry, where, name === '' ? key : `${name}.${key}`);
+  }
 }
 
 /** `model_type` says it; files without one are known by their class. */

@@ -28,7 +28,7 @@ export type RopeSource = {
   readonly where: string;
 };
 
-const positive = v.pipe(v.number(), v.gtValue(0));
+const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
 const tokens = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const factors = v.array(positive);
 const common = {
@@ -87,7 +87,7 @@ const kinds: Readonly<Record<string, Kind>> = {
 export function readRope(source: RopeSource): Scaled {
   const record = source.scaling ?? {};
   const kind = record['rope_type'] ?? record['type'] ?? 'default';
-  const compute = kinds[String(kind)];
+  const compute = typeof kind === 'string' && Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
   if (compute === undefined) {
     throw new Fault(
       'config',

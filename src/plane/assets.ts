@@ -80,7 +80,8 @@ export class AssetStore {
       parts.push(bytes);
       offset += bytes.byteLength;
       if (offset === totalBytes) return Buffer.concat(parts);
-      if (bytes.byteLength === 0 || offset > totalBytes || totalBytes > assetBytesMax) {
+      const isShort = bytes.byteLength < limit.assetSliceBytesMin;
+      if (isShort || offset > totalBytes || totalBytes > assetBytesMax) {
         const text = `worker ${worker}: ${name} of ${totalBytes} bytes, slice to ${offset}`;
         throw new Fault('plane', text);
       }

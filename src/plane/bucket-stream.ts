@@ -33,11 +33,11 @@ export async function ensureStream(
 ): Promise<StreamFacts> {
   const { stream } = bucketLayout(options.name);
   const found = await jetStream.api(`STREAM.INFO.${stream}`, null, scope);
-  if (found.error === null) return factsOf(found.value);
+  if (found.error === null) return factsOf(jetStream, found.value, scope);
   if (found.error.errCode !== apiCode.streamNotFound) throw jetStream.refusal(found.error, scope);
   const config = streamConfig(options);
   const made = await jetStream.api(`STREAM.CREATE.${stream}`, config, scope);
-  if (made.error === null) return factsOf(made.value);
+  if (made.error === null) return factsOf(jetStream, made.value, scope);
   // Somebody made it at the same moment: the server says so, or that its subjects are taken.
   if (madeMeanwhile.some((code) => code === made.error.errCode)) {
     return await streamFacts(jetStream, stream, scope);
@@ -57,11 +57,11 @@ export async function streamFacts(
 ): Promise<StreamFacts> {
   const { error, value } = await jetStream.api(`STREAM.INFO.${stream}`, null, scope);
   if (error !== null) throw jetStream.refusal(error, scope);
-  return factsOf(value);
+  return factsOf(jetStream, value, scope);
 }
 
-function factsOf(value: unknown): StreamFacts {
-  const { config, state } = v.parse(infoSchema, value);
+function factsOf(jetStream: JetStream, value: unknown, scope: CallScope): StreamFacts {
+  const { config, state } = jetStream.fitting(infoSchema, value, scope);
   return {
     ttlMs: config.max_age / 1e6,
     isDirect: config.allow_direct,

@@ -35,7 +35,7 @@ export function decode<const Schema extends v.GenericSchema>(
   if (version !== protocolVersion) {
     throw new Fault(
       'plane',
-      `${what}: message version ${String(version)}, this process speaks ${protocolVersion}; run the same release of tdist everywhere`,
+      `${what}: message version ${shown(version)}, this process speaks ${protocolVersion}; run the same release of tdist everywhere`,
     );
   }
   const issue = result.issues[0];
@@ -44,6 +44,11 @@ export function decode<const Schema extends v.GenericSchema>(
 
 function never(_: unknown): _ is never {
   return false;
+}
+
+/** An object cannot always be made a text: one from JSON may have a `toString` that is no function. */
+function shown(version: unknown): string {
+  return typeof version === 'object' ? JSON.stringify(version) : String(version);
 }
 
 function versionOf(value: unknown): unknown {

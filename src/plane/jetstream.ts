@@ -122,6 +122,19 @@ export class JetStream {
     return { error: { code, errCode: err_code, text: description } };
   }
 
+  /** What an answer says. Throws where it is not of the schema's form: whoever sent it is no JetStream. */
+  fitting<Schema extends v.GenericSchema>(
+    schema: Schema,
+    value: unknown,
+    { what }: CallScope,
+  ): v.InferOutput<Schema> {
+    const read = v.safeParse(schema, value);
+    if (read.success) return read.output;
+    const [issue] = read.issues;
+    const where = `${v.getDotPath(issue) ?? 'it'}: ${issue.message}`;
+    throw flaw('unreachable', `${what}: ${this.link.shown} answers in no form we know: ${where}`);
+  }
+
   /** For an answer that we know no way on from. */
   refusal(error: ApiError, scope: CallScope): Fault {
     const words = `${error.text} (${error.errCode === 0 ? error.code : error.errCode})`;

@@ -53,7 +53,7 @@ async function fromLeader(
   const { error, value } = await jetStream.api(`STREAM.MSG.GET.${stream}`, query, scope);
   if (error?.errCode === apiCode.messageNotFound) return none;
   if (error !== null) throw jetStream.refusal(error, scope);
-  const { message } = v.parse(storedSchema, value);
+  const { message } = jetStream.fitting(storedSchema, value, scope);
   return {
     info: decodeMeta(Buffer.from(message.data, 'base64'), name),
     sequence: message.seq,

@@ -44,6 +44,31 @@ export const limit = {
    */
   readerLateMs: 250,
   joinedEventCountMax: 64,
+  // --- chat templates (text/template-cost.ts)
+  /** Of a template's source; known ones have up to 30,000. */
+  templateCharsMax: 262_144,
+  /** … and of spaces and line ends in a row: reading them takes their square. */
+  templateBlankMax: 1024,
+  /** Steps of rendering (about 0.2 µs each): so many, and so many more for each character sent. */
+  templateStepsBase: 2_000_000,
+  templateStepsPerChar: 4,
+  /** Expressions and macros within each other. */
+  templateDepthMax: 1000,
+  /** Lists within lists: deeper than whatever a client can send. */
+  templateNestingMax: 256,
+  /** One text, the rendered one too, UTF-16 code units: above what a body can hold. */
+  templateTextMax: 32 * 1024 * 1024,
+  /** Entries of one list. */
+  templateListMax: 65_536,
+  // --- models' config.json: well above any that exists, so that a file cannot ask for endless lists
+  modelLayersMax: 1024,
+  modelHeadsMax: 4096,
+  modelHeadDimMax: 8192,
+  /** Hidden and inner size. */
+  modelWidthMax: 2 ** 22,
+  modelVocabMax: 2 ** 24,
+  modelPositionsMax: 2 ** 31,
+  modelEosCountMax: 1024,
   // --- responses
   /** Responses that a gateway keeps for requests that go on from them, and their text in memory. */
   responseCountMax: 1024,
@@ -119,6 +144,8 @@ export const limit = {
   outageSilenceMs: 10_000,
   /** Bytes of a text asset in one reply; well below NATS's default max_payload of 1 MiB. */
   assetSliceBytes: 512 * 1024,
+  /** A shorter one must be the last: else a file of a few bytes a reply would never end. */
+  assetSliceBytesMin: 256,
   /** Left free in a message for headers; larger ones travel through the object store. */
   messageHeadroomBytes: 512,
   /** Largest message at all: what a body of the largest size can become, as token ids in JSON. */

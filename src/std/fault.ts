@@ -28,6 +28,9 @@ export type FaultCode =
   | 'engine' // ONNX Runtime refused or failed
   | 'internal'; // ours; the message stays generic outside
 
+/** What came from outside is quoted in messages, and they go to logs and back over the bus. */
+export const faultCharsMax = 4096;
+
 export class Fault extends Error {
   override readonly name = 'Fault';
   readonly code: FaultCode;
@@ -43,12 +46,16 @@ export class Fault extends Error {
     message: string,
     options: { param?: string; reason?: string; retryAfterS?: number; cause?: unknown } = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(bounded(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.param = options.param;
     this.reason = options.reason;
     this.retryAfterS = options.retryAfterS;
   }
+}
+
+function bounded(message: string): string {
+  return message.length <= faultCharsMax ? message : `${message.slice(0, faultCharsMax - 1)}…`;
 }
 
 /** Any thrown value as a Fault; what is not one already becomes `internal` with its text kept. */

@@ -4,8 +4,10 @@
 
 const prefix = 'tdist_';
 
+type Strip = (text: unknown, chars: unknown) => string;
+
 /** For the template's context, under the names that `honourStrip` writes. */
-export const stripFunctions: Readonly<Record<string, unknown>> = {
+export const stripFunctions: Readonly<Record<string, Strip>> = {
   [`${prefix}strip`]: (text: unknown, chars: unknown) => strip(text, chars, true, true),
   [`${prefix}lstrip`]: (text: unknown, chars: unknown) => strip(text, chars, true, false),
   [`${prefix}rstrip`]: (text: unknown, chars: unknown) => strip(text, chars, false, true),
@@ -29,15 +31,24 @@ function strip(text: unknown, chars: unknown, left: boolean, right: boolean): st
   if (!isNone && typeof chars !== 'string') {
     throw new Error(`strip wants text or none, found ${typeof chars}`);
   }
-  const letters = [...text];
-  const goes = (letter: string | undefined): boolean =>
-    letter !== undefined &&
-    (typeof chars === 'string' ? chars.includes(letter) : letter.trim() === '');
-  let from = 0;
-  let to = letters.length;
-  while (left && from < to && goes(letters[from])) from++;
-  while (right && to > from && goes(letters[to - 1])) to--;
-  return letters.slice(from, to).join('');
+  const all = typeof chars === 'string' ? new Set(chars) : null;
+  const goes = (letter: string): boolean => (all === null ? letter.trim() === '' : all.has(letter));
+  let [from, to] = [0, text.length];
+  while (left && from < to) {
+    const letter = letterAt(text, from);
+    if (!goes(letter)) break;
+    from += letter.length;
+  }
+  while (right && to > from) {
+    const letter = letterAt(text, (text.codePointAt(to - 2) ?? 0) > 0xffff ? to - 2 : to - 1);
+    if (!goes(letter)) break;
+    to -= letter.length;
+  }
+  return text.slice(from, to);
+}
+
+function letterAt(text: string, at: number): string {
+  return String.fromCodePoint(text.codePointAt(at) ?? 0);
 }
 
 type Call = { type: 'CallExpression'; callee: unknown; args: unknown[] };

@@ -1,10 +1,8 @@
-// Messages → the prompt's text, by the model's own chat template. The only importer of the Jinja
-// library. Templates come with the model, never from a client: a template can loop for as long as
-// it likes. `raise_exception` and `strftime_now` are the library's own.
+// Messages → the prompt's text, by the model's own chat template. Templates come with the model, never
+// from a client; what one may cost is text/template-cost.ts's.
 
-import { Template } from '@huggingface/jinja';
 import { Fault, toFault } from '../std/fault.ts';
-import { honourStrip, stripFunctions } from './strip.ts';
+import { JinjaTemplate } from './jinja.ts';
 import { fieldsOf, templateSources } from './template-source.ts';
 
 /** A message as templates expect it: text content, tool arguments as objects. */
@@ -15,7 +13,7 @@ export type TemplateMessage = Readonly<Record<string, unknown>> & {
 };
 
 type Compiled = {
-  readonly template: Template;
+  readonly template: JinjaTemplate;
   /** It asks whether a message's content is none. */
   readonly testsNull: boolean;
 };
@@ -80,17 +78,18 @@ export class ChatTemplate {
       : input.messages.map((message) => ({ ...message, content: message.content ?? '' }));
     try {
       const documents = input.documents ?? null;
-      const text = template.render({
-        ...stripFunctions,
+      const variables = {
         ...input.variables,
         ...this.#tokens,
         messages,
         tools: input.tools,
         ...(documents === null ? {} : { documents }),
         add_generation_prompt: input.addGenerationPrompt,
-      });
+      };
+      const text = template.render(variables, charsOf(input));
       return input.continuesFinal === true ? cutBehind(text, input.messages.at(-1)) : text;
     } catch (thrown) {
+      if (thrown instanceof Fault) throw thrown;
       throw new Fault(
         'invalid_request',
         `The model's chat template refused the messages: ${toFault(thrown).message}`,
@@ -109,6 +108,16 @@ function cutBehind(text: string, last: TemplateMessage | undefined): string {
   // Spaces at its end count where the template keeps them.
   const whole = content.trimStart();
   return text.slice(0, begin + (text.startsWith(whole, begin) ? whole.length : said.length));
+}
+
+/** All texts in a value, names of members counted. Values of clients are nested `limit.jsonDepthMax` deep. */
+function charsOf(value: unknown): number {
+  if (typeof value === 'string') return value.length;
+  if (typeof value !== 'object' || value === null) return 1;
+  let sum = 1;
+  if (Array.isArray(value)) for (const entry of value) sum += charsOf(entry);
+  else for (const [name, entry] of Object.entries(value)) sum += name.length + charsOf(entry);
+  return sum;
 }
 
 /** The template in tokenizer_config.json, or null where the model has none. */
@@ -138,8 +147,7 @@ function tokenText(value: unknown): string {
 
 function compile(source: string): Compiled {
   try {
-    const template = new Template(source);
-    honourStrip(template.parsed);
+    const template = new JinjaTemplate(source);
     const testsNull = /content['"\]]{0,2} is (not )?(none|string)\b/.test(source);
     return { template, testsNull };
   } catch (thrown) {

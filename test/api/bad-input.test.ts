@@ -33,6 +33,31 @@ async function expectRefused(path: string, body: unknown, init: RequestInit = {}
 const user = { role: 'user', content: 'hi' };
 const raw = (fields: string): string => `{"messages":[{"role":"user","content":"hi"}],${fields}}`;
 
+describe('arguments of an earlier call', () => {
+  const asked = (json: string) => ({
+    messages: [
+      user,
+      {
+        role: 'assistant',
+        tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: json } }],
+      },
+    ],
+  });
+
+  test.each([
+    ['65 lists', `${'['.repeat(65)}${']'.repeat(65)}`],
+    ['objects without end', `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`],
+    ['open lists without end', '['.repeat(1_000_000)],
+  ])('nested too deeply: %s', async (_name, json) => {
+    await expectRefused(chatPath, asked(json));
+  });
+
+  test('brackets in their texts are no levels', async () => {
+    const json = JSON.stringify({ code: '[{'.repeat(1000), quoted: '"\\"[['.repeat(40) });
+    expect((await world.post(chatPath, asked(json))).status).toBe(200);
+  });
+});
+
 describe('bodies', () => {
   const deep = (count: number): string => `${'['.repeat(count)}${']'.repeat(count)}`;
   test.each([
@@ -258,6 +283,13 @@ describe('tokens', () => {
     ['/detokenize', { tokens: [1.5] }],
     ['/detokenize', { tokens: [1e9] }],
   ])('%s %j', (path, body) => expectRefused(path, body));
+});
+
+test('a head above 16 KiB is refused, and the next request is served', async () => {
+  const headers = { 'x-long': 'x'.repeat(20_000) };
+  expect((await world.fetch('/v1/models', { headers })).status).toBe(431);
+  expect((await world.fetch(`/v1/models/${'x'.repeat(20_000)}`)).status).toBe(431);
+  expect((await world.chat()).status).toBe(200);
 });
 
 describe('routes', () => {

@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'bun:test';
+import { AssetStore } from '../../src/plane/assets.ts';
+import type { Bus } from '../../src/plane/bus.ts';
+import { encode } from '../../src/plane/codec.ts';
+import type { Registry } from '../../src/plane/registry.ts';
 import type { ServedModel } from '../../src/protocol/request.ts';
+import { subjects } from '../../src/protocol/subject.ts';
 import { digest } from '../../src/std/hash.ts';
 import { Cluster, faultOf } from './cluster.ts';
 import { card } from './make.ts';
@@ -47,5 +52,22 @@ describe('text assets', () => {
     await cluster.worker('g', 'generate');
     const model = { ...only(cluster), textDigest: 'f'.repeat(64) };
     expect(await faultOf(cluster.client.textAssets(model))).toMatchObject({ code: 'no_worker' });
+  });
+
+  test('a worker that sends a byte at a time is given up', async () => {
+    let count = 0;
+    const request = async () => {
+      count++;
+      return encode({ v: 1, totalBytes: 100_000_000, slice: 'YQ==' });
+    };
+    // Of both no more is used here.
+    const bus = { request } as unknown as Bus;
+    const registry = {
+      workers: () => [{ worker: 'g', card: card({ textDigest }) }],
+    } as unknown as Registry;
+    const store = new AssetStore({ bus, subjects: subjects('tdist'), registry });
+    const model = { name: 'llama', textDigest } as ServedModel;
+    const fault = await faultOf(store.get(model));
+    expect([fault.code, count]).toEqual(['plane', 2]);
   });
 });

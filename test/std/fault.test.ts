@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'bun:test';
-import { assert, Fault, sentence, toFault, unreachable } from '../../src/std/fault.ts';
+import {
+  assert,
+  Fault,
+  faultCharsMax,
+  sentence,
+  toFault,
+  unreachable,
+} from '../../src/std/fault.ts';
 
 test('a sentence ends once', () => {
   const texts = ['refused', 'refused.', 'In use?', ''];
@@ -18,6 +25,11 @@ describe('Fault', () => {
       'top_p',
     ]);
     expect(fault.cause).toBe(cause);
+  });
+
+  test('its message is bounded, whatever it quotes', () => {
+    const { message } = new Fault('plane', 'x'.repeat(100_000));
+    expect([message.length, message.slice(-2)]).toEqual([faultCharsMax, 'x…']);
   });
 
   test('without a cause has none, not an undefined one', () => {

@@ -42,6 +42,9 @@ describe('ChatTemplate', () => {
     ["'abba'.rstrip('ab')", ''],
     ["('x' ~ 'y').lstrip('x').rstrip('y')", ''],
     ["'  ab '.strip()", 'ab'],
+    ["'😀a😀b😀😀'.strip('😀x')", 'a😀b'],
+    ["'😀😀'.rstrip('😀')", ''],
+    ["'a😀'.rstrip('\ude00')", 'a😀'],
     ["'  ab '.lstrip(none)", 'ab '],
     ["{'strip': 'key'}['strip']", 'key'],
   ])('%s as Python has it', (expression, text) => {

@@ -2,6 +2,7 @@
 // products; five of six layers see a window and have rotary embeddings of their own.
 
 import * as v from 'valibot';
+import { Fault } from '../../std/fault.ts';
 import {
   architecture,
   count,
@@ -37,7 +38,7 @@ export const gemma3Text = architecture({
       own.layer_types,
       (layer) => (layer + 1) % own.sliding_window_pattern !== 0,
     );
-    const { whole, local } = scalings(around.rope.scaling);
+    const { whole, local } = scalings(around.rope.scaling, where);
     const base = { dims: shape.headDim, positions: shape.positions, where };
     const theta = around.rope.theta ?? 1_000_000;
     const { positions = shape.positions, ...rope } = readRope({ ...base, scaling: whole, theta });
@@ -64,9 +65,13 @@ const record = v.nullish(v.record(v.string(), v.unknown()), null);
 const byLayerType = v.looseObject({ full_attention: record, sliding_attention: record });
 
 /** Newer files have one record for each type of layer, older ones only that of full attention. */
-function scalings(scaling: Readonly<Record<string, unknown>> | null) {
+function scalings(scaling: Readonly<Record<string, unknown>> | null, where: string) {
   const isNew = scaling !== null && ('full_attention' in scaling || 'sliding_attention' in scaling);
   if (!isNew) return { whole: scaling, local: null };
-  const { full_attention: whole, sliding_attention: local } = v.parse(byLayerType, scaling);
-  return { whole, local };
+  const read = v.safeParse(byLayerType, scaling);
+  if (read.success) {
+    return { whole: read.output.full_attention, local: read.output.sliding_attention };
+  }
+  const [{ message }] = read.issues;
+  throw new Fault('config', `${where}: rope scaling by type of layer: ${message}`);
 }
