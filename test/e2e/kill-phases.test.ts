@@ -87,7 +87,7 @@ beforeAll(async () => {
   ]);
 });
 
-describe('kill -9 with requests queued, in prefill, in transfer and decoding', () => {
+describe.concurrent('kill -9 with requests queued, in prefill, in transfer and decoding', () => {
   for (const role of ['context', 'generate'] as const) {
     test(`of the ${role} worker: all four are answered to the letter`, async () => {
       await using cluster = await Cluster.open(world);
