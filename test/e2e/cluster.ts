@@ -4,7 +4,7 @@
 import { mkdirSync } from 'node:fs';
 import { connect } from 'nats';
 import { fetchWorkers, type WorkerEntry } from '../../src/cli/workers-api.ts';
-import type { WorkerOp, WorkerRole } from '../../src/protocol/message.ts';
+import type { WorkerRole } from '../../src/protocol/message.ts';
 import { freePort } from '../../src/role/free-port.ts';
 import { type NatsProcess, startNatsProcess } from '../plane/nats-process.ts';
 import { type Deployment, startApi } from './deployment.ts';
@@ -88,9 +88,11 @@ function storeIn(folder: string, number: number): string {
   return `jetstream { store_dir: "${folder}/store-${number}" }`;
 }
 
-/** Counts what is asked of workers. */
+type Asked = { readonly op: string; readonly requestId: string; readonly promptTokens: number };
+
+/** Sees what is asked of workers. */
 export class Spy implements AsyncDisposable {
-  readonly #asked = new Map<string, number>();
+  readonly asked: Asked[] = [];
   readonly #close: () => Promise<void>;
 
   private constructor(close: () => Promise<void>) {
@@ -101,23 +103,18 @@ export class Spy implements AsyncDisposable {
     const connection = await connect({ servers: plane });
     const spy = new Spy(() => connection.close());
     connection.subscribe('tdist.worker.*.*', {
-      callback: (_error, { subject }) => spy.#note(subject.split('.').at(-1) ?? ''),
+      callback: (_error, message) => {
+        const op = message.subject.split('.').at(-1) ?? '';
+        if (op === 'asset') return;
+        const { requestId = '', promptIds = [] } = message.json<{
+          requestId?: string;
+          promptIds?: readonly number[];
+        }>();
+        spy.asked.push({ op, requestId, promptTokens: promptIds.length });
+      },
     });
     await connection.flush();
     return spy;
-  }
-
-  #note(op: string): void {
-    this.#asked.set(op, this.count(op) + 1);
-  }
-
-  count(op: string): number {
-    return this.#asked.get(op) ?? 0;
-  }
-
-  /** Until so many more of these messages than `before` have passed. */
-  async passed(op: WorkerOp, wanted: number): Promise<void> {
-    await until(`${wanted} ${op} messages`, () => this.count(op) >= wanted);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,8 +4,9 @@
 import { beforeAll, describe, expect, test } from 'bun:test';
 import { freePort } from '../../src/role/free-port.ts';
 import { type ChatBody, question, type Streamed, stream } from './chat.ts';
-import { Cluster, untilIdle, untilWorkers } from './cluster.ts';
+import { Cluster, type Spy, untilIdle, untilWorkers } from './cluster.ts';
 import type { Program } from './program.ts';
+import { until } from './until.ts';
 import { openWorld, testNothingLeft } from './world.ts';
 
 const world = openWorld();
@@ -16,9 +17,9 @@ const recall = (word: string, count: number): ChatBody =>
 const phases = ['decode', 'transfer', 'prefill', 'queued'] as const;
 type Phase = (typeof phases)[number];
 const bodies: Readonly<Record<Phase, ChatBody>> = {
-  decode: question('Tell me a story.', { ignore_eos: true, max_tokens: 2000 }),
+  decode: question('Tell me a story.', { ignore_eos: true, max_tokens: 1200 }),
   transfer: recall('harbour', 50),
-  prefill: recall('lantern', 300),
+  prefill: recall('lantern', 200),
   queued: question('What is the capital of Peru?'),
 };
 type Answer = Pick<Streamed, 'text' | 'finish' | 'error'>;
@@ -44,11 +45,38 @@ async function openParts(cluster: Cluster): Promise<Parts> {
   return { cluster, context, generate, api, url, port };
 }
 
+/** How far requests have come, by what was asked of workers; prompts are told apart by their lengths. */
+function progressOf(spy: Spy) {
+  const phaseOf = (tokens: number): Phase =>
+    tokens > 1000 ? 'prefill' : tokens > 300 ? 'transfer' : 'queued';
+  const idOf = (op: string, phase: Phase): string | undefined =>
+    spy.asked.find((one) => one.op === op && phaseOf(one.promptTokens) === phase)?.requestId;
+  return {
+    /** It is asked of the worker; or it went another way, as on a machine that is too busy, and is over. */
+    async asked(op: string, phase: Phase, answer: Promise<unknown>): Promise<void> {
+      let isOver = false;
+      answer.then(() => {
+        isOver = true;
+      });
+      await until(`${op} for ${phase}`, () => isOver || idOf(op, phase) !== undefined);
+    },
+    /** Its ticket is out; or it was given up. */
+    async handedOver(phase: Phase): Promise<void> {
+      const id = idOf('prefill', phase);
+      const ends = ['handover', 'abort'];
+      const isOut = (): boolean =>
+        spy.asked.some(({ op, requestId }) => ends.includes(op) && requestId === id);
+      if (id !== undefined) await until(`hand-over for ${phase}`, isOut);
+    },
+  };
+}
+
 /** All four answers to be, of which a broken connection is null. Both workers are stopped then. */
 async function reachPhases({ cluster, url, context, generate }: Parts): Promise<{
   readonly answers: Promise<(Answer | null)[]>;
 }> {
   await using spy = await cluster.spy();
+  const progress = progressOf(spy);
   const decodes = Promise.withResolvers<void>();
   let chunkCount = 0;
   const onChunk = (): void => {
@@ -58,16 +86,17 @@ async function reachPhases({ cluster, url, context, generate }: Parts): Promise<
     stream(url, bodies[phase], more).then(answerOf, () => null);
   const decode = ask('decode', { onChunk });
   await decodes.promise;
+  spy.asked.length = 0;
   context.signal('SIGSTOP');
   const transfer = ask('transfer');
-  await spy.passed('prefill', 2);
+  await progress.asked('prefill', 'transfer', transfer);
   const prefill = ask('prefill');
-  await spy.passed('prefill', 3);
+  await progress.asked('prefill', 'prefill', prefill);
   const queued = ask('queued');
-  await spy.passed('generate', 4);
+  await progress.asked('generate', 'queued', queued);
   generate.signal('SIGSTOP');
   context.signal('SIGCONT');
-  await spy.passed('handover', 2);
+  await progress.handedOver('transfer');
   context.signal('SIGSTOP');
   return { answers: Promise.all([decode, transfer, prefill, queued]) };
 }
