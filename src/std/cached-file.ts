@@ -1,7 +1,7 @@
 // A file that is made once and kept in the cache folder: it appears whole, however many start at once, and
 // where there is no room nothing of it stays behind.
 
-import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Fault, toFault } from './fault.ts';
 
@@ -18,7 +18,7 @@ export async function writeCached(
     chmodSync(partial, file.mode);
     renameSync(partial, path);
   } catch (cause) {
-    rmSync(partial, { force: true });
+    if (existsSync(partial)) rmSync(partial);
     throw new Fault(
       'config',
       `writing ${file.what} to ${folder}: ${toFault(cause).message}; ` +
