@@ -80,6 +80,8 @@ export async function answerRoute(
     if (fault.code === 'method') response.headers.set('allow', methods.join(', '));
   }
   response.headers.set(requestIdHeader, requestId);
+  // Else a client that keeps its connection would be refused here until the drain ends.
+  if (gateway.gate.draining) response.headers.set('connection', 'close');
   for (const [name, value] of Object.entries(cors.answer(request.headers.get('origin')))) {
     response.headers.set(name, value);
   }

@@ -1,11 +1,12 @@
 // Where libonnxruntime.so.1 is. The compiled executable carries the one that the onnxruntime-node
 // package ships and writes it once into the cache folder: the dynamic loader needs a real file.
 
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import embedded from '../../node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime.so.1' with {
   type: 'file',
 };
+import { writeCached } from '../std/cached-file.ts';
 
 /** The version whose function table `ort.ts` knows. */
 export const ortVersion = '1.30.0';
@@ -17,13 +18,6 @@ export async function ortLibraryPath(cacheDir: string): Promise<string> {
   // The size tells a half-written copy; the rename makes whole copies appear at once.
   const target = join(cacheDir, `libonnxruntime-${ortVersion}-${file.size}.so`);
   if (existsSync(target) && Bun.file(target).size === file.size) return target;
-  mkdirSync(cacheDir, { recursive: true });
-  const partial = `${target}.${process.pid}`;
-  try {
-    await Bun.write(partial, file);
-    renameSync(partial, target);
-  } finally {
-    rmSync(partial, { force: true });
-  }
+  await writeCached(target, { what: 'ONNX Runtime', content: file, mode: 0o644 });
   return target;
 }

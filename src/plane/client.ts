@@ -130,7 +130,7 @@ class Client implements PlaneClient {
     this.#report = new RouteReport(log, options.localPrefillTokens);
     this.#assets = new AssetStore({ bus, subjects, registry });
     this.#presence = watchPresence({ bus, clock, log, subjects, registry });
-    this.#heartbeat = startGatewayHeartbeat({ bus, clock, log, subjects, gateway });
+    this.#heartbeat = startGatewayHeartbeat({ bus, clock, log, subjects, gateway, registry });
     registry.onChange(() => this.#wake());
     bus.onTrouble((trouble) => {
       if (trouble === null) for (const attempt of [...this.#attempts]) attempt.onOutage();

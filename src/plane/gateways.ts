@@ -12,6 +12,7 @@ import type { Log } from '../telemetry/log.ts';
 import type { Bus, Ending } from './bus.ts';
 import { decode } from './codec.ts';
 import { startBeat } from './heartbeat.ts';
+import type { Registry } from './registry.ts';
 
 /** More gateways than this are not watched. */
 const gatewayCountMax = 1024;
@@ -25,17 +26,24 @@ type Ports = {
   readonly subjects: Subjects;
 };
 
-/** A gateway's own heartbeat; ending it says goodbye. */
-export function startGatewayHeartbeat(options: Ports & { readonly gateway: string }): Ending {
-  const { subjects, gateway } = options;
+/**
+ * A gateway's own heartbeat; ending it says goodbye. A worker that joins hears it at once, before it is
+ * asked anything: else the work of a gateway that dies within a second would stay with it.
+ */
+export function startGatewayHeartbeat(
+  options: Ports & { readonly gateway: string; readonly registry: Registry },
+): Ending {
+  const { subjects, gateway, registry } = options;
   let state: GatewayMessage['state'] = 'alive';
   const said = (): GatewayMessage => ({ v: protocolVersion, type: 'gateway', gateway, state });
   const subject = subjects.gateway(gateway);
   const heartbeat = startBeat({ ...options, subject, said, asked: null });
+  const unwatch = registry.onChange(() => void heartbeat.announce());
   return {
     stop: async () => {
       if (state === 'gone') return;
       state = 'gone';
+      unwatch();
       await heartbeat.announce();
       await heartbeat.stop();
     },

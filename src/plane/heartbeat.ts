@@ -48,8 +48,9 @@ export function startBeat<Message extends object>(options: {
     if (bus.trouble() !== null) return; // said again as soon as the plane is back
     const message = said();
     try {
-      // Whoever reads it may ask at once: what we serve must have reached the server before.
-      await bus.flush();
+      // Whoever reads it may ask at once: what we serve must have reached the server before. Of one whom
+      // nobody asks it precedes what it asks itself.
+      if (asked !== null) await bus.flush();
       bus.publish(subject, encode(message));
       onSent?.(message);
     } catch (error) {

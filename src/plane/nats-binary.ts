@@ -1,8 +1,9 @@
 // Where nats-server is: the one inside our executable, written once into a cache folder under the
 // name of its digest, else one that is installed. We never download it.
 
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { writeCached } from '../std/cached-file.ts';
 import { Fault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import { embeddedNatsServer } from './embedded-nats.ts';
@@ -41,11 +42,7 @@ async function extract(embedded: string, cacheDir: string): Promise<string> {
   const bytes = await Bun.file(embedded).bytes();
   const path = join(cacheDir, `nats-server-${digest(bytes).slice(0, 16)}`);
   if (existsSync(path) && Bun.file(path).size === bytes.byteLength) return path;
-  mkdirSync(cacheDir, { recursive: true, mode: 0o700 });
-  const draft = `${path}.${process.pid}`; // renamed when whole: two starts at once do no harm
-  await Bun.write(draft, bytes);
-  chmodSync(draft, 0o755);
-  renameSync(draft, path);
+  await writeCached(path, { what: 'nats-server', content: bytes, mode: 0o755 });
   return path;
 }
 

@@ -81,6 +81,8 @@ describe('a server that stops', () => {
     const refused = await world.chat();
     expect(refused.status).toBe(503);
     expect((await jsonOf(refused)).error.code).toBe('draining');
+    // Or a client that keeps its connection would be refused again and again.
+    expect(refused.headers.get('connection')).toBe('close');
     expect((await world.fetch('/health')).status).toBe(503);
     expect((await world.fetch('/live')).status).toBe(200);
     goOn.resolve();

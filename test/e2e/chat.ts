@@ -139,7 +139,14 @@ export async function stream(
   options: PostOptions & { readonly onChunk?: (chunk: Chunk) => void } = {},
 ): Promise<Streamed> {
   const text = typeof body === 'string' ? body : { ...body, stream: true };
-  const response = await post(url, text, options);
+  return await readStream(await post(url, text, options), options.onChunk);
+}
+
+/** What `stream` does once the response is there. */
+export async function readStream(
+  response: Response,
+  onChunk: (chunk: Chunk) => void = () => undefined,
+): Promise<Streamed> {
   if (!response.ok || response.body === null) {
     throw new Error(`status ${response.status}: ${await response.text()}`);
   }
@@ -152,7 +159,7 @@ export async function stream(
     if (event === '[DONE]') continue;
     const chunk = parsed<Chunk>(event);
     chunks.push(chunk);
-    options.onChunk?.(chunk);
+    onChunk(chunk);
   }
   checker.end();
   const pieces = chunks.flatMap((chunk) => saidIn(chunk.choices?.[0]?.delta) || []);

@@ -41,7 +41,8 @@ export async function freePlane(): Promise<string> {
   return `localhost:${await freePort('localhost')}`;
 }
 
-async function deployment(program: Program, wanted: string): Promise<Deployment> {
+/** Resolves with the address in its line `wanted`. */
+export async function deployment(program: Program, wanted: string): Promise<Deployment> {
   const line = await program.line(wanted);
   const [url] = /http:\/\/\S+/.exec(line) ?? [];
   if (url === undefined) throw new Error(`no address in: ${line}`);

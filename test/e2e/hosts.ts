@@ -8,10 +8,10 @@ import { resolve } from 'node:path';
 import type { Program } from './program.ts';
 import type { World } from './world.ts';
 
-const path = '/usr/sbin:/usr/bin:/sbin:/bin';
+export const systemPath = '/usr/sbin:/usr/bin:/sbin:/bin';
 const isRoot = process.getuid?.() === 0;
 /** Without root's rights: root within a user namespace, where the kernel lets us. */
-const asRoot = isRoot ? [] : ['--user', '--map-root-user'];
+export const asRoot = isRoot ? [] : ['--user', '--map-root-user'];
 const own = ['--net', '--mount', '--uts'];
 const memory = 'mount -t tmpfs -o size=1g tmpfs /dev/shm';
 const rate = 'root tbf rate 100mbit burst 64kb latency 400ms';
@@ -22,13 +22,13 @@ type Name = keyof typeof addresses;
 /** Why there can be no two hosts here, in a word for the name of a skipped test; null: there can. */
 export function hostsRefusal(): string | null {
   for (const tool of ['ip', 'tc', 'unshare', 'nsenter']) {
-    const found = spawnSync('sh', ['-c', `command -v ${tool}`], { env: { PATH: path } });
+    const found = spawnSync('sh', ['-c', `command -v ${tool}`], { env: { PATH: systemPath } });
     if (found.status !== 0) return `no ${tool}; apt-get install iproute2 util-linux`;
   }
   const { head, node } = interfaces;
   const trial = `${memory} && ip link add ${head} type veth peer name ${node} && tc qdisc add dev ${head} ${rate}`;
   const tried = spawnSync('unshare', [...asRoot, ...own, '--', 'sh', '-c', trial], {
-    env: { PATH: path },
+    env: { PATH: systemPath },
     encoding: 'utf8',
   });
   if (tried.status === 0) return null;
@@ -53,7 +53,7 @@ export class Host {
     const script = `${memory} && hostname ${name} && ip link set lo up && echo ready && exec sleep infinity`;
     const make = ['unshare', ...(within === null ? asRoot : []), ...own, '--', 'sh', '-c', script];
     const command = within === null || isRoot ? make : [...within.enter(['--user']), ...make];
-    const holder = world.spawn(command, { ...world.env, PATH: path });
+    const holder = world.spawn(command, { ...world.env, PATH: systemPath });
     await holder.line('ready');
     return new Host(world, name, holder);
   }
@@ -71,7 +71,7 @@ export class Host {
   start(command: readonly string[], env: Readonly<Record<string, string>> = {}): Program {
     return this.#world.spawn([...this.enter(), ...command], {
       ...this.#world.env,
-      PATH: path,
+      PATH: systemPath,
       ...env,
     });
   }

@@ -600,12 +600,19 @@ describe('abort', () => {
     'when it never was': () => undefined,
   };
   for (const [name, begin] of Object.entries(phases)) {
-    test(`${name}: silence, and everything is free`, () => {
+    test(`${name}: silence, and everything is free after one step`, () => {
       const arena = new FakeArena();
       const rig = new Rig({ kvExport: (runner) => new FakeExport(arena, runner) });
+      const { freeTokens } = rig.engine.load();
       begin(rig);
       const before: EngineEvent[] = [...rig.events];
       rig.engine.submit({ type: 'abort', requestId: 'a' });
+      rig.engine.step();
+      const { running, waiting, freeTokens: freeNow } = rig.engine.load();
+      const others = name === 'while it queues' ? 4 : 0;
+      expect(running + waiting).toBe(others);
+      if (others === 0) expect(freeNow).toBe(freeTokens);
+      expect(arena.staged.size).toBe(0);
       rig.generate('b', longEnough);
       rig.settle();
       const after = rig.events.slice(before.length);

@@ -75,7 +75,7 @@ describe('cancel', () => {
       expect(g.engine.types).toEqual(['generate', 'import', 'abort']);
       expect(c.engine.types).toEqual(['prefill', 'release']);
       expect([c.node.jobCount(), g.node.jobCount()]).toEqual([0, 0]);
-      expect(cluster.clock.pendingCount).toBe(5); // three heartbeats, one expiry, one watch
+      expect(cluster.clock.pendingCount).toBe(6); // three heartbeats, one expiry, two watches
     }
   });
 

@@ -50,6 +50,23 @@ describe('a gateway', () => {
     expect(cluster.lines.join()).toContain('Gateway lost');
   });
 
+  test('killed less than a heartbeat after its workers came: likewise', async () => {
+    const cluster = new Cluster();
+    const bus = cluster.hub.open();
+    const gateway = cluster.gateway('other', { bus });
+    await cluster.pass(100);
+    const c = await cluster.worker('c', 'context');
+    const g = await cluster.worker('g', 'generate');
+    const waits = gateway.generate(request(), { signal: never });
+    waits.catch(() => undefined);
+    await settle();
+    expect([c.node.jobCount(), g.node.jobCount()]).toEqual([1, 1]);
+    bus.disconnect('killed');
+    cluster.hub.buses.delete(bus);
+    await cluster.pass(limit.gatewaySilenceMs + limit.heartbeatMs);
+    expect([c.node.jobCount(), g.node.jobCount()]).toEqual([0, 0]);
+  });
+
   test('that says goodbye: at once', async () => {
     const { c, g, gateway } = await world();
     await gateway.close();

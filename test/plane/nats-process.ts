@@ -10,6 +10,7 @@ import { guardSelf } from './nats-world.ts';
 
 export type NatsProcess = {
   readonly port: number;
+  readonly pid: number;
   /** Where other members of a cluster reach it; 0 without one. */
   readonly routePort: number;
   kill(): Promise<void>;
@@ -34,6 +35,7 @@ export async function startNatsProcess(
   const ports = await readyPorts(child.stderr, /^\s*cluster \{/m.test(config));
   return {
     ...ports,
+    pid: child.pid,
     async kill() {
       child.kill('SIGKILL');
       await child.exited;
@@ -45,7 +47,7 @@ export async function startNatsProcess(
 function readyPorts(
   stream: ReadableStream<Uint8Array>,
   isMember: boolean,
-): Promise<Omit<NatsProcess, 'kill'>> {
+): Promise<Pick<NatsProcess, 'port' | 'routePort'>> {
   return new Promise((resolve, reject) => {
     const read = async () => {
       const decoder = new TextDecoder();

@@ -129,7 +129,7 @@ describe('waiting for a worker', () => {
     const generation = await asked;
     expect(await read(generation)).toBe('7 8 stop');
     expect(generation.timing().queueMs).toBe(2002);
-    expect(cluster.clock.pendingCount).toBe(3); // two heartbeats, one expiry: nothing of the request
+    expect(cluster.clock.pendingCount).toBe(4); // two heartbeats, one expiry, one watch: nothing of the request
   });
 
   test('nobody ever: the caller’s signal ends it, with the caller’s reason', async () => {
