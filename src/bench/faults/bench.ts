@@ -114,7 +114,7 @@ async function measure(run: Run, kind: FaultKind | null): Promise<Row> {
     injected: kind === null ? 0 : words.faultCount,
     requests: verdicts.length,
     identical: verdicts.filter((verdict) => verdict.kind === 'identical').length,
-    named,
+    named: counted(verdicts.flatMap((one) => (one.kind === 'named' ? one.code : []))),
     lost: [
       ...flaws,
       ...verdicts.flatMap((verdict) => (verdict.kind === 'lost' ? verdict.why : [])),
