@@ -54,6 +54,9 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
         if (first === 'faults') {
           return await (await import('../bench/faults/bench.ts')).runFaultBench(rest, print);
         }
+        if (first === 'soak') {
+          return await (await import('../bench/soak/bench.ts')).runSoakBench(rest, print);
+        }
         const flags = deploymentFlags('bench', argv, env);
         return await (await import('../bench/bench.ts')).runBench(flags);
       },

@@ -6,32 +6,18 @@ import { mkdirSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { Fault } from '../../std/fault.ts';
 import { type Chance, seededChance } from '../../std/prng.ts';
-import { figure, table } from '../statistics.ts';
+import { table } from '../statistics.ts';
 import type { Said } from './client.ts';
 import { type FaultKind, faultKinds } from './faults.ts';
 import { findLeaks, findObjects } from './leak.ts';
 import { Load, recordAnswers } from './load.ts';
+import { counted, emptyRow, type Row, rowCells, rowFigures, rowHead, total } from './row.ts';
 import { Stage } from './stage.ts';
 import { type FaultWords, faultsHelp, readFaultWords } from './words.ts';
 
 const objectTtlS = 20;
 /** Requests that are in the middle of their answers when a fault comes. */
 const streamingMin = 3;
-
-type Row = {
-  readonly name: string;
-  readonly injected: number;
-  readonly requests: number;
-  readonly identical: number;
-  readonly named: Readonly<Record<string, number>>;
-  readonly lost: readonly string[];
-  readonly leaked: readonly string[];
-  readonly gapsMs: readonly number[];
-  /** Answers by how their KV travelled. */
-  readonly paths: Readonly<Record<string, number>>;
-  /** Workers that answers have outlived. */
-  readonly migrations: number;
-};
 
 type Run = {
   readonly stage: Stage;
@@ -73,7 +59,7 @@ export async function runFaultBench(
     ];
     rows.push({ ...emptyRow, name: 'after the end', leaked: left });
   }
-  print(`\n${table([head, ...rows.map(cellsOf), cellsOf(total(rows))])}\n`);
+  print(`\n${table([rowHead, ...rows.map(rowCells), rowCells(total(rows))])}\n`);
   for (const { name, lost, leaked } of rows) {
     for (const why of lost) print(`LOST    ${name}: ${why}`);
     for (const what of leaked) print(`LEAKED  ${name}: ${what}`);
@@ -85,7 +71,7 @@ export async function runFaultBench(
   );
   const isGood = all.lost.length + all.leaked.length === 0;
   print(isGood ? 'nothing lost, nothing leaked' : 'MISSED  nothing may be lost, nothing may leak');
-  print(JSON.stringify({ machine, ...words, rows: [...rows, all].map(figuresOf) }));
+  print(JSON.stringify({ machine, ...words, rows: [...rows, all].map(rowFigures) }));
   return isGood ? 0 : 1;
 }
 
@@ -124,84 +110,4 @@ async function measure(run: Run, kind: FaultKind | null): Promise<Row> {
     paths: counted(routes.map((route) => route.kv_path)),
     migrations: routes.reduce((sum, { migrations = 0 }) => sum + migrations, 0),
   };
-}
-
-function counted(words: readonly string[]): Readonly<Record<string, number>> {
-  const counts: Record<string, number> = {};
-  for (const word of words) counts[word] = (counts[word] ?? 0) + 1;
-  return counts;
-}
-
-function added(all: readonly Readonly<Record<string, number>>[]): Readonly<Record<string, number>> {
-  const sums: Record<string, number> = {};
-  for (const [word, count] of all.flatMap(Object.entries<number>)) {
-    sums[word] = (sums[word] ?? 0) + count;
-  }
-  return sums;
-}
-
-const emptyRow: Row = {
-  name: '',
-  injected: 0,
-  requests: 0,
-  identical: 0,
-  named: {},
-  lost: [],
-  leaked: [],
-  gapsMs: [],
-  paths: {},
-  migrations: 0,
-};
-
-function total(rows: readonly Row[]): Row {
-  const sum = (of: (row: Row) => number): number => rows.reduce((all, row) => all + of(row), 0);
-  return {
-    name: 'all',
-    injected: sum((row) => row.injected),
-    requests: sum((row) => row.requests),
-    identical: sum((row) => row.identical),
-    named: added(rows.map(({ named }) => named)),
-    lost: rows.flatMap(({ lost }) => lost),
-    leaked: rows.flatMap(({ leaked }) => leaked),
-    gapsMs: rows.filter(({ injected }) => injected > 0).flatMap(({ gapsMs }) => gapsMs),
-    paths: added(rows.map(({ paths }) => paths)),
-    migrations: sum((row) => row.migrations),
-  };
-}
-
-const head = [
-  'fault',
-  'injected',
-  'requests',
-  'identical',
-  'named error',
-  'lost',
-  'streams cut',
-  'gap p99, s',
-  'gap max, s',
-  'leaked',
-];
-
-function cellsOf(row: Row): string[] {
-  const { gapP99Ms, gapMaxMs } = figuresOf(row);
-  const seconds = (ms: number | null): string => (ms === null ? '' : figure(ms / 1000));
-  const named = Object.entries(row.named).map(([code, count]) => `${count} ${code}`);
-  return [
-    row.name,
-    String(row.injected),
-    String(row.requests),
-    String(row.identical),
-    named.join(', ') || '0',
-    String(row.lost.length),
-    String(row.gapsMs.length),
-    seconds(gapP99Ms),
-    seconds(gapMaxMs),
-    String(row.leaked.length),
-  ];
-}
-
-function figuresOf({ gapsMs, ...row }: Row) {
-  const sorted = gapsMs.toSorted((a, b) => a - b);
-  const at = (share: number): number | null => sorted[Math.ceil(share * sorted.length) - 1] ?? null;
-  return { ...row, streams: sorted.length, gapP99Ms: at(0.99), gapMaxMs: at(1) };
 }

@@ -86,12 +86,10 @@ export class Member {
     return await withDeadline(realClock, limitMs, this.exited, late);
   }
 
-  /** Resident memory without what others map as well, bytes. */
+  /** Resident memory, bytes. */
   residentBytes(): number {
-    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
-    const kib = (name: string): number =>
-      Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? Number.NaN);
-    return (kib('RssAnon') + kib('RssShmem')) * 1024;
+    const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'));
+    return Number(line?.[1] ?? Number.NaN) * 1024;
   }
 
   #fault(what: string): Fault {

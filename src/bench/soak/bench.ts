@@ -1,0 +1,125 @@
+// `tdist bench soak`: whether a deployment stays as it is for as long as one lets it work. The last line
+// is one JSON object.
+
+import { mkdirSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg } from 'node:os';
+import { seededChance } from '../../std/prng.ts';
+import { findLeaks, findObjects } from '../faults/leak.ts';
+import { recordAnswers } from '../faults/load.ts';
+import { Stage } from '../faults/stage.ts';
+import { table } from '../statistics.ts';
+import { SoakLoad } from './load.ts';
+import { floors, type Sample, type Trend, trendOf } from './slope.ts';
+import { readSoakWords, soakHelp } from './words.ts';
+
+const clientCount = 6;
+const sampleMs = 2000;
+const floorMs = 30_000;
+const warmUpShare = 0.2;
+const slopeMax = 1;
+const objectTtlS = 20;
+
+type Series = { readonly name: string; readonly samples: Sample[]; bytes(): number };
+type Figures = { readonly name: string; readonly floor: Trend; readonly all: Trend };
+
+export async function runSoakBench(
+  argv: readonly string[],
+  print: (line: string) => void,
+): Promise<number> {
+  if (argv.includes('--help')) {
+    print(soakHelp);
+    return 0;
+  }
+  const words = readSoakWords(argv);
+  if (words.logDir !== null) mkdirSync(words.logDir, { recursive: true });
+  const machine = `${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown CPU'}`;
+  const busy = (loadavg()[0] ?? 0).toFixed(1);
+  print(`${machine}, Bun ${Bun.version}, load average before the start: ${busy}`);
+  print(`${words.minutes} minutes, seed ${words.seed}, ${clientCount} clients\n`);
+  await using stage = await Stage.open({ logDir: words.logDir, objectTtlS });
+  const answers = await recordAnswers(stage.gateways[0]?.url ?? '');
+  const chance = seededChance(words.seed);
+  const load = new SoakLoad({ stage, chance, answers, clientCount });
+  const series = await watch(stage, words.minutes * 60_000);
+  await load.stop();
+  const leaked = [...(await findLeaks(stage)), ...(await stage.stopServing())];
+  leaked.push(...(await findObjects(stage, objectTtlS * 1000)));
+
+  const figures = series.map((one) => figuresOf(one, words.minutes * 60_000));
+  print(`${table([head, ...figures.map(cellsOf)])}\n`);
+  for (const { name, floor } of figures) {
+    const slope = floor.slopeMiBPerH.toFixed(2);
+    const word = floor.slopeMiBPerH <= slopeMax ? 'met   ' : 'MISSED';
+    print(`${word}  ${name}: ${slope} MiB/h, wanted at most ${slopeMax}`);
+  }
+  for (const why of load.lost.slice(0, 20)) print(`LOST    ${why}`);
+  for (const what of leaked) print(`LEAKED  ${what}`);
+  print(
+    `requests: ${JSON.stringify(load.counts)}; lost ${load.lost.length}, leaked ${leaked.length}`,
+  );
+  print(
+    JSON.stringify({ machine, ...words, requests: load.counts, lost: load.lost, leaked, figures }),
+  );
+  return load.lost.length + leaked.length === 0 ? 0 : 1;
+}
+
+/** Looks at every process until time is up. */
+async function watch(stage: Stage, forMs: number): Promise<readonly Series[]> {
+  const named = (name: string, list: readonly { readonly member: { residentBytes(): number } }[]) =>
+    list.map(({ member }, i) => ({
+      name: list.length > 1 ? `${name} ${i + 1}` : name,
+      samples: [],
+      bytes: () => member.residentBytes(),
+    }));
+  const all: readonly Series[] = [
+    ...named('gateway', stage.gateways),
+    ...named(
+      'context worker',
+      stage.workers.filter(({ role }) => role === 'context'),
+    ),
+    ...named(
+      'generate worker',
+      stage.workers.filter(({ role }) => role === 'generate'),
+    ),
+    ...named('nats-server', [stage.plane]),
+  ];
+  const fromMs = performance.now();
+  for (;;) {
+    const atMs = performance.now() - fromMs;
+    if (atMs >= forMs) return all;
+    for (const { samples, bytes } of all) samples.push({ atMs, bytes: bytes() });
+    await Bun.sleep(Math.min(sampleMs, forMs - atMs));
+  }
+}
+
+function figuresOf({ name, samples }: Series, forMs: number): Figures {
+  const warm = samples.filter(({ atMs }) => atMs >= warmUpShare * forMs);
+  return { name, floor: trendOf(floors(warm, floorMs)), all: trendOf(warm) };
+}
+
+const head = [
+  'process',
+  'floors',
+  'first, MiB',
+  'last, MiB',
+  'slope, MiB/h',
+  '±',
+  'all samples: max, MiB',
+  'slope, MiB/h',
+  '±',
+];
+
+function cellsOf({ name, floor, all }: Figures): string[] {
+  const two = (value: number): string => value.toFixed(2);
+  return [
+    name,
+    String(floor.count),
+    floor.firstMiB.toFixed(1),
+    floor.lastMiB.toFixed(1),
+    two(floor.slopeMiBPerH),
+    two(floor.errorMiBPerH),
+    all.maxMiB.toFixed(1),
+    two(all.slopeMiBPerH),
+    two(all.errorMiBPerH),
+  ];
+}
