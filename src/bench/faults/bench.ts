@@ -87,6 +87,7 @@ async function measure(run: Run, kind: FaultKind | null): Promise<Row> {
     try {
       await kind?.inject({ stage, chance });
       await stage.untilReady();
+      await load.untilMoving();
     } catch (thrown) {
       flaws.push(thrown instanceof Fault ? thrown.message : String(thrown));
     }

@@ -4,7 +4,7 @@
 import { Fault } from '../../std/fault.ts';
 import type { Chance } from '../../std/prng.ts';
 import { bodies } from './bodies.ts';
-import { askStream, type Route, type Said } from './client.ts';
+import { askStream, hangMs, type Route, type Said } from './client.ts';
 import type { GatewayPlace, Stage } from './stage.ts';
 import { gapsAcross, judge, type Verdict } from './verdict.ts';
 
@@ -37,8 +37,8 @@ export class Load {
   readonly #chance: Chance;
   readonly #answers: readonly (readonly Said[])[];
   readonly #clients: readonly Promise<void>[];
-  /** Requests that have said something and are not over. */
-  #streaming = 0;
+  /** Requests that have said something and are not over, with when they last did. */
+  readonly #streaming = new Set<{ saidMs: number }>();
   #isOver = false;
 
   constructor(options: {
@@ -56,9 +56,21 @@ export class Load {
   /** Until so many requests are in the middle of their answers. */
   async untilStreaming(count: number): Promise<void> {
     const endMs = performance.now() + streamsMs;
-    while (this.#streaming < count) {
+    while (this.#streaming.size < count) {
       if (performance.now() > endMs) {
         throw new Fault('internal', `no ${count} streams at once within ${streamsMs} ms`);
+      }
+      await Bun.sleep(askEveryMs);
+    }
+  }
+
+  /** Until every stream of now has said something more, or is over: none waits for a fault's mend. */
+  async untilMoving(): Promise<void> {
+    const fromMs = performance.now();
+    const still = [...this.#streaming];
+    while (still.some((one) => this.#streaming.has(one) && one.saidMs <= fromMs)) {
+      if (performance.now() > fromMs + hangMs) {
+        throw new Fault('internal', `streams stood still for ${hangMs} ms`);
       }
       await Bun.sleep(askEveryMs);
     }
@@ -92,13 +104,13 @@ export class Load {
   async #ask({ url, member }: GatewayPlace): Promise<void> {
     const bodyIndex = this.#chance.u32() % bodies.length;
     const [body, wanted] = [bodies[bodyIndex] ?? {}, this.#answers[bodyIndex] ?? []];
-    let hasBegun = false;
+    const stream = { saidMs: 0 };
     const onPiece = (): void => {
-      if (!hasBegun) this.#streaming++;
-      hasBegun = true;
+      stream.saidMs = performance.now();
+      this.#streaming.add(stream);
     };
     const reply = await askStream({ url, body, onPiece });
-    if (hasBegun) this.#streaming--;
+    this.#streaming.delete(stream);
     const verdict = judge(reply, wanted, { gatewayDied: member.wasKilled });
     this.records.push({ verdict, choices: reply.choices, route: reply.route });
   }

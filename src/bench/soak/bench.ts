@@ -40,7 +40,9 @@ export async function runSoakBench(
   const answers = await recordAnswers(stage.gateways[0]?.url ?? '');
   const chance = seededChance(words.seed);
   const load = new SoakLoad({ stage, chance, answers, clientCount });
-  const series = await watch(stage, words.minutes * 60_000);
+  const series = await watch(stage, words.minutes * 60_000, (minute, mib) =>
+    print(`minute ${minute}: ${mib.join(', ')} MiB; requests ${JSON.stringify(load.counts)}`),
+  );
   await load.stop();
   const leaked = [...(await findLeaks(stage)), ...(await stage.stopServing())];
   leaked.push(...(await findObjects(stage, objectTtlS * 1000)));
@@ -64,7 +66,11 @@ export async function runSoakBench(
 }
 
 /** Looks at every process until time is up. */
-async function watch(stage: Stage, forMs: number): Promise<readonly Series[]> {
+async function watch(
+  stage: Stage,
+  forMs: number,
+  onMinute: (minute: number, mib: readonly string[]) => void,
+): Promise<readonly Series[]> {
   const named = (name: string, list: readonly { readonly member: { residentBytes(): number } }[]) =>
     list.map(({ member }, i) => ({
       name: list.length > 1 ? `${name} ${i + 1}` : name,
@@ -84,10 +90,17 @@ async function watch(stage: Stage, forMs: number): Promise<readonly Series[]> {
     ...named('nats-server', [stage.plane]),
   ];
   const fromMs = performance.now();
-  for (;;) {
+  for (let minutes = 0; ; ) {
     const atMs = performance.now() - fromMs;
     if (atMs >= forMs) return all;
     for (const { samples, bytes } of all) samples.push({ atMs, bytes: bytes() });
+    if (atMs >= (minutes + 1) * 60_000) {
+      const last = all.map(({ samples }) => samples.at(-1)?.bytes ?? Number.NaN);
+      onMinute(
+        ++minutes,
+        last.map((bytes) => (bytes / 2 ** 20).toFixed(0)),
+      );
+    }
     await Bun.sleep(Math.min(sampleMs, forMs - atMs));
   }
 }
