@@ -86,10 +86,12 @@ export class Member {
     return await withDeadline(realClock, limitMs, this.exited, late);
   }
 
-  /** Resident memory, bytes. */
-  residentBytes(): number {
-    const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'));
-    return Number(line?.[1] ?? Number.NaN) * 1024;
+  /** Resident memory, bytes: its own, and what of arenas in shared memory it has touched. */
+  residentBytes(): { readonly own: number; readonly shared: number } {
+    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
+    const bytes = (name: string): number =>
+      Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? Number.NaN) * 1024;
+    return { own: bytes('RssAnon') + bytes('RssFile'), shared: bytes('RssShmem') };
   }
 
   #fault(what: string): Fault {

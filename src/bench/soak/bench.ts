@@ -6,6 +6,7 @@ import { availableParallelism, cpus, loadavg } from 'node:os';
 import { seededChance } from '../../std/prng.ts';
 import { findLeaks, findObjects } from '../faults/leak.ts';
 import { recordAnswers } from '../faults/load.ts';
+import type { Member } from '../faults/member.ts';
 import { Stage } from '../faults/stage.ts';
 import { table } from '../statistics.ts';
 import { SoakLoad } from './load.ts';
@@ -19,8 +20,19 @@ const warmUpShare = 0.2;
 const slopeMax = 1;
 const objectTtlS = 20;
 
-type Series = { readonly name: string; readonly samples: Sample[]; bytes(): number };
-type Figures = { readonly name: string; readonly floor: Trend; readonly all: Trend };
+type Series = {
+  readonly name: string;
+  readonly samples: Sample[];
+  /** Touched of the arenas that it maps, which are of fixed size: the last sample. */
+  sharedBytes: number;
+  look(): { readonly own: number; readonly shared: number };
+};
+type Figures = {
+  readonly name: string;
+  readonly floor: Trend;
+  readonly all: Trend;
+  readonly sharedMiB: number;
+};
 
 export async function runSoakBench(
   argv: readonly string[],
@@ -71,11 +83,12 @@ async function watch(
   forMs: number,
   onMinute: (minute: number, mib: readonly string[]) => void,
 ): Promise<readonly Series[]> {
-  const named = (name: string, list: readonly { readonly member: { residentBytes(): number } }[]) =>
+  const named = (name: string, list: readonly { readonly member: Member }[]): Series[] =>
     list.map(({ member }, i) => ({
       name: list.length > 1 ? `${name} ${i + 1}` : name,
       samples: [],
-      bytes: () => member.residentBytes(),
+      sharedBytes: 0,
+      look: () => member.residentBytes(),
     }));
   const all: readonly Series[] = [
     ...named('gateway', stage.gateways),
@@ -93,7 +106,11 @@ async function watch(
   for (let minutes = 0; ; ) {
     const atMs = performance.now() - fromMs;
     if (atMs >= forMs) return all;
-    for (const { samples, bytes } of all) samples.push({ atMs, bytes: bytes() });
+    for (const series of all) {
+      const { own, shared } = series.look();
+      series.samples.push({ atMs, bytes: own });
+      series.sharedBytes = shared;
+    }
     if (atMs >= (minutes + 1) * 60_000) {
       const last = all.map(({ samples }) => samples.at(-1)?.bytes ?? Number.NaN);
       onMinute(
@@ -105,9 +122,10 @@ async function watch(
   }
 }
 
-function figuresOf({ name, samples }: Series, forMs: number): Figures {
+function figuresOf({ name, samples, sharedBytes }: Series, forMs: number): Figures {
   const warm = samples.filter(({ atMs }) => atMs >= warmUpShare * forMs);
-  return { name, floor: trendOf(floors(warm, floorMs)), all: trendOf(warm) };
+  const sharedMiB = sharedBytes / 2 ** 20;
+  return { name, floor: trendOf(floors(warm, floorMs)), all: trendOf(warm), sharedMiB };
 }
 
 const head = [
@@ -120,9 +138,10 @@ const head = [
   'all samples: max, MiB',
   'slope, MiB/h',
   '±',
+  'shared, MiB',
 ];
 
-function cellsOf({ name, floor, all }: Figures): string[] {
+function cellsOf({ name, floor, all, sharedMiB }: Figures): string[] {
   const two = (value: number): string => value.toFixed(2);
   return [
     name,
@@ -134,5 +153,6 @@ function cellsOf({ name, floor, all }: Figures): string[] {
     all.maxMiB.toFixed(1),
     two(all.slopeMiBPerH),
     two(all.errorMiBPerH),
+    sharedMiB.toFixed(0),
   ];
 }

@@ -5,9 +5,10 @@ import { Fault } from '../../std/fault.ts';
 export const soakHelp = `tdist bench soak [--minutes N] [--seed N] [--log-dir DIR]
 
 The deployment of bench faults under a mixed load for so long, undisturbed but for clients that leave.
-Looks at the memory of every process each two seconds. Prints the slope of the line through the lowest
-sample of each half minute (and through all of them), the first fifth of the time left out. Ends with 1
-where an answer was lost or wrong, or something leaked.
+Looks at the resident memory of every process each two seconds, without the arenas in shared memory, whose
+size is fixed. Prints the slope of the line through the lowest sample of each half minute, and of that
+through all of them, the first fifth of the time left out. Ends with 1 where an answer was lost or wrong,
+or something leaked.
 
 --minutes N    how long (30); below 10 a slope says little
 --seed N       draws what is asked (1)
