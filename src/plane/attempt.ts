@@ -33,7 +33,7 @@ import { remoteFault } from './remote-fault.ts';
 import type { Choice } from './router.ts';
 import type { StreamHub } from './stream-hub.ts';
 import { TimingSum } from './timing.ts';
-import { GapTimer, Silence } from './watchdog.ts';
+import { GapTimer, outageSilenceMs, Silence } from './watchdog.ts';
 
 /** Longest wait for token 0, queue and prefill of a long prompt included. */
 const firstTokenMs = 5 * limit.streamSilenceMs;
@@ -161,7 +161,7 @@ export class Attempt {
     if (this.#isOver) return;
     if (this.#isStreaming) {
       this.#wasAway = true;
-      this.#silence.restart(limit.outageSilenceMs);
+      this.#silence.hurry(outageSilenceMs(this.#silence.longestMs));
     } else {
       // The first token may have been among it. Nothing is told to the client yet: begin anew.
       this.#fail(new Fault('plane', 'the request plane was away before the first token'), null);

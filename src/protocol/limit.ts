@@ -108,8 +108,12 @@ export const limit = {
   gapTimeoutMs: 2000,
   /** Longest silence within a stream before the gateway gives the worker up. */
   streamSilenceMs: 60_000,
-  /** … after an outage of the gateway's own connection: its last chunk may have been lost with that. */
+  /**
+   * … after an outage of the gateway's own connection: its last chunk may have been lost with that. Shorter
+   * for a stream that was quick before: so many times its longest silence, `presenceMs` at least.
+   */
   outageSilenceMs: 10_000,
+  outageSilenceFactor: 10,
   /** Bytes of a text asset in one reply; well below NATS's default max_payload of 1 MiB. */
   assetSliceBytes: 512 * 1024,
   /** Left free in a message for headers; larger ones travel through the object store. */

@@ -1,6 +1,7 @@
 // The soak's load: besides questions whose answers are known, ones that were never asked before, bodies
-// that are refused, and clients that leave. So whatever is kept by request, prompt, grammar or error
-// would add up.
+// that are refused, and clients that leave. So whatever is kept by request, prompt or error would add up.
+// Grammars come round again: workers keep compiled ones up to a limit in bytes that new ones alone would
+// take an hour to reach.
 
 import type { Chance } from '../../std/prng.ts';
 import { bodies, type ChatBody } from '../faults/bodies.ts';
@@ -9,6 +10,7 @@ import type { Stage } from '../faults/stage.ts';
 import { judge } from '../faults/verdict.ts';
 
 const leaveMsMax = 300;
+const grammarCount = 24;
 
 export class SoakLoad {
   readonly lost: string[] = [];
@@ -77,20 +79,21 @@ export class SoakLoad {
     if (end.kind === 'whole') this.lost.push('a broken regular expression was taken');
   }
 
-  /** Another text each time, from its first word on, and now and then another grammar. */
+  /** Another text each time, from its first word on, and now and then a grammar. */
   #newBody(): ChatBody {
     const number = this.#nextNew++;
     const seed = this.#chance.u32();
     const sentence = `House ${number} of ${seed} stands near the river. `;
     const content = `${seed}: ${sentence.repeat(1 + this.#draw(40))}Tell me a story.`;
-    const grammar = { structured_outputs: { regex: `${number}: [a-z ]{20,60}` } };
+    const regex = `${number % grammarCount}: [a-z ]{20,60}`;
+    const grammar = { structured_outputs: { regex } };
     return {
       model: 'llama',
       messages: [{ role: 'user', content }],
       temperature: 1,
       seed,
       max_tokens: 1 + this.#draw(150),
-      ...(number % 4 === 0 ? grammar : {}),
+      ...(this.#draw(4) === 0 ? grammar : {}),
     };
   }
 
