@@ -5,7 +5,7 @@ import type { End, Said } from '../../src/bench/faults/client.ts';
 import { emptyRow, rowCells, rowFigures, total } from '../../src/bench/faults/row.ts';
 import { gapsAcross, judge } from '../../src/bench/faults/verdict.ts';
 import { readFaultWords } from '../../src/bench/faults/words.ts';
-import { floors, trendOf } from '../../src/bench/soak/slope.ts';
+import { floors, trendOf, wordFor } from '../../src/bench/soak/slope.ts';
 import { readSoakWords } from '../../src/bench/soak/words.ts';
 
 const said = (text: string, finish: string | null = 'stop'): Said => ({ text, finish, atMs: [] });
@@ -98,6 +98,17 @@ describe('memory', () => {
     expect(trend.slopeMiBPerH).toBeCloseTo(4);
     expect(trend.errorMiBPerH).toBeCloseTo(0);
     expect(trend).toMatchObject({ count: 4, firstMiB: 100, lastMiB: 104, maxMiB: 104 });
+  });
+
+  test('a slope that its error explains is unclear', () => {
+    const word = (slopeMiBPerH: number, errorMiBPerH: number) =>
+      wordFor({ slopeMiBPerH, errorMiBPerH }, 1);
+    expect([word(1, 0), word(-5, 9), word(3, 1), word(3, 0.9)]).toEqual([
+      'met',
+      'met',
+      'unclear',
+      'MISSED',
+    ]);
   });
 
   test('garbage above a steady floor is no slope', () => {

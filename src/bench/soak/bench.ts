@@ -10,13 +10,15 @@ import type { Member } from '../faults/member.ts';
 import { Stage } from '../faults/stage.ts';
 import { table } from '../statistics.ts';
 import { SoakLoad } from './load.ts';
-import { floors, type Sample, type Trend, trendOf } from './slope.ts';
+import { floors, type Sample, type Trend, trendOf, wordFor } from './slope.ts';
 import { readSoakWords, soakHelp } from './words.ts';
 
 const clientCount = 6;
 const sampleMs = 2000;
-const floorMs = 30_000;
-const warmUpShare = 0.2;
+/** Of the time, for caches, arenas and pools to fill. */
+const warmUpShare = 1 / 3;
+/** Long enough that a whole garbage collection falls into each. */
+const floorCount = 10;
 const slopeMax = 1;
 const objectTtlS = 20;
 
@@ -62,9 +64,8 @@ export async function runSoakBench(
   const figures = series.map((one) => figuresOf(one, words.minutes * 60_000));
   print(`${table([head, ...figures.map(cellsOf)])}\n`);
   for (const { name, floor } of figures) {
-    const slope = floor.slopeMiBPerH.toFixed(2);
-    const word = floor.slopeMiBPerH <= slopeMax ? 'met   ' : 'MISSED';
-    print(`${word}  ${name}: ${slope} MiB/h, wanted at most ${slopeMax}`);
+    const slope = `${floor.slopeMiBPerH.toFixed(2)} ± ${floor.errorMiBPerH.toFixed(2)}`;
+    print(`${wordFor(floor, slopeMax)}  ${name}: ${slope} MiB/h, wanted at most ${slopeMax}`);
   }
   for (const why of load.lost.slice(0, 20)) print(`LOST    ${why}`);
   for (const what of leaked) print(`LEAKED  ${what}`);
@@ -125,6 +126,7 @@ async function watch(
 function figuresOf({ name, samples, sharedBytes }: Series, forMs: number): Figures {
   const warm = samples.filter(({ atMs }) => atMs >= warmUpShare * forMs);
   const sharedMiB = sharedBytes / 2 ** 20;
+  const floorMs = (forMs * (1 - warmUpShare)) / floorCount;
   return { name, floor: trendOf(floors(warm, floorMs)), all: trendOf(warm), sharedMiB };
 }
 

@@ -34,6 +34,15 @@ export function trendOf(samples: readonly Sample[]): Trend {
   };
 }
 
+/** `unclear`: above what is wanted by less than two standard errors; only more time can tell. */
+export function wordFor(
+  { slopeMiBPerH, errorMiBPerH }: Pick<Trend, 'slopeMiBPerH' | 'errorMiBPerH'>,
+  wantedMiBPerH: number,
+): 'met' | 'unclear' | 'MISSED' {
+  if (slopeMiBPerH <= wantedMiBPerH) return 'met';
+  return slopeMiBPerH - 2 * errorMiBPerH <= wantedMiBPerH ? 'unclear' : 'MISSED';
+}
+
 /**
  * The lowest sample of each window. What a process holds for good shows there; how much garbage it had
  * when it was looked at does not.

@@ -6,11 +6,11 @@ export const soakHelp = `tdist bench soak [--minutes N] [--seed N] [--log-dir DI
 
 The deployment of bench faults under a mixed load for so long, undisturbed but for clients that leave.
 Looks at the resident memory of every process each two seconds, without the arenas in shared memory, whose
-size is fixed. Prints the slope of the line through the lowest sample of each half minute, and of that
-through all of them, the first fifth of the time left out. Ends with 1 where an answer was lost or wrong,
-or something leaked.
+size is fixed. Leaves the first third of the time out, prints the slope of the line through the lowest
+samples of the rest's tenths, and of that through all. Ends with 1 where an answer was lost or wrong, or
+something leaked.
 
---minutes N    how long (30); below 10 a slope says little
+--minutes N    how long (30); in less a slope says little
 --seed N       draws what is asked (1)
 --log-dir DIR  keep what the processes print, a file each`;
 
