@@ -37,8 +37,8 @@ describe('a request', () => {
         right,
         alive,
       );
-    expect(failed('no_worker', 'one t')).toEqual({ kind: 'named', code: 'no_worker' });
-    expect(failed('no_worker', '')).toEqual({ kind: 'named', code: 'no_worker' });
+    expect(failed('no_worker', 'one t')).toMatchObject({ kind: 'named', code: 'no_worker' });
+    expect(failed('no_worker', '')).toMatchObject({ kind: 'named', code: 'no_worker' });
     expect(failed('no_worker', 'two').kind).toBe('lost');
     expect(failed('internal', 'one t').kind).toBe('lost');
   });
@@ -50,6 +50,7 @@ describe('a request', () => {
       expect(judge(reply, right, { gatewayDied: true })).toEqual({
         kind: 'named',
         code: 'connection',
+        why: 'gone',
       });
     }
   });

@@ -60,7 +60,8 @@ export async function runFaultBench(
     rows.push({ ...emptyRow, name: 'after the end', leaked: left });
   }
   print(`\n${table([rowHead, ...rows.map(rowCells), rowCells(total(rows))])}\n`);
-  for (const { name, lost, leaked } of rows) {
+  for (const { name, namedWhy, lost, leaked } of rows) {
+    for (const why of namedWhy) print(`named   ${name}: ${why}`);
     for (const why of lost) print(`LOST    ${name}: ${why}`);
     for (const what of leaked) print(`LEAKED  ${name}: ${what}`);
   }
@@ -102,6 +103,7 @@ async function measure(run: Run, kind: FaultKind | null): Promise<Row> {
     requests: verdicts.length,
     identical: verdicts.filter((verdict) => verdict.kind === 'identical').length,
     named: counted(verdicts.flatMap((one) => (one.kind === 'named' ? one.code : []))),
+    namedWhy: verdicts.flatMap((one) => (one.kind === 'named' ? `${one.code}: ${one.why}` : [])),
     lost: [
       ...flaws,
       ...verdicts.flatMap((verdict) => (verdict.kind === 'lost' ? verdict.why : [])),

@@ -8,6 +8,8 @@ export type Row = {
   readonly requests: number;
   readonly identical: number;
   readonly named: Readonly<Record<string, number>>;
+  /** What the named errors said. */
+  readonly namedWhy: readonly string[];
   readonly lost: readonly string[];
   readonly leaked: readonly string[];
   readonly gapsMs: readonly number[];
@@ -38,6 +40,7 @@ export const emptyRow: Row = {
   requests: 0,
   identical: 0,
   named: {},
+  namedWhy: [],
   lost: [],
   leaked: [],
   gapsMs: [],
@@ -53,6 +56,7 @@ export function total(rows: readonly Row[]): Row {
     requests: sum((row) => row.requests),
     identical: sum((row) => row.identical),
     named: added(rows.map(({ named }) => named)),
+    namedWhy: rows.flatMap(({ namedWhy }) => namedWhy),
     lost: rows.flatMap(({ lost }) => lost),
     leaked: rows.flatMap(({ leaked }) => leaked),
     gapsMs: rows.filter(({ injected }) => injected > 0).flatMap(({ gapsMs }) => gapsMs),

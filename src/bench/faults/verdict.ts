@@ -15,7 +15,7 @@ const nameable: ReadonlySet<string> = new Set([
 
 export type Verdict =
   | { readonly kind: 'identical' }
-  | { readonly kind: 'named'; readonly code: string }
+  | { readonly kind: 'named'; readonly code: string; readonly why: string }
   | { readonly kind: 'lost'; readonly why: string };
 
 /**
@@ -35,12 +35,12 @@ export function judge(
       return { kind: 'identical' };
     case 'error':
       return nameable.has(end.code)
-        ? { kind: 'named', code: end.code }
+        ? { kind: 'named', code: end.code, why: end.message }
         : { kind: 'lost', why: `error ${end.code}: ${end.message}` };
     case 'connection':
     case 'broken':
       return gatewayDied
-        ? { kind: 'named', code: 'connection' }
+        ? { kind: 'named', code: 'connection', why: end.why }
         : { kind: 'lost', why: `${end.kind}: ${end.why}` };
   }
 }
