@@ -126,7 +126,10 @@ test('command lines', () => {
   expect(readFaultWords(['--log-dir=x'])).toMatchObject({ logDir: 'x', quick: false });
   expect(() => readFaultWords(['--fast'])).toThrow('bench faults takes no --fast');
   expect(() => readFaultWords(['--seed'])).toThrow('wanted a whole number');
-  expect(readSoakWords(['--minutes', '3'])).toEqual({ minutes: 3, seed: 1, logDir: null });
+  const soak = { minutes: 3, seed: 1, gc: 'whole', logDir: null } as const;
+  expect(readSoakWords(['--minutes', '3'])).toEqual(soak);
+  expect(readSoakWords(['--gc=usual']).gc).toBe('usual');
+  expect(() => readSoakWords(['--gc', 'none'])).toThrow('wanted whole or usual');
   expect(() => readSoakWords(['--minutes=0'])).toThrow('wanted more than none');
   expect(() => readSoakWords(['--minutes=x'])).toThrow('wanted a number');
 });

@@ -40,6 +40,8 @@ export type StageOptions = {
   readonly logDir: string | null;
   /** How long NATS keeps KV. */
   readonly objectTtlS: number;
+  /** More environment for all processes. */
+  readonly env?: Readonly<Record<string, string>>;
 };
 
 export class Stage implements AsyncDisposable {
@@ -57,7 +59,7 @@ export class Stage implements AsyncDisposable {
   /** Two of each; the KV of one context worker travels through the object store. */
   static async open(options: StageOptions): Promise<Stage> {
     const folder = mkdtempSync(join(tmpdir(), 'tdist-bench-'));
-    const env = stageEnv(basename(folder));
+    const env = { ...stageEnv(basename(folder)), ...options.env };
     const plane = await KillablePlane.start({ folder, env, logDir: options.logDir });
     const stage = new Stage({ ...options, folder, env, plane });
     try {

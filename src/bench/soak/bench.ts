@@ -22,6 +22,9 @@ const floorCount = 10;
 const slopeMax = 1;
 const objectTtlS = 20;
 
+/** JavaScriptCore's own switch: no collection of young objects alone. */
+const gcEnv = { whole: { BUN_JSC_useGenerationalGC: '0' }, usual: {} } as const;
+
 type Series = {
   readonly name: string;
   readonly samples: Sample[];
@@ -49,8 +52,10 @@ export async function runSoakBench(
   const machine = `${availableParallelism()} × ${cpus()[0]?.model ?? 'unknown CPU'}`;
   const busy = (loadavg()[0] ?? 0).toFixed(1);
   print(`${machine}, Bun ${Bun.version}, load average before the start: ${busy}`);
-  print(`${words.minutes} minutes, seed ${words.seed}, ${clientCount} clients\n`);
-  await using stage = await Stage.open({ logDir: words.logDir, objectTtlS });
+  print(
+    `${words.minutes} minutes, seed ${words.seed}, ${clientCount} clients, garbage collection ${words.gc}\n`,
+  );
+  await using stage = await Stage.open({ logDir: words.logDir, objectTtlS, env: gcEnv[words.gc] });
   const answers = await recordAnswers(stage.gateways[0]?.url ?? '');
   const chance = seededChance(words.seed);
   const load = new SoakLoad({ stage, chance, answers, clientCount });
