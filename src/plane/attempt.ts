@@ -137,7 +137,7 @@ export class Attempt {
     return this.#culprit;
   }
 
-  /** One of its workers had taken it on: what happened then may be the request's doing. */
+  /** The culprit had taken it on: what happened then may be the request's doing. */
   get isTaken(): boolean {
     return this.#wasTaken;
   }
@@ -235,7 +235,6 @@ export class Attempt {
     if (refusal === null) {
       if (this.#isOver) return false;
       this.#takers.add(worker);
-      this.#wasTaken = true;
       this.#options.onTaken(worker, this.#takers.size === (this.#context === null ? 1 : 2));
       return true;
     }
@@ -369,6 +368,7 @@ export class Attempt {
   #fail(fault: Fault, culprit: string | null): void {
     if (this.#isOver) return;
     this.#culprit = culprit;
+    this.#wasTaken = culprit !== null && this.#takers.has(culprit);
     this.#end();
     this.#first.reject(fault);
     this.#last.resolve(fault);
