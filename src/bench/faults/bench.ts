@@ -61,7 +61,9 @@ export async function runFaultBench(
   }
   print(`\n${table([rowHead, ...rows.map(rowCells), rowCells(total(rows))])}\n`);
   for (const { name, namedWhy, lost, leaked } of rows) {
-    for (const why of namedWhy) print(`named   ${name}: ${why}`);
+    for (const [why, count] of Object.entries(counted(namedWhy))) {
+      print(`named   ${name}: ${count} × ${why}`);
+    }
     for (const why of lost) print(`LOST    ${name}: ${why}`);
     for (const what of leaked) print(`LEAKED  ${name}: ${what}`);
   }

@@ -115,9 +115,9 @@ function named({ code, message }: NonNullable<StreamEvent['error']>): End {
 }
 
 function connectionEnd(thrown: unknown): End {
-  const { name = 'Error', code, message } = thrown as Error & { readonly code?: string };
+  const { name = 'Error', code = name, message } = thrown as Error & { readonly code?: string };
   if (name === 'TimeoutError') return { kind: 'broken', why: `no end within ${hangMs} ms` };
-  return { kind: 'connection', why: `${code ?? name}: ${message}` };
+  return { kind: 'connection', why: message.startsWith(code) ? message : `${code}: ${message}` };
 }
 
 async function* dataOf(body: ReadableStream<Uint8Array>): AsyncIterable<string> {
