@@ -1,5 +1,6 @@
 // The one door of this repository for a machine that has only git, Node and npm:
-//   npm start | test | build | demo | bench:engine | bench:kv | bench:gateway | setup      (package.json calls this file)
+//   npm start | test | build | demo | bench:engine | bench:kv | bench:gateway | bench:faults | bench:soak | setup
+// (package.json calls this file.)
 // Sets up what is missing, step by step, one line each with its time, and then does what was asked.
 // Plain Node without dependencies, since nothing else may be there yet.
 
@@ -31,6 +32,14 @@ const commands = {
   'bench:gateway': async (args) => {
     built(prepare({ natsNeeded: true }));
     return await serve('./tdist', ['bench', 'gateway', ...args]);
+  },
+  'bench:faults': async (args) => {
+    built(prepare({ natsNeeded: true }));
+    return await serve('./tdist', ['bench', 'faults', ...args]);
+  },
+  'bench:soak': async (args) => {
+    built(prepare({ natsNeeded: true }));
+    return await serve('./tdist', ['bench', 'soak', ...args]);
   },
   test: async (args) => await runStages(prepare({ natsNeeded: true }), args),
 };

@@ -17,6 +17,8 @@ const help = `Usage: tdist bench [flags of --role all]
        tdist bench engine [--quick] [part …]
        tdist bench kv [--quick] [part …]
        tdist bench gateway
+       tdist bench faults [--quick]
+       tdist bench soak [--minutes N]
 
 Measures starts, first tokens, hand-over, decode steps and routing; prints a table and a JSON line.
 `;

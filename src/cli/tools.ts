@@ -38,7 +38,7 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure requests; bench engine, kv, gateway: these alone',
+      help: 'measure requests; bench engine, kv, gateway, faults, soak: these alone',
       run: async (argv, output, env) => {
         const [first, ...rest] = argv;
         const print = (line: string) => output.out(line);
@@ -50,6 +50,12 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
         }
         if (first === 'gateway') {
           return await (await import('../bench/gateway/bench.ts')).runGatewayBench(rest, print);
+        }
+        if (first === 'faults') {
+          return await (await import('../bench/faults/bench.ts')).runFaultBench(rest, print);
+        }
+        if (first === 'soak') {
+          return await (await import('../bench/soak/bench.ts')).runSoakBench(rest, print);
         }
         const flags = deploymentFlags('bench', argv, env);
         return await (await import('../bench/bench.ts')).runBench(flags);

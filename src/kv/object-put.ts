@@ -14,6 +14,8 @@ type Known = {
   readonly isOurs: boolean;
   /** When it must be taken for gone, shortly before its time to live ends. */
   readonly untilMs: number;
+  /** When it is gone from the bucket; another's may be sooner. */
+  readonly goneMs: number;
   holders: number;
 };
 
@@ -159,8 +161,11 @@ export class ObjectPut {
 
   #note(name: string, what: Pick<Known, 'info' | 'isOurs'> & { readonly leftMs: number }): Known {
     const { info, isOurs, leftMs } = what;
-    const known: Known = { info, isOurs, untilMs: this.#clock.nowMs() + leftMs, holders: 0 };
+    const nowMs = this.#clock.nowMs();
+    const goneMs = nowMs + (isOurs ? this.#ttlMs : leftMs);
+    const known: Known = { info, isOurs, untilMs: nowMs + leftMs, goneMs, holders: 0 };
     this.#known.set(name, known);
+    this.#forgetGone(nowMs);
     if (this.#known.size > limit.objectKnownMax) {
       for (const [oldest, { holders }] of this.#known) {
         if (holders > 0) continue;
@@ -169,6 +174,14 @@ export class ObjectPut {
       }
     }
     return known;
+  }
+
+  /** Whoever is gone need not be remembered, nor removed at our end. The first ones go first. */
+  #forgetGone(nowMs: number): void {
+    for (const [name, { goneMs, holders }] of this.#known) {
+      if (goneMs > nowMs) return;
+      if (holders === 0) this.#known.delete(name);
+    }
   }
 
   /** Removes objects of ours that nobody needs, at least `bytes` of them; false when there are none. */

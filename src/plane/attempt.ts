@@ -33,7 +33,7 @@ import { remoteFault } from './remote-fault.ts';
 import type { Choice } from './router.ts';
 import type { StreamHub } from './stream-hub.ts';
 import { TimingSum } from './timing.ts';
-import { GapTimer, Silence } from './watchdog.ts';
+import { GapTimer, outageSilenceMs, Silence } from './watchdog.ts';
 
 /** Longest wait for token 0, queue and prefill of a long prompt included. */
 const firstTokenMs = 5 * limit.streamSilenceMs;
@@ -137,7 +137,7 @@ export class Attempt {
     return this.#culprit;
   }
 
-  /** One of its workers had taken it on: what happened then may be the request's doing. */
+  /** The culprit had taken it on: what happened then may be the request's doing. */
   get isTaken(): boolean {
     return this.#wasTaken;
   }
@@ -161,7 +161,7 @@ export class Attempt {
     if (this.#isOver) return;
     if (this.#isStreaming) {
       this.#wasAway = true;
-      this.#silence.restart(limit.outageSilenceMs);
+      this.#silence.hurry(outageSilenceMs(this.#silence.longestMs));
     } else {
       // The first token may have been among it. Nothing is told to the client yet: begin anew.
       this.#fail(new Fault('plane', 'the request plane was away before the first token'), null);
@@ -235,7 +235,6 @@ export class Attempt {
     if (refusal === null) {
       if (this.#isOver) return false;
       this.#takers.add(worker);
-      this.#wasTaken = true;
       this.#options.onTaken(worker, this.#takers.size === (this.#context === null ? 1 : 2));
       return true;
     }
@@ -369,6 +368,7 @@ export class Attempt {
   #fail(fault: Fault, culprit: string | null): void {
     if (this.#isOver) return;
     this.#culprit = culprit;
+    this.#wasTaken = culprit !== null && this.#takers.has(culprit);
     this.#end();
     this.#first.reject(fault);
     this.#last.resolve(fault);

@@ -1,13 +1,24 @@
 // Two timers of a token stream: the longest silence, and the longest wait for a missing piece. Chunks
 // come by the thousand, so a chunk only notes the time; the timer looks at it when it fires.
 
+import { limit } from '../protocol/limit.ts';
 import type { Clock, Timer } from '../std/clock.ts';
+
+/**
+ * How long a stream may be silent after an outage of our own. Workers are back within a second and then
+ * go on at their pace, so one that was quick before and says nothing now has lost its last chunk.
+ */
+export function outageSilenceMs(longestMs: number): number {
+  const patient = Math.max(limit.presenceMs, limit.outageSilenceFactor * longestMs);
+  return Math.min(limit.outageSilenceMs, patient);
+}
 
 export class Silence {
   readonly #clock: Clock;
   readonly #late: (silentMs: number) => void;
   #limitMs: number;
   #lastMs: number;
+  #longestMs = 0;
   #timer: Timer;
 
   constructor(clock: Clock, limitMs: number, late: (silentMs: number) => void) {
@@ -18,16 +29,29 @@ export class Silence {
     this.#timer = clock.after(limitMs, () => this.#look());
   }
 
+  /** The longest silence between two notes since the last restart. */
+  get longestMs(): number {
+    return this.#longestMs;
+  }
+
   /** Something was heard. */
   note(): void {
-    this.#lastMs = this.#clock.nowMs();
+    const nowMs = this.#clock.nowMs();
+    this.#longestMs = Math.max(this.#longestMs, nowMs - this.#lastMs);
+    this.#lastMs = nowMs;
   }
 
   /** Goes on with another limit, from now. */
   restart(limitMs: number): void {
+    this.#longestMs = 0;
+    this.hurry(limitMs);
+  }
+
+  /** The same, of a stream whose pace stays as it was. */
+  hurry(limitMs: number): void {
     this.#timer.cancel();
     this.#limitMs = limitMs;
-    this.note();
+    this.#lastMs = this.#clock.nowMs();
     this.#timer = this.#clock.after(limitMs, () => this.#look());
   }
 

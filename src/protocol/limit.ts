@@ -140,8 +140,12 @@ export const limit = {
   gapTimeoutMs: 2000,
   /** Longest silence within a stream before the gateway gives the worker up. */
   streamSilenceMs: 60_000,
-  /** … after an outage of the gateway's own connection: its last chunk may have been lost with that. */
+  /**
+   * … after an outage of the gateway's own connection: its last chunk may have been lost with that. Shorter
+   * for a stream that was quick before: so many times its longest silence, `presenceMs` at least.
+   */
   outageSilenceMs: 10_000,
+  outageSilenceFactor: 10,
   /** Bytes of a text asset in one reply; well below NATS's default max_payload of 1 MiB. */
   assetSliceBytes: 512 * 1024,
   /** A shorter one must be the last: else a file of a few bytes a reply would never end. */

@@ -264,6 +264,19 @@ describe('--migration-limit', () => {
     expect(counts).toEqual([]);
   });
 
+  test('one that was not there when it was asked does not count, whoever had taken the rest on', async () => {
+    const { cluster, g, text } = await begun({ migrationLimit: 1 });
+    const context = await cluster.worker('c', 'context');
+    const other = await cluster.worker('g2', 'generate');
+    context.bus.disconnect();
+    other.engine.answer = [7, 8, 9];
+    fault(g, 'req-1', 'draining');
+    await g.node.close();
+    await cluster.pass(1000);
+    expect(begins(other)).toMatchObject([{ source: 'handover' }, { source: 'local' }]);
+    expect(await text).toBe('7 8 9 stop');
+  });
+
   test('0: never', async () => {
     const { cluster, g, text } = await begun({ migrationLimit: 0 });
     const other = await cluster.worker('g2', 'generate', [7, 8, 9]);

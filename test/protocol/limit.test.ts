@@ -93,6 +93,8 @@ describe('limits', () => {
   test('a gap is noticed before the stream is given up for silence', () => {
     expect(limit.gapTimeoutMs).toBeLessThan(limit.streamSilenceMs);
     expect(limit.presenceMs).toBeLessThan(limit.streamSilenceMs);
+    expect(limit.presenceMs).toBeLessThan(limit.outageSilenceMs);
+    expect(limit.outageSilenceMs).toBeLessThan(limit.streamSilenceMs);
   });
 
   test('an asset slice in base64 with its envelope fits NATS’s default payload of 1 MiB', () => {
