@@ -30,11 +30,6 @@ export class Watch<T extends Task> {
     return this.#tasks[0] ?? null;
   }
 
-  get count(): number {
-    this.#settle();
-    return this.#tasks.length;
-  }
-
   /** The thread has started. */
   ready(): void {
     this.#isReady = true;
@@ -47,15 +42,13 @@ export class Watch<T extends Task> {
     this.#timer ??= this.#clock.after(limit.grammarWatchMs, this.#look);
   }
 
-  /** Forgets all tasks: the thread has ended. Returns them. */
-  clear(): T[] {
-    const tasks = this.#tasks.filter((task) => !task.isDone());
+  /** Forgets all tasks: the thread has ended. */
+  clear(): void {
     this.#tasks = [];
     this.#isReady = false;
     this.#lookCount = 0;
     this.#timer?.cancel();
     this.#timer = null;
-    return tasks;
   }
 
   #settle(): void {
