@@ -3,7 +3,6 @@
 
 import type { GrammarSpec } from '../protocol/grammar.ts';
 import { Fault, toFault } from '../std/fault.ts';
-import type { TokenMask } from './guide.ts';
 import { Lane } from './lane.ts';
 import type { Matcher } from './matcher.ts';
 import type { GrammarStore } from './store.ts';
@@ -58,7 +57,7 @@ export class GrammarDesk {
         const matcher = this.#try(ask.guide, () => this.#store.open(ask.spec));
         const lane = new Lane(ask.lane);
         this.#places.set(ask.guide, { lane, matcher, ids: [] });
-        lane.answer(ask.ask, matcher === null ? null : nothing);
+        lane.opened(ask.ask);
         return;
       }
       case 'mask': {
@@ -87,5 +86,3 @@ export class GrammarDesk {
     }
   }
 }
-
-const nothing: TokenMask = { words: new Uint32Array(0), isEmpty: true, mayEnd: false };

@@ -1,5 +1,6 @@
 // Where the thread of grammars leaves the masks of one guide for the engine, in memory that both see: an
-// engine in the middle of a step gets no messages. Asks are numbered from 1 on; one at a time is open.
+// engine in the middle of a step gets no messages. Asks are numbered from 1 on: first the grammar itself,
+// then one mask after the other.
 //
 //   Int32  0   the last ask that is answered; 0: none
 //   Int32  1   of the answer: isEmpty, mayEnd, isFault (what is wrong comes as a message)
@@ -42,6 +43,11 @@ export class Lane {
   /** The engine wants to be told; look again afterwards, it may just have come. */
   want(): void {
     Atomics.store(this.#head, 2, 1);
+  }
+
+  /** The grammar is compiled, or not; whoever wants to be told still waits for a mask. */
+  opened(ask: number): void {
+    Atomics.store(this.#head, 0, ask);
   }
 
   /** @param mask null: a fault. Returns whether somebody wants to be told. */

@@ -61,6 +61,14 @@ export class ThreadGrammarCheck implements GrammarCheck {
     }
   }
 
+  stop(): void {
+    this.#endThread();
+    for (const { result } of this.#jobs.values()) {
+      result.reject(new Fault('draining', 'the gateway stops'));
+    }
+    this.#jobs.clear();
+  }
+
   #send(spec: GrammarSpec): Job {
     const number = ++this.#jobCount;
     const limitMs = limit.grammarCompileMs;
@@ -93,18 +101,21 @@ export class ThreadGrammarCheck implements GrammarCheck {
     return thread;
   }
 
+  #endThread(): void {
+    this.#watch.clear();
+    if (this.#thread === null) return;
+    this.#thread.onmessage = null;
+    this.#thread.onerror = null;
+    this.#thread.terminate();
+    this.#thread = null;
+  }
+
   #restart(culprit: Job | null, fault: Fault): void {
-    if (this.#thread !== null) {
-      this.#thread.onmessage = null;
-      this.#thread.onerror = null;
-      this.#thread.terminate();
-      this.#thread = null;
-    }
+    this.#endThread();
     if (culprit !== null) {
       this.#jobs.delete(culprit.number);
       culprit.result.reject(fault);
     }
-    this.#watch.clear();
     for (const job of this.#jobs.values()) this.#post(job);
   }
 }

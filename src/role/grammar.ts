@@ -145,6 +145,8 @@ class Seat implements Guide {
   /** Ids that the thread has been told; −1: no mask was asked for yet. */
   #toldCount = -1;
   #fault: Fault | null = null;
+  /** What was asked last went to a thread that is gone. */
+  #isLost = false;
 
   constructor(guide: number, spec: GrammarSpec, ports: SeatPorts) {
     this.#guide = guide;
@@ -161,6 +163,9 @@ class Seat implements Guide {
       this.#toldCount = count;
       const { ask, task } = this.#next(lane, limit.grammarMaskMs, 'working out what may follow');
       this.#ports.ask({ type: 'mask', guide: this.#guide, ask, ids: added }, task);
+      // Who asks ahead looks again before it waits; who had asked before may be waiting already.
+      if (this.#isLost) lane.want();
+      this.#isLost = false;
       return null;
     }
     const mask = lane.read(this.#askCount);
@@ -189,6 +194,7 @@ class Seat implements Guide {
     this.#lane = null;
     this.#askCount = 0;
     this.#toldCount = -1;
+    this.#isLost = true;
   }
 
   fail(fault: Fault): void {
