@@ -138,7 +138,7 @@ test('all of 200 schemas that end are met', async () => {
   }
   expect(answers.size).toBe(200);
   expect(ended).toBeGreaterThan(150);
-}, 120_000);
+}, 240_000);
 
 test('the same alone, preempted, and over two workers, with masks in place or by a thread', async () => {
   const list = requests.slice(0, 24);
@@ -151,7 +151,7 @@ test('the same alone, preempted, and over two workers, with masks in place or by
     expect(tight.scheduler.preemptionCount).toBeGreaterThan(0);
     expect((await disaggregated(list, grammarsOf)).all()).toEqual(wanted);
   }
-}, 120_000);
+}, 240_000);
 
 async function disaggregated(list: readonly Request[], grammarsOf: () => Grammars): Promise<Book> {
   const context = open({ role: 'context', slots: 4, grammars: grammarsOf() });
