@@ -9,7 +9,7 @@ import type { Clock } from '../std/clock.ts';
 import { Fault, type FaultCode } from '../std/fault.ts';
 import type { GrammarThread } from './grammar-port.ts';
 import type { FromGrammar } from './grammar-thread.ts';
-import { type Task, Watch } from './grammar-watch.ts';
+import { type Task, unstartedFault, Watch } from './grammar-watch.ts';
 
 type Job = Task & {
   readonly number: number;
@@ -30,9 +30,9 @@ export class ThreadGrammarCheck implements GrammarCheck {
 
   constructor(ports: { clock: Clock; start: () => GrammarThread }) {
     this.#start = ports.start;
-    this.#watch = new Watch(ports.clock, (job) => {
+    this.#watch = new Watch(ports.clock, ({ task: job, hasStarted }) => {
       const text = `compiling it took longer than ${job.limitMs} ms; make it simpler`;
-      this.#restart(job, new Fault('invalid_request', text));
+      this.#restart(job, hasStarted ? new Fault('invalid_request', text) : unstartedFault());
     });
   }
 

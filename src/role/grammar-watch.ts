@@ -3,6 +3,7 @@
 
 import { limit } from '../protocol/limit.ts';
 import type { Clock, Timer } from '../std/clock.ts';
+import { Fault } from '../std/fault.ts';
 
 export type Task = {
   /** From when it is the first one, the thread's start not included. */
@@ -10,16 +11,25 @@ export type Task = {
   isDone(): boolean;
 };
 
+/** Nobody's grammar is to blame. */
+export function unstartedFault(): Fault {
+  const text = `the thread of grammars did not start within ${limit.grammarStartMs} ms`;
+  return new Fault('engine', `${text}; is the machine overloaded?`);
+}
+
+/** What is said of a task, or of a thread that has not even begun. */
+export type Late<T> = { readonly task: T; readonly hasStarted: boolean };
+
 export class Watch<T extends Task> {
   readonly #clock: Clock;
-  readonly #onLate: (task: T) => void;
+  readonly #onLate: (late: Late<T>) => void;
   #tasks: T[] = [];
   #timer: Timer | null = null;
   /** Looks at which the first task was the first one. */
   #lookCount = 0;
   #isReady = false;
 
-  constructor(clock: Clock, onLate: (task: T) => void) {
+  constructor(clock: Clock, onLate: (late: Late<T>) => void) {
     this.#clock = clock;
     this.#onLate = onLate;
   }
@@ -64,7 +74,9 @@ export class Watch<T extends Task> {
     const [first] = this.#tasks;
     if (first === undefined) return;
     const limitMs = this.#isReady ? first.limitMs : limit.grammarStartMs;
-    if (++this.#lookCount * limit.grammarWatchMs > limitMs) this.#onLate(first);
+    if (++this.#lookCount * limit.grammarWatchMs > limitMs) {
+      this.#onLate({ task: first, hasStarted: this.#isReady });
+    }
     if (this.#tasks.length > 0) {
       this.#timer ??= this.#clock.after(limit.grammarWatchMs, this.#look);
     }

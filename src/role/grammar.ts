@@ -12,7 +12,7 @@ import type { Clock } from '../std/clock.ts';
 import { Fault, type FaultCode } from '../std/fault.ts';
 import type { GrammarThread } from './grammar-port.ts';
 import type { FromGrammar } from './grammar-thread.ts';
-import { type Task, Watch } from './grammar-watch.ts';
+import { type Task, unstartedFault, Watch } from './grammar-watch.ts';
 
 /** What an engine room needs of them. */
 export type WorkerGrammars = Grammars & {
@@ -36,9 +36,9 @@ export class ThreadGrammars implements WorkerGrammars {
   constructor(ports: { clock: Clock; start: () => GrammarThread; wake: () => void }) {
     this.#start = ports.start;
     this.#wake = ports.wake;
-    this.#watch = new Watch(ports.clock, ({ seat, what, limitMs }) => {
+    this.#watch = new Watch(ports.clock, ({ task: { seat, what, limitMs }, hasStarted }) => {
       const text = `${what} took longer than ${limitMs} ms; make the grammar simpler`;
-      this.#restart(seat, new Fault('invalid_request', text));
+      this.#restart(seat, hasStarted ? new Fault('invalid_request', text) : unstartedFault());
     });
   }
 

@@ -100,7 +100,7 @@ test('a thread that never starts, and one that dies', async () => {
   const { clock, threads, check } = rig();
   const [first, second] = [said(check.check(regex('a'))), said(check.check(regex('b')))];
   clock.advance(limit.grammarStartMs + 2 * limit.grammarWatchMs);
-  expect(await first).toStartWith('invalid_request: compiling it took longer');
+  expect(await first).toStartWith('engine: the thread of grammars did not start');
   threads[1]?.onerror?.({ message: 'gone' });
   expect(await second).toBe('internal: the thread of grammars failed: gone');
   expect(threads.map(({ isEnded }) => isEnded)).toEqual([true, true]);

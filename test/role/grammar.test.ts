@@ -302,7 +302,7 @@ describe('a thread that', () => {
       side.fake.clock.advance(limit.grammarStartMs + 2 * limit.grammarWatchMs);
     }
     side.rig.settle();
-    for (const id of ['a', 'b']) expect(fault(side, id)?.code).toBe('invalid_request');
+    for (const id of ['a', 'b']) expect(fault(side, id)?.code).toBe('engine');
     expect(side.rig.tokens('free').finish).toBe('length');
     expect(side.rig.engine.load()).toMatchObject({ running: 0, waiting: 0 });
     expect(side.fake.threads.filter(({ isEnded }) => !isEnded)).toEqual([]);
@@ -351,7 +351,7 @@ test('a stall of the whole process counts as one look, however long', () => {
     },
   };
   const late: string[] = [];
-  const watch = new Watch<Task & { name: string }>(clock, ({ name }) => late.push(name));
+  const watch = new Watch<Task & { name: string }>(clock, ({ task }) => late.push(task.name));
   const done = new Set<string>();
   const task = (name: string) => ({ name, limitMs: 1000, isDone: () => done.has(name) });
   watch.add(task('a'));
