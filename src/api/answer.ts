@@ -14,6 +14,7 @@ import type { Ask } from './ask.ts';
 import { type JsonObject, readJsonObject } from './body.ts';
 import { clientTimeoutMs } from './deadline.ts';
 import { forcedRoute } from './forced-route.ts';
+import { checkForm } from './form.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
 import type { Prompts } from './prompt.ts';
@@ -68,6 +69,7 @@ async function answer(
     const order = read(await readJsonObject(call.request, gateway), gateway);
     const { ask } = order;
     refuseHandOver(ask, route);
+    await checkForm(gateway.grammars, ask);
     account.read(ask.model);
     const spentMs = gateway.clock.nowMs() - call.arrivedMs;
     const clientLimitMs = timeoutMs === null ? null : Math.max(0, timeoutMs - spentMs);

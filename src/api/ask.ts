@@ -26,6 +26,8 @@ export type Ask = {
   /** Null: as many as fit the context. 0: the prompt is only looked at. */
   readonly maxTokens: number | null;
   readonly sampling: Wish;
+  /** The field that asked for `sampling.grammar`. */
+  readonly formField: string | null;
   /** Lower is served sooner. */
   readonly priority: number;
   /** KV is shared only with requests of the same one; null: with those of none. */

@@ -1,6 +1,7 @@
 // What every handler needs: the ports, and the few things the gateway remembers. Built once by
 // server.ts. No handler reaches for a clock, for chance or for the cluster in any other way.
 
+import type { GrammarCheck } from '../grammar/guide.ts';
 import type { Cluster } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
 import type { Chance } from '../std/prng.ts';
@@ -27,6 +28,7 @@ export type Gateway = {
   readonly queue: AdmissionQueue;
   readonly texts: TextModelCache;
   readonly responses: ResponseStore;
+  readonly grammars: GrammarCheck;
   /** The only model to serve; null: all that workers announce. */
   readonly onlyModel: string | null;
   readonly version: string;

@@ -9,6 +9,7 @@ import { digest } from '../std/hash.ts';
 import type { Chance } from '../std/prng.ts';
 import type { Ask } from './ask.ts';
 import { clip } from './fault.ts';
+import { readGrammar } from './grammar-fields.ts';
 import { isGreedy, readSampling, samplingEntries } from './sampling-fields.ts';
 
 export const integer = v.pipe(v.number(), v.safeInteger('Invalid value: Expected an integer'));
@@ -92,6 +93,7 @@ export function readAsk(fields: GenerationFields, lengths: Lengths, chance: Chan
   checkTogether(fields, lengths);
   const stopList = fields.stop ?? [];
   const salt = fields.cache_salt ?? null;
+  const form = readGrammar(fields);
   return {
     model: fields.model === '' ? null : (fields.model ?? null),
     stream: fields.stream ?? false,
@@ -105,7 +107,12 @@ export function readAsk(fields: GenerationFields, lengths: Lengths, chance: Chan
     includeStop: fields.include_stop_str_in_output ?? false,
     skipSpecial: fields.skip_special_tokens ?? true,
     maxTokens,
-    sampling: { ...readSampling(fields, chance), logprobs, promptLogprobs },
+    sampling: {
+      ...readSampling(fields, form?.spec ?? null, chance),
+      logprobs,
+      promptLogprobs,
+    },
+    formField: form?.param ?? null,
     priority: fields.priority ?? 0,
     cacheSalt: salt === null ? null : digest(salt),
     keepTokens: fields.truncate_prompt_tokens ?? null,

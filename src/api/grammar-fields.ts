@@ -1,13 +1,11 @@
 // The request fields that say what an answer must look like: OpenAI's `response_format`, vLLM's
-// `structured_outputs` and its older `guided_…`. At most one may ask for something. It is compiled here,
-// so what cannot be done is a 400 that names the field before any worker hears of it.
+// `structured_outputs` and its older `guided_…`. At most one may ask for something. Whether that can be
+// done is found out later (form.ts).
 
 import * as v from 'valibot';
-import { compileGrammar } from '../grammar/compile.ts';
 import type { GrammarSpec } from '../protocol/grammar.ts';
 import { limit } from '../protocol/limit.ts';
-import { Fault, toFault } from '../std/fault.ts';
-import { clip } from './fault.ts';
+import { Fault } from '../std/fault.ts';
 
 const { grammarChoiceMax } = limit;
 const schemaField = v.union(
@@ -66,10 +64,11 @@ export const grammarEntries = {
 const grammarFields = v.object(grammarEntries);
 export type GrammarFields = v.InferOutput<typeof grammarFields>;
 
-type Found = { readonly param: string; readonly spec: GrammarSpec };
+/** What is asked for, and by which field. */
+export type Found = { readonly param: string; readonly spec: GrammarSpec };
 
 /** Null: anything may be answered. */
-export function readGrammar(fields: GrammarFields): GrammarSpec | null {
+export function readGrammar(fields: GrammarFields): Found | null {
   const found = [
     ...fromFormat(fields.response_format ?? null),
     ...fromStructured(fields.structured_outputs ?? null),
@@ -80,19 +79,11 @@ export function readGrammar(fields: GrammarFields): GrammarSpec | null {
   ];
   const [first, second] = found;
   if (first === undefined) return null;
-  const { param, spec } = first;
   if (second !== undefined) {
-    const message = `${second.param} and ${param} both say what the answer must be; send one of them.`;
+    const message = `${second.param} and ${first.param} both say what the answer must be; send one of them.`;
     throw new Fault('invalid_request', message, { param: second.param });
   }
-  try {
-    compileGrammar(spec);
-  } catch (thrown) {
-    const fault = toFault(thrown);
-    if (fault.code !== 'invalid_request') throw fault;
-    throw new Fault('invalid_request', `${param}: ${clip(fault.message, 500)}`, { param });
-  }
-  return spec;
+  return first;
 }
 
 function asked<T>(

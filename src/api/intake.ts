@@ -52,6 +52,7 @@ export function readChatRequest(
   return {
     ...ask,
     sampling: { ...ask.sampling, grammar: demanded ?? ask.sampling.grammar },
+    formField: demanded === null ? ask.formField : 'tools',
     input,
     addSpecialTokens: fields.add_special_tokens ?? false,
     echoed: fields.echo === true && last?.role === 'assistant' ? (last.content ?? '') : '',

@@ -41,7 +41,8 @@ export function readResponseRequest(
   const items = [...(id === null ? [] : historyOf(id)), ...said];
   return renaming(() => {
     const chat = readChatRequest(chatBody(body, fields, items), ports);
-    return { chat: { ...chat, promptField: 'input' }, fields, items };
+    const formField = chat.formField === null ? null : renamed(chat.formField);
+    return { chat: { ...chat, promptField: 'input', formField }, fields, items };
   });
 }
 

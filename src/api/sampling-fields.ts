@@ -3,11 +3,12 @@
 // the vocabulary once the model is known.
 
 import * as v from 'valibot';
+import type { GrammarSpec } from '../protocol/grammar.ts';
 import { limit } from '../protocol/limit.ts';
 import { neutralSampling, type Sampling } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
-import { grammarEntries, readGrammar } from './grammar-fields.ts';
+import { grammarEntries } from './grammar-fields.ts';
 
 const integer = v.pipe(v.number(), v.safeInteger('Invalid value: Expected an integer'));
 const flag = v.nullish(v.boolean());
@@ -84,8 +85,10 @@ export type Wish = Omit<Sampling, 'maxTokens' | 'seed' | 'badWords'> & {
 /** Below this, logits divided by the temperature overflow; it means greedy. */
 const temperatureMin = 1e-5;
 
+/** @param grammar what the answer must be. */
 export function readSampling(
   fields: SamplingFields,
+  grammar: GrammarSpec | null,
   chance: Chance,
 ): Omit<Wish, 'logprobs' | 'promptLogprobs'> {
   return {
@@ -103,7 +106,7 @@ export function readSampling(
     ignoreEos: fields.ignore_eos ?? neutralSampling.ignoreEos,
     allowedTokenIds:
       fields.allowed_token_ids == null ? null : [...new Set(fields.allowed_token_ids)],
-    grammar: readGrammar(fields),
+    grammar,
   };
 }
 

@@ -1,6 +1,7 @@
 // The gateway as a running HTTP server: built from its ports, listening, and taken down without
 // cutting an answer.
 
+import type { GrammarCheck } from '../grammar/guide.ts';
 import { limit } from '../protocol/limit.ts';
 import type { Cluster, TextAssets } from '../protocol/request.ts';
 import type { Clock } from '../std/clock.ts';
@@ -14,6 +15,7 @@ import { Access } from './access.ts';
 import { buildApp } from './app.ts';
 import { Arriving, arrivingBounds } from './arriving.ts';
 import { corsPolicy } from './cors.ts';
+import { inPlaceCheck } from './form.ts';
 import { Gate } from './gate.ts';
 import type { Gateway } from './gateway.ts';
 import { lookEveryMs, readKeyFile, type TlsFiles } from './gateway-files.ts';
@@ -52,6 +54,8 @@ export type ServerOptions = {
   readonly requestTimeoutMs?: number;
   /** Makes token ids of long prompts beside everything else. Default: nobody does. */
   readonly openEncoder?: (assets: TextAssets) => LongEncoder;
+  /** Says which grammars can be held to. Default: found out in place. */
+  readonly grammars?: GrammarCheck;
   readonly version: string;
 };
 
@@ -137,6 +141,7 @@ function buildGateway(options: ServerOptions): Gateway {
     }),
     texts: new TextModelCache((model) => cluster.textAssets(model), options),
     responses: new ResponseStore(clock),
+    grammars: options.grammars ?? inPlaceCheck,
     onlyModel: options.model ?? null,
     version: build,
   };

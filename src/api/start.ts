@@ -16,6 +16,7 @@ import type { TextModel } from '../text/text-model.ts';
 import type { Order } from './answer.ts';
 import type { Ask } from './ask.ts';
 import { findModel, findText, unreadyReason } from './catalog.ts';
+import { checkForm } from './form.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
 import { badWordIds, promptIdsOf, samplingFor } from './prompt.ts';
@@ -78,6 +79,8 @@ export function startGeneration(
     checkPrompts(ask, prompts, vocabSize);
     const grammar = grammarOf?.(model) ?? ask.sampling.grammar;
     const asked = { ...ask, sampling: { ...ask.sampling, grammar } };
+    // Its form may depend on the model: of these grammars most are known by now.
+    if (grammarOf !== undefined) await checkForm(gateway.grammars, asked);
     const badWords = badWordIds(ask.badWords, text);
     const requests = prompts.map((promptIds): GenerateRequest[] =>
       Array.from({ length: ask.drawCount }, (_, k) => ({

@@ -1,12 +1,10 @@
 // A demanded call as a grammar of the whole answer: it parses, and its arguments fit the tool's
 // parameters, whatever the model is like. Only its length can cut it off.
 
-import { compileGrammar } from '../grammar/compile.ts';
 import { type ToolCallForm, toolCallGrammar } from '../grammar/tool-call.ts';
 import type { GrammarSpec } from '../protocol/grammar.ts';
 import { limit } from '../protocol/limit.ts';
 import type { ToolParserName } from '../protocol/request.ts';
-import { toFault } from '../std/fault.ts';
 import type { JsonObject } from './body.ts';
 import { clip } from './fault.ts';
 import { refuse } from './generation-fields.ts';
@@ -21,7 +19,7 @@ export function isTagged(family: ToolParserName | null | undefined): boolean {
 }
 
 /**
- * Null: no call is demanded. Refuses parameters that cannot be honoured.
+ * Null: no call is demanded. Refuses parameters that are no object; form.ts looks at the rest.
  * @param family how the model writes calls, where that is known already.
  */
 export function demandedGrammar(
@@ -36,15 +34,7 @@ export function demandedGrammar(
     .map(({ name, parameters }) => ({ name, parameters: objectSchema(name, parameters ?? {}) }));
   const calls: ToolCallForm = isTagged(family) ? { kind: 'tagged', ...tagged } : { kind: 'list' };
   const form: ToolCallForm = isOne ? { kind: 'arguments' } : calls;
-  const spec = toolCallGrammar(tools, form, use.isParallel ? limit.demandedCallCountMax : 1);
-  try {
-    compileGrammar(spec);
-  } catch (thrown) {
-    const fault = toFault(thrown);
-    if (fault.code !== 'invalid_request') throw fault;
-    refuse('tools', `tools: parameters cannot be demanded: ${clip(fault.message, 500)}`);
-  }
-  return spec;
+  return toolCallGrammar(tools, form, use.isParallel ? limit.demandedCallCountMax : 1);
 }
 
 /** What may say by itself of what type a value is. */

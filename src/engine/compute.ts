@@ -10,11 +10,11 @@ import type { BatchRow, Chunk } from './plan.ts';
 import { createScratch, type Scratch } from './row.ts';
 import type { Runner } from './runner.ts';
 import { sampleToken } from './sampler.ts';
-import { bannedIds, type Sequence, scores } from './sequence.ts';
+import { bannedIds, type Chosen, type Sequence, scores } from './sequence.ts';
 
 export type ChunkResult = {
-  /** That the chunk's last logits choose; null where the prompt goes on after it. */
-  readonly token: number | null;
+  /** That the chunk's last logits choose; null where the prompt goes on after it, or a mask is late. */
+  readonly token: Chosen | null;
   /** Of the prompt tokens from the sequence's `scoredCount` + 1 on, where they were asked for. */
   readonly scores: readonly TokenLogprobs[];
 };
@@ -26,6 +26,7 @@ export class Compute {
   readonly #ids: Int32Array;
   readonly #pasts: Int32Array;
   readonly #scratch: Scratch;
+  #late: Sequence[] = [];
 
   constructor(options: {
     runner: Runner;
@@ -42,7 +43,7 @@ export class Compute {
   }
 
   /** The next token of each sequence in the decode batch. */
-  decode(batch: readonly BatchRow[]): [Sequence, number][] {
+  decode(batch: readonly BatchRow[]): [Sequence, Chosen][] {
     const runner = this.#runner;
     if (batch.length === 0) return [];
     batch.forEach((row, slot) => {
@@ -51,7 +52,7 @@ export class Compute {
     });
     try {
       const logits = runner.decode({ count: batch.length, ids: this.#ids, pasts: this.#pasts });
-      const tokens: [Sequence, number][] = [];
+      const tokens: [Sequence, Chosen][] = [];
       batch.forEach(({ sequence }, slot) => {
         if (sequence === null) return;
         const begin = slot * runner.vocabSize;
@@ -88,6 +89,13 @@ export class Compute {
     return results;
   }
 
+  /** Sequences whose masks were not there, since the last call: their last rows have to run again. */
+  takeLate(): readonly Sequence[] {
+    const late = this.#late;
+    if (late.length > 0) this.#late = [];
+    return late;
+  }
+
   /** A chunk with the logits after each of its tokens: they judge the tokens that follow in the prompt. */
   #score({ sequence, slot, past, count, isLast }: Chunk): ChunkResult {
     const { vocabSize } = this.#runner;
@@ -116,8 +124,8 @@ export class Compute {
     return this.#runner.prefill({ slot: first.slot, past: first.past, ids: idsOf(first) });
   }
 
-  /** Null where this one sequence fails: nobody else of its batch is to blame. */
-  #trySample(sequence: Sequence, logits: Float32Array, begin: number): number | null {
+  /** Null where this one sequence fails, or is late: nobody else of its batch is to blame. */
+  #trySample(sequence: Sequence, logits: Float32Array, begin: number): Chosen | null {
     try {
       return this.#sample(sequence, logits, begin);
     } catch (thrown) {
@@ -126,10 +134,15 @@ export class Compute {
     }
   }
 
-  #sample(sequence: Sequence, logits: Float32Array, begin: number): number {
+  #sample(sequence: Sequence, logits: Float32Array, begin: number): Chosen | null {
     const row = { logits, begin, end: begin + this.#runner.vocabSize };
     const banned = bannedIds(sequence, this.#eosIds);
     const allowed = allowedNext(sequence, this.#eosIds);
+    if (allowed === 'late') {
+      this.#late.push(sequence);
+      return null;
+    }
+    if (typeof allowed === 'string') return allowed;
     const { sampling } = sequence;
     const scratch = this.#scratch;
     if (sampling.logprobs !== null) keepRaw(row, scratch);

@@ -1,17 +1,14 @@
 // A request's grammar in the engine: which logits stay in the running, and what to do where nothing of
 // them is left. What a grammar means is grammar/'s business.
 
-import type { Matcher, TokenMask } from '../grammar/matcher.ts';
-import type { Grammars } from '../grammar/store.ts';
+import type { Grammars, Guide, TokenMask } from '../grammar/guide.ts';
 import type { GrammarSpec } from '../protocol/grammar.ts';
+import type { FinishReason } from '../protocol/request.ts';
 import { Fault } from '../std/fault.ts';
 import type { Row } from './row.ts';
 
 /** Null: the request has no grammar. Throws a Fault where it has one that cannot be used. */
-export function openMatcher(
-  spec: GrammarSpec | null,
-  grammars: Grammars | undefined,
-): Matcher | null {
+export function openGuide(spec: GrammarSpec | null, grammars: Grammars | undefined): Guide | null {
   if (spec === null) return null;
   if (grammars !== undefined) return grammars.open(spec);
   throw new Fault('invalid_request', 'this worker cannot hold answers to a grammar');
@@ -42,24 +39,61 @@ export type Allowed = {
   readonly endIds: readonly number[];
 };
 
-/** What may follow in the sequence; null: anything. Throws a Fault where nothing can. */
+/** What of a sequence decides. */
+type Guided = {
+  readonly ids: readonly number[];
+  readonly promptLength: number;
+  readonly sampling: { readonly maxTokens: number };
+  readonly guide: Guide | null;
+};
+
+/**
+ * What may follow in the sequence; null: anything. Or why nothing follows any more, or `late`: the mask
+ * is not there yet. Throws a Fault where nothing can follow though something must.
+ */
 export function allowedNext(
-  sequence: {
-    readonly ids: readonly number[];
-    readonly promptLength: number;
-    readonly matcher: Matcher | null;
-  },
+  sequence: Guided,
   eosIds: readonly number[],
-): Allowed | null {
-  const { matcher, ids, promptLength } = sequence;
-  if (matcher === null) return null;
-  const mask = matcher.mask(ids, promptLength);
+): Allowed | FinishReason | 'late' | null {
+  if (sequence.guide === null) return null;
+  const mask = maskOrEnd(sequence, sequence.guide);
+  if (mask === null) return 'late';
+  if (typeof mask === 'string') return mask;
   const endIds = mask.mayEnd ? eosIds : [];
   if (!mask.isEmpty || endIds.length > 0) return { mask, endIds };
   throw new Fault(
     'invalid_request',
     "no token of this model can go on with the request's grammar; allow other characters",
   );
+}
+
+/** Asks for the next mask, and says whether the answer has ended, as far as that is known at once. */
+export function askNext(sequence: Guided): FinishReason | null {
+  if (sequence.guide === null) return null;
+  try {
+    const mask = maskOrEnd(sequence, sequence.guide);
+    return typeof mask === 'string' ? mask : null;
+  } catch (thrown) {
+    if (thrown instanceof Fault) return null; // `allowedNext` says it
+    throw thrown;
+  }
+}
+
+/** An answer that is over at its last token has not been cut. */
+function maskOrEnd(
+  { ids, promptLength, sampling }: Guided,
+  guide: Guide,
+): TokenMask | FinishReason | null {
+  const isSpent = ids.length - promptLength >= sampling.maxTokens;
+  try {
+    const mask = guide.mask(ids, promptLength);
+    if (mask === null) return null;
+    if (mask.isEmpty && mask.mayEnd) return 'stop';
+    return isSpent ? 'length' : mask;
+  } catch (thrown) {
+    if (isSpent && thrown instanceof Fault) return 'length';
+    throw thrown;
+  }
 }
 
 /**

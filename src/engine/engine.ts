@@ -2,19 +2,20 @@
 // every role: what a context, a generate and a baseline worker do differs only by the commands they
 // get. Synchronous; engine/loop.ts turns the crank.
 
-import type { Matcher } from '../grammar/matcher.ts';
+import type { Guide } from '../grammar/guide.ts';
 import type { EngineCommand, Load, StepTiming } from '../protocol/engine.ts';
 import { limit } from '../protocol/limit.ts';
 import type { FinishReason, TokenLogprobs } from '../protocol/request.ts';
 import { assert, Fault, toFault, unreachable } from '../std/fault.ts';
 import { type ChunkResult, Compute } from './compute.ts';
-import { openMatcher } from './constraint.ts';
+import { allowedNext, askNext, openGuide } from './constraint.ts';
 import { Imports } from './imports.ts';
 import type { EngineParts } from './parts.ts';
 import { SafeExport } from './safe-export.ts';
 import { Scheduler } from './scheduler.ts';
 import {
   appendToken,
+  type Chosen,
   createSequence,
   generatedCount,
   isUntouched,
@@ -85,6 +86,7 @@ export class Engine {
 
   /** One step; false when there was nothing to do. */
   step(): boolean {
+    this.#takeMasks();
     const plan = this.scheduler.schedule();
     if (plan === null) return false;
     const nowMs = this.#parts.clock.nowMs();
@@ -96,9 +98,28 @@ export class Engine {
     const decoded = this.#compute.decode(plan.batch);
     const chunked = this.#compute.prefill(groups);
     this.scheduler.complete(plan);
+    for (const sequence of this.#compute.takeLate()) {
+      sequence.computed--;
+      sequence.awaitsMask = true;
+    }
     for (const [sequence, token] of decoded) this.#advance(sequence, token);
     for (const [sequence, result] of chunked) this.#finishChunk(sequence, result);
     return true;
+  }
+
+  /** Who sat out for want of a mask joins again, or has ended. */
+  #takeMasks(): void {
+    for (const sequence of this.scheduler.running()) {
+      if (!sequence.awaitsMask) continue;
+      try {
+        const next = allowedNext(sequence, this.#parts.eosIds);
+        if (next === 'late') continue;
+        sequence.awaitsMask = false;
+        if (typeof next === 'string') this.#advance(sequence, next);
+      } catch (thrown) {
+        this.#fail(sequence, toFault(thrown, 'engine'));
+      }
+    }
   }
 
   /** Tells who has room now, at once: the gateway waits for it, and the step can be long. */
@@ -162,7 +183,9 @@ export class Engine {
         `prompt of ${promptIds.length} tokens and ${sampling.maxTokens} to generate do not fit this worker's limit of ${maxModelLen}`,
       );
     }
-    if (emittedIds.length >= sampling.maxTokens) {
+    // What ends such an answer, its grammar or its length, may not be told yet.
+    const mayHaveEnded = sampling.grammar !== null && emittedIds.length === sampling.maxTokens;
+    if (emittedIds.length >= sampling.maxTokens && !mayHaveEnded) {
       return refuse(
         'invalid_request',
         `${emittedIds.length} tokens are out, of ${sampling.maxTokens} to generate: nothing is left`,
@@ -185,20 +208,23 @@ export class Engine {
       return refuse('invalid_request', `request ${requestId} is already here`);
     }
     const ignoreEos = sampling.ignoreEos ?? this.#parts.ignoreEos;
-    let matcher: Matcher | null;
+    let guide: Guide | null;
     try {
-      matcher = openMatcher(sampling.grammar, this.#parts.grammars);
+      guide = openGuide(sampling.grammar, this.#parts.grammars);
     } catch (thrown) {
       const { code, message } = toFault(thrown, 'engine');
       return refuse(code, message);
     }
     const sequence = createSequence(
       { ...command, sampling: { ...sampling, ignoreEos } },
-      { kind, awaitsImport, nowMs: clock.nowMs(), matcher },
+      { kind, awaitsImport, nowMs: clock.nowMs(), guide },
     );
     if (command.type === 'prefill') sequence.kvPath = command.kvPath;
-    if (!this.scheduler.add(sequence))
-      refuse('overloaded', 'this worker already has all it may queue');
+    if (!this.scheduler.add(sequence)) {
+      guide?.close();
+      return refuse('overloaded', 'this worker already has all it may queue');
+    }
+    if (!awaitsImport) askNext(sequence);
   }
 
   /** From outside: often a stop string that the gateway has found, and then the talk goes on. */
@@ -210,7 +236,7 @@ export class Engine {
 
   #abort(requestId: string): void {
     const sequence = this.scheduler.find(requestId);
-    if (sequence !== undefined) this.scheduler.remove(sequence);
+    if (sequence !== undefined) this.#remove(sequence);
     this.#timings.delete(requestId);
     this.#export?.release(requestId);
   }
@@ -226,7 +252,7 @@ export class Engine {
   }
 
   /** One more token for a sequence that decodes (or has just finished its own prefill). */
-  #advance(sequence: Sequence, token: number): void {
+  #advance(sequence: Sequence, token: Chosen): void {
     if (sequence.slot === null) return; // failed in this very step
     if (sequence.kind === 'prefill') return this.#endPrefill(sequence, token);
     const first = generatedCount(sequence);
@@ -236,18 +262,23 @@ export class Engine {
     this.#tell(sequence, first, finish);
     if (finish === null) return;
     this.#keep(sequence);
+    this.#remove(sequence);
+  }
+
+  #remove(sequence: Sequence): void {
     this.scheduler.remove(sequence);
+    sequence.guide?.close();
   }
 
   /** First token out at once, then the rest of the KV, then the ticket. */
-  #endPrefill(sequence: Sequence, token: number): void {
+  #endPrefill(sequence: Sequence, token: Chosen): void {
     const { requestId } = sequence;
     const { emit, flush } = this.#parts;
     const first = generatedCount(sequence);
     const finish = appendToken(sequence, token, this.#parts.eosIds);
     if (sequence.shared) this.#exportRows(sequence);
     this.#tell(sequence, first, finish);
-    if (finish !== null) {
+    if (finish !== null || typeof token === 'string') {
       this.#export?.release(requestId);
     } else {
       flush();
@@ -257,7 +288,7 @@ export class Engine {
       const offer = this.#export?.offer(requestId, leaseMs) ?? { ticket: null };
       emit({ type: 'prefilled', requestId, firstToken: token, ...offer });
     }
-    this.scheduler.remove(sequence);
+    this.#remove(sequence);
   }
 
   /** Stages the KV of what was given, as far as it is computed. */

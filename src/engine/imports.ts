@@ -7,6 +7,7 @@
 import type { EngineCommand, Refusal, StepTiming } from '../protocol/engine.ts';
 import type { Ticket } from '../protocol/ticket.ts';
 import { Fault, toFault } from '../std/fault.ts';
+import { askNext } from './constraint.ts';
 import type { EngineParts } from './parts.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
@@ -73,6 +74,7 @@ export class Imports {
     const startMs = parts.clock.nowMs();
     const flaw = this.#complete(sequence, command);
     sequence.ids.push(firstToken);
+    askNext(sequence); // the step after this says what comes of it
     sequence.awaitsImport = false;
     if (flaw === null && command.ticket !== null) {
       sequence.startedMs = startMs;

@@ -1,6 +1,6 @@
 // What an engine is made of: its limits, and its ports to the model, to memory and to other workers.
 
-import type { Grammars } from '../grammar/store.ts';
+import type { Grammars } from '../grammar/guide.ts';
 import type { KvCache, KvExport, KvImport } from '../kv/transfer.ts';
 import type { EngineEvent } from '../protocol/engine.ts';
 import type { Clock } from '../std/clock.ts';

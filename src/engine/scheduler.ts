@@ -225,7 +225,7 @@ export class Scheduler {
 }
 
 function decodes(sequence: Sequence): boolean {
-  return !sequence.awaitsImport && behind(sequence) === 1;
+  return !sequence.awaitsImport && !sequence.awaitsMask && behind(sequence) === 1;
 }
 
 /** Its tokens, and the growth it will want soon: as far as it may go, at most a fixed number. */

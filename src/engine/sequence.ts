@@ -2,8 +2,9 @@
 // and has `computed` so many of them, and is that many tokens behind. Many behind: a prompt chunk.
 // One behind: a row of the decode batch. A KV import just moves `computed`.
 
-import type { Matcher } from '../grammar/matcher.ts';
+import type { Guide } from '../grammar/guide.ts';
 import type { FinishReason, Sampling, TokenLogprobs } from '../protocol/request.ts';
+import { askNext } from './constraint.ts';
 
 export type Sequence = {
   readonly requestId: string;
@@ -47,7 +48,9 @@ export type Sequence = {
   /** Which of the request's stop tokens ended it. */
   stopToken: number | null;
   /** Of the request's grammar; null: it has none. */
-  readonly matcher: Matcher | null;
+  readonly guide: Guide | null;
+  /** Its next mask was not there when it was wanted: it keeps its slot and sits out. */
+  awaitsMask: boolean;
 };
 
 export function createSequence(
@@ -64,7 +67,7 @@ export function createSequence(
     kind: 'prefill' | 'generate';
     awaitsImport: boolean;
     nowMs: number;
-    matcher?: Matcher | null;
+    guide?: Guide | null;
   },
 ): Sequence {
   const { promptIds, emittedIds = [] } = request;
@@ -91,9 +94,13 @@ export function createSequence(
     startedMs: null,
     logprobs: null,
     stopToken: null,
-    matcher: options.matcher ?? null,
+    guide: options.guide ?? null,
+    awaitsMask: false,
   };
 }
+
+/** A token, or that the answer has ended before it. */
+export type Chosen = number | FinishReason;
 
 /** Tokens whose KV is still to be computed. */
 export function behind(sequence: Sequence): number {
@@ -148,22 +155,24 @@ function endsIn(sequence: Sequence, word: readonly number[]): boolean {
 }
 
 /**
- * Takes the sampled token in. A stop token ends the sequence and is not among its ids. Where a grammar
- * is over, so is the answer, whatever `ignoreEos` and `minTokens` say: nothing else is allowed.
+ * Takes the sampled token in, or that there is none any more. A stop token ends the sequence and is not
+ * among its ids. Where a grammar is over, so is the answer, whatever `ignoreEos` and `minTokens` say:
+ * nothing else is allowed. Where that is not known yet, the next step finds the end.
  */
 export function appendToken(
   sequence: Sequence,
-  token: number,
+  token: Chosen,
   eosIds: readonly number[],
 ): FinishReason | null {
-  const { matcher, promptLength } = sequence;
-  const heedsEos = !sequence.sampling.ignoreEos || matcher !== null;
+  if (typeof token === 'string') return token;
+  const { guide } = sequence;
+  const heedsEos = !sequence.sampling.ignoreEos || guide !== null;
   if (heedsEos && eosIds.includes(token)) return 'stop';
   if (sequence.sampling.stopTokenIds.includes(token)) {
     sequence.stopToken = token;
     return 'stop';
   }
   sequence.ids.push(token);
-  if (matcher?.isOver(sequence.ids, promptLength)) return 'stop';
+  if (guide !== null) return askNext(sequence);
   return generatedCount(sequence) >= sequence.sampling.maxTokens ? 'length' : null;
 }

@@ -73,11 +73,6 @@ export class Automaton {
     return this.#places[place]?.isComplete ?? false;
   }
 
-  /** Whether any byte can follow. */
-  canGoOn(place: number): boolean {
-    return (this.#places[place]?.pairs.length ?? 0) > 0;
-  }
-
   /** The place after `byte`, or `dead`. */
   after(place: number, byte: number): number {
     const next = this.#rows[place]?.[byte] ?? dead;

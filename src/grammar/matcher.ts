@@ -5,17 +5,9 @@
 import { limit } from '../protocol/limit.ts';
 import { Fault } from '../std/fault.ts';
 import { Automaton, dead } from './automaton.ts';
+import type { Guide, TokenMask } from './guide.ts';
 import type { Program } from './program.ts';
 import type { TokenTree, Vocabulary } from './vocabulary.ts';
-
-/** A bit for each token, id i's in word i >> 5. */
-export type TokenMask = {
-  readonly words: Uint32Array;
-  /** No token can follow. */
-  readonly isEmpty: boolean;
-  /** What is there so far is a whole text of the grammar: it may end here. */
-  readonly mayEnd: boolean;
-};
 
 /** Shared by all sequences with the same grammar. */
 export class Grammar {
@@ -123,7 +115,7 @@ export class Grammar {
 const wholeCountMax = 64;
 
 /** Where one sequence stands in its grammar. */
-export class Matcher {
+export class Matcher implements Guide {
   readonly #grammar: Grammar;
   #epoch = -1;
   #place = dead;
@@ -143,22 +135,8 @@ export class Matcher {
     });
   }
 
-  /**
-   * What is there is a whole text of the grammar, and no token can follow. Throws nothing: where it
-   * cannot be told, the next `mask` says why.
-   */
-  isOver(ids: readonly number[], begin: number): boolean {
-    try {
-      return this.#paid(() => {
-        this.#follow(ids, begin);
-        const { automaton } = this.#grammar;
-        if (!automaton.isComplete(this.#place)) return false;
-        return !automaton.canGoOn(this.#place) || this.#grammar.maskAt(this.#place).isEmpty;
-      });
-    } catch (thrown) {
-      if (thrown instanceof Fault) return false;
-      throw thrown;
-    }
+  close(): void {
+    // Nothing is held but what others may use as well.
   }
 
   /** Takes in what was added since the last time, or all, where the places are new. */

@@ -1,18 +1,14 @@
 // The grammars of one worker, compiled and kept by their text, the least recently used forgotten first.
-// The vocabulary comes when the first request needs it: until then there are none.
+// The vocabulary comes when the first request needs it: until then there are none. Works where it is
+// called: a worker has it in the thread of grammars (role/grammar-thread.ts), simulation and tests in place.
 
 import type { GrammarSpec } from '../protocol/grammar.ts';
 import { limit } from '../protocol/limit.ts';
 import { Fault } from '../std/fault.ts';
 import { compileGrammar } from './compile.ts';
+import type { Grammars } from './guide.ts';
 import { Grammar, Matcher } from './matcher.ts';
 import type { Vocabulary } from './vocabulary.ts';
-
-/** What an engine wants of it. */
-export type Grammars = {
-  /** A matcher at the beginning; throws a Fault where the grammar is wrong or cannot be had. */
-  open(spec: GrammarSpec): Matcher;
-};
 
 export class GrammarStore implements Grammars {
   readonly #bytesMax: number;

@@ -119,6 +119,20 @@ export const limit = {
   grammarBytesMax: 32 * 1024 * 1024,
   /** … of all grammars of a worker together. */
   grammarCacheBytesMax: 128 * 1024 * 1024,
+  /**
+   * Last resorts, in the threads that do this: a grammar takes at most so long to compile, a mask to work
+   * out, and such a thread to start. The counts above end what is too dear long before.
+   */
+  grammarCompileMs: 5000,
+  grammarMaskMs: 2000,
+  grammarStartMs: 10_000,
+  /** How often it is looked whether they are kept. */
+  grammarWatchMs: 250,
+  /** Grammars of which a gateway remembers whether they are right, and their text. */
+  grammarVerdictCountMax: 1024,
+  grammarVerdictCharsMax: 4 * 1024 * 1024,
+  /** Grammars that wait at one gateway to be looked at. */
+  grammarCheckCountMax: 256,
   // --- request plane
   heartbeatMs: 1000,
   /** A worker unheard of for so long is gone. Must allow for two lost heartbeats. */

@@ -11,6 +11,8 @@ import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
 import { prometheusMeter } from '../telemetry/prometheus.ts';
 import { openEncoder } from './encoder.ts';
+import { ThreadGrammarCheck } from './grammar-check.ts';
+import { startGrammarThread } from './grammar-port.ts';
 import { placeModel } from './model-place.ts';
 import { bindToSupervisor, isOrphan } from './parent.ts';
 import { openPlane } from './plane.ts';
@@ -59,6 +61,7 @@ export async function runApi(config: ApiConfig, io: RoleIo): Promise<number> {
       queueLimit: config.queueCountMax,
       queueTimeoutMs: config.queueTimeoutMs,
       openEncoder,
+      grammars: new ThreadGrammarCheck({ clock: realClock, start: startGrammarThread }),
       version: io.version,
     });
     await stop;

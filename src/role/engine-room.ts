@@ -23,6 +23,7 @@ import { limit } from '../protocol/limit.ts';
 import type { Counters, WorkerRole } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import type { Clock, Timer } from '../std/clock.ts';
+import type { WorkerGrammars } from './grammar.ts';
 
 export type RoomOptions = {
   /** Deployments with different ones share no KV. */
@@ -54,6 +55,8 @@ export type RoomPorts = {
   /** Calls back after pending commands were delivered (setImmediate). */
   readonly nextTurn: (run: () => void) => void;
   readonly onEvents: (events: EngineEvent[], load: Load) => void;
+  /** Absent: grammars are matched in place, within the engine's steps. @param wake turns the crank. */
+  readonly openGrammars?: (wake: () => void) => WorkerGrammars;
   /** Which blocks are cached, when that has changed; heartbeats carry it on. */
   readonly onPrefixes: (keys: readonly string[]) => void;
 };
@@ -81,7 +84,7 @@ export function openEngineRoom(options: RoomOptions, ports: RoomPorts): EngineRo
   const tellLoad = (): void =>
     outbox.put({ type: 'load', load: { ...engine.load(), counters: count() } });
   const outbox = new Outbox(() => engine.load(), ports.onEvents);
-  const grammars = new GrammarStore();
+  const grammars = ports.openGrammars?.(() => loop.wake()) ?? inPlace();
   const engine: Engine = new Engine({
     scheduler: {
       slots: options.slots,
@@ -131,9 +134,19 @@ export function openEngineRoom(options: RoomOptions, ports: RoomPorts): EngineRo
     close() {
       sweeper.cancel();
       teller.cancel();
+      grammars.stop();
       kv.peers.close();
       kv.own?.arena.close();
     },
+  };
+}
+
+function inPlace(): WorkerGrammars {
+  const store = new GrammarStore();
+  return {
+    open: (spec) => store.open(spec),
+    learn: (vocabulary) => store.learn(vocabulary),
+    stop: () => undefined,
   };
 }
 

@@ -13,6 +13,8 @@ import { limit } from '../protocol/limit.ts';
 import { realClock } from '../std/clock.ts';
 import { toFault } from '../std/fault.ts';
 import { openEngineRoom, type RoomOptions } from './engine-room.ts';
+import { ThreadGrammars } from './grammar.ts';
+import { startGrammarThread } from './grammar-port.ts';
 
 export type EngineOptions = RoomOptions & {
   readonly libraryPath: string;
@@ -91,6 +93,8 @@ function start(options: EngineOptions): Running {
     files: shmFiles(shmFolder),
     stepTokens,
     nextTurn: (turn) => setImmediate(turn),
+    openGrammars: (wake) =>
+      new ThreadGrammars({ clock: realClock, start: startGrammarThread, wake }),
     onEvents: (events, load) => self.postMessage({ type: 'events', events, load }),
     onPrefixes: (keys) => self.postMessage({ type: 'prefixes', keys }),
   });

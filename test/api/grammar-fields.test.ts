@@ -2,16 +2,17 @@
 
 import { describe, expect, test } from 'bun:test';
 import * as v from 'valibot';
-import { readChatRequest } from '../../src/api/intake.ts';
+import { checkForm, inPlaceCheck } from '../../src/api/form.ts';
+import { type ChatRequest, readChatRequest } from '../../src/api/intake.ts';
 import type { GrammarSpec } from '../../src/protocol/grammar.ts';
 import { samplingSchema } from '../../src/protocol/request.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 
-function read(fields: Readonly<Record<string, unknown>>) {
+function read(fields: Readonly<Record<string, unknown>>): ChatRequest {
   const body = { messages: [{ role: 'user', content: 'hi' }], ...fields };
-  return readChatRequest(body, { chance: seededChance(1), log: silentLog }).sampling;
+  return readChatRequest(body, { chance: seededChance(1), log: silentLog });
 }
 
 const schema = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] };
@@ -41,12 +42,16 @@ test.each<[Record<string, unknown>, GrammarSpec | null]>([
     { kind: 'regex', text: 'a' },
   ],
 ])('%j', (fields, grammar) => {
-  const sampling = read(fields);
+  const { sampling } = read(fields);
   expect(sampling.grammar).toEqual(grammar);
   expect(v.is(samplingSchema, { ...sampling, seed: 1, badWords: [], maxTokens: 5 })).toBeTrue();
 });
 
 const rf = (bad: unknown) => ({ response_format: named({ schema: bad }) });
+const demand = (parameters: unknown) => ({
+  tools: [{ type: 'function', function: { name: 'f', parameters } }],
+  tool_choice: 'required',
+});
 const deep = (levels: number): unknown =>
   levels === 0 ? { type: 'null' } : { type: 'array', items: deep(levels - 1) };
 
@@ -87,17 +92,18 @@ describe('refused', () => {
       'characters',
     ],
     [rf({ pattern: '(a{0,90}){0,90}' }), 'response_format', 'a repetition counts to'],
+    [demand({ type: 'object', not: {} }), 'tools', 'parameters cannot be demanded: '],
     [{ guided_choice: ['x'.repeat(70_000)] }, 'guided_choice', 'characters'],
     [
       { guided_choice: Array.from({ length: 9000 }, (_, i) => `${i}`.padStart(20, 'ab')) },
       'guided_choice',
       'characters',
     ],
-  ])('by name, at once (%#)', (fields, param, message) => {
+  ])('by name, at once (%#)', async (fields, param, message) => {
     let fault: unknown;
     const beganMs = performance.now();
     try {
-      read(fields);
+      await checkForm(inPlaceCheck, read(fields));
     } catch (thrown) {
       fault = thrown;
     }

@@ -2,7 +2,7 @@
 
 import { Engine } from '../../src/engine/engine.ts';
 import type { Scheduler } from '../../src/engine/scheduler.ts';
-import type { Grammars } from '../../src/grammar/store.ts';
+import type { Grammars } from '../../src/grammar/guide.ts';
 import type { KvCache, KvExport, KvImport } from '../../src/kv/transfer.ts';
 import type { EngineEvent } from '../../src/protocol/engine.ts';
 import { type FinishReason, neutralSampling, type Sampling } from '../../src/protocol/request.ts';

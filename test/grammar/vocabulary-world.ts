@@ -32,8 +32,8 @@ export function draw(spec: GrammarSpec, chance: Chance, countMax = 400): number[
   const matcher = new Matcher(new Grammar(compileGrammar(spec), demoVocabulary));
   const ids: number[] = [];
   while (ids.length < countMax) {
-    if (matcher.isOver(ids, 0)) return ids;
     const mask = matcher.mask(ids, 0);
+    if (mask.isEmpty && mask.mayEnd) return ids;
     const allowed = allowedIds(mask);
     // Where it may end it does so every second time.
     if (mask.mayEnd && chance.u32() % 2 === 0) return ids;

@@ -90,6 +90,12 @@ describe('limits', () => {
     expect(limit.requestTimeoutMs).toBeGreaterThan(limit.queueTimeoutMsMax);
   });
 
+  test('a mask that does not come is given up before its stream, and looked for more often', () => {
+    expect(limit.grammarWatchMs).toBeLessThan(limit.grammarMaskMs);
+    expect(limit.grammarStartMs + limit.grammarMaskMs).toBeLessThan(limit.streamSilenceMs);
+    expect(limit.grammarCompileMs).toBeLessThan(limit.requestTimeoutMs);
+  });
+
   test('a gap is noticed before the stream is given up for silence', () => {
     expect(limit.gapTimeoutMs).toBeLessThan(limit.streamSilenceMs);
     expect(limit.presenceMs).toBeLessThan(limit.streamSilenceMs);

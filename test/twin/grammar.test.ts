@@ -1,12 +1,16 @@
 // Answers held to grammars by the built-in model at temperature 1: all that end are valid, and they are
-// the same alone, in a batch, after preemption and over two workers.
+// the same alone, in a batch, after preemption and over two workers, wherever masks are worked out.
 
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import Ajv2020 from 'ajv/dist/2020.js';
+import type { Grammars } from '../../src/grammar/guide.ts';
 import { GrammarStore } from '../../src/grammar/store.ts';
 import type { EngineEvent } from '../../src/protocol/engine.ts';
 import { limit } from '../../src/protocol/limit.ts';
 import { neutralSampling } from '../../src/protocol/request.ts';
+import { ThreadGrammars } from '../../src/role/grammar.ts';
+import { startGrammarThread } from '../../src/role/grammar-port.ts';
+import { realClock } from '../../src/std/clock.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { golden } from '../golden/fixture.ts';
 import { schemaSpec } from '../grammar/accepts.ts';
@@ -22,14 +26,33 @@ beforeAll(async () => {
   demo = await TinyModel.demo();
 });
 afterAll(() => {
+  for (const thread of threads) thread.stop();
   for (const worker of workers) worker.close();
   demo.close();
 });
 
-function open(options: Omit<WorkerOptions, 'stepTokens'>): TwinWorker {
+function inPlace(): Grammars {
   const grammars = new GrammarStore();
   grammars.learn(demoVocabulary);
-  const worker = new TwinWorker(demo, { stepTokens, grammars, ...options });
+  return grammars;
+}
+
+const threads: ThreadGrammars[] = [];
+
+/** Masks come from a real thread, in their own time. */
+function inThread(): Grammars {
+  const grammars = new ThreadGrammars({
+    clock: realClock,
+    start: startGrammarThread,
+    wake: () => undefined, // the loop below asks again and again
+  });
+  grammars.learn(demoVocabulary);
+  threads.push(grammars);
+  return grammars;
+}
+
+function open(options: Omit<WorkerOptions, 'stepTokens'>): TwinWorker {
+  const worker = new TwinWorker(demo, { stepTokens, grammars: inPlace(), ...options });
   workers.push(worker);
   return worker;
 }
@@ -75,17 +98,29 @@ class Book {
   }
 }
 
-function runOn(worker: TwinWorker, list: readonly Request[]): Book {
+function runOn(worker: TwinWorker, list: readonly Request[]): Promise<Book> {
   const book = new Book();
   for (const request of list) {
     worker.engine.submit({ type: 'generate', source: 'local', ...request });
   }
-  while (worker.engine.step()) book.hear(worker.take());
-  return book;
+  return untilIdle(worker, () => {
+    worker.engine.step();
+    book.hear(worker.take());
+  }).then(() => book);
 }
 
-test('all of 200 schemas that end are met', () => {
-  const { answers } = runOn(open({ role: 'baseline', slots: 16 }), requests);
+/** Turns, and what other threads have to say between them. */
+async function untilIdle({ engine }: TwinWorker, turn: () => void): Promise<void> {
+  for (;;) {
+    turn();
+    const { running, waiting } = engine.load();
+    if (running + waiting === 0) return;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+test('all of 200 schemas that end are met', async () => {
+  const { answers } = await runOn(open({ role: 'baseline', slots: 16 }), requests);
   let ended = 0;
   for (const [i, schema] of schemas.entries()) {
     const { ids = [], finish } = answers.get(`r${i}`) ?? {};
@@ -103,28 +138,31 @@ test('all of 200 schemas that end are met', () => {
   }
   expect(answers.size).toBe(200);
   expect(ended).toBeGreaterThan(150);
-}, 120_000);
+}, 240_000);
 
-test('the same alone, preempted, and over two workers', () => {
+test('the same alone, preempted, and over two workers, with masks in place or by a thread', async () => {
   const list = requests.slice(0, 24);
   const alone = open({ role: 'baseline', slots: 1 });
-  const wanted = runOn(alone, list).all();
-  const tight = open({ role: 'baseline', slots: 8, tokensMax: 330 });
-  expect(runOn(tight, list).all()).toEqual(wanted);
-  expect(tight.scheduler.preemptionCount).toBeGreaterThan(0);
-  expect(disaggregated(list).all()).toEqual(wanted);
-}, 120_000);
+  const wanted = (await runOn(alone, list)).all();
+  for (const grammarsOf of [inPlace, inThread]) {
+    const grammars = grammarsOf();
+    const tight = open({ role: 'baseline', slots: 8, tokensMax: 330, grammars });
+    expect((await runOn(tight, list)).all()).toEqual(wanted);
+    expect(tight.scheduler.preemptionCount).toBeGreaterThan(0);
+    expect((await disaggregated(list, grammarsOf)).all()).toEqual(wanted);
+  }
+}, 240_000);
 
-function disaggregated(list: readonly Request[]): Book {
-  const context = open({ role: 'context', slots: 4 });
-  const generate = open({ role: 'generate', slots: 8 });
+async function disaggregated(list: readonly Request[], grammarsOf: () => Grammars): Promise<Book> {
+  const context = open({ role: 'context', slots: 4, grammars: grammarsOf() });
+  const generate = open({ role: 'generate', slots: 8, grammars: grammarsOf() });
   const byId = new Map(list.map((request) => [request.requestId, request]));
   const book = new Book();
   for (const request of list) {
     generate.engine.submit({ type: 'generate', source: 'handover', ...request });
   }
-  for (let turn = 0; turn < 20_000; turn++) {
-    const worked = [generate.engine.step(), context.engine.step()];
+  await untilIdle(generate, () => {
+    for (const worker of [generate, context]) worker.engine.step();
     const fromContext = context.take();
     const fromGenerate = generate.take();
     book.hear([...fromContext, ...fromGenerate]);
@@ -143,8 +181,6 @@ function disaggregated(list: readonly Request[]): Book {
         context.engine.submit({ type: 'release', requestId });
       }
     }
-    const { running, waiting } = generate.engine.load();
-    if (running + waiting === 0 && !worked.includes(true)) return book;
-  }
-  throw new Error('the hand-overs do not come to an end');
+  });
+  return book;
 }

@@ -2,7 +2,7 @@
 
 import { Engine } from '../../src/engine/engine.ts';
 import type { Scheduler } from '../../src/engine/scheduler.ts';
-import type { Grammars } from '../../src/grammar/store.ts';
+import type { Grammars } from '../../src/grammar/guide.ts';
 import { Arena } from '../../src/kv/arena.ts';
 import { BlockStore } from '../../src/kv/block-store.ts';
 import { KvIdentity } from '../../src/kv/identity.ts';

@@ -3,7 +3,8 @@
 
 import { allowedNext, applyMask } from '../../engine/constraint.ts';
 import { compileGrammar } from '../../grammar/compile.ts';
-import { Grammar, Matcher, type TokenMask } from '../../grammar/matcher.ts';
+import type { TokenMask } from '../../grammar/guide.ts';
+import { Grammar, Matcher } from '../../grammar/matcher.ts';
 import { makeVocabulary } from '../../grammar/vocabulary.ts';
 import { openModelText } from '../../model/folder.ts';
 import type { GrammarSpec } from '../../protocol/grammar.ts';
@@ -77,22 +78,23 @@ export function measureGrammar({ quick }: Effort): Section {
 
 /** Times of an answer's masks. */
 function answer(grammar: Grammar, seed: number): number[] {
-  const matcher = new Matcher(grammar);
+  const guide = new Matcher(grammar);
   const logits = new Float32Array(vocabSize);
   const row = { logits, begin: 0, end: vocabSize };
   const ids: number[] = [];
   const times: number[] = [];
-  while (ids.length < tokensMax && !matcher.isOver(ids, 0)) {
+  const sequence = { ids, promptLength: 0, sampling: { maxTokens: tokensMax }, guide };
+  for (;;) {
     logits.fill(0);
     const beganMs = performance.now();
-    const allowed = allowedNext({ ids, promptLength: 0, matcher }, eosIds);
-    if (allowed !== null) applyMask(row, allowed);
+    const allowed = allowedNext(sequence, eosIds);
+    if (allowed === null || typeof allowed === 'string') return times;
+    applyMask(row, allowed);
     times.push(performance.now() - beganMs);
-    const id = allowed === null ? 0 : pick(allowed.mask, drawAt(seed, ids.length));
+    const id = pick(allowed.mask, drawAt(seed, ids.length));
     if (id === null) return times;
     ids.push(id);
   }
-  return times;
 }
 
 /** The first allowed token at or after a drawn one; null where none is. */
