@@ -4,6 +4,7 @@
 
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -67,6 +68,6 @@ function keep(folder: string, path: string, found: string): void {
     writeFileSync(partial, found);
     renameSync(partial, path);
   } catch {
-    rmSync(partial, { force: true });
+    if (existsSync(partial)) rmSync(partial, { force: true });
   }
 }
