@@ -15,5 +15,6 @@ export function weightMemoryBytes(config: ModelConfig, quantization: Quantizatio
   const attention = hidden * headDim * (2 * heads + 2 * kvHeads);
   const linear = layers * (attention + 3 * hidden * ffn);
   const table = vocabSize * hidden;
-  return Math.ceil(2 * (linear + table) * weightBytes[quantization] + table * 4);
+  const head = Math.max(weightBytes[quantization], weightBytes.int8);
+  return Math.ceil(2 * (linear * weightBytes[quantization] + table * head) + table * 4);
 }

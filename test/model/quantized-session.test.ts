@@ -90,7 +90,8 @@ function dequantized(tensors: TinyTensors, bits: Bits): TinyTensors {
   return new Map(
     [...tensors].map(([name, { shape, values }]) => {
       const stays = shape.length === 1 || name === 'model.embed_tokens.weight';
-      const rounded = (): Float32Array => unpackMatrix(packMatrix([values], shape[1] ?? 1, bits));
+      const own = name === 'lm_head.weight' ? 8 : bits; // the head has eight bits in any case
+      const rounded = (): Float32Array => unpackMatrix(packMatrix([values], shape[1] ?? 1, own));
       return [name, { shape, values: stays ? values : rounded() }] as const;
     }),
   );
