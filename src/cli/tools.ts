@@ -45,7 +45,7 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure requests; bench engine, kv, gateway: these alone',
+      help: 'measure requests; bench engine, kv, gateway: these alone; bench model: random weights to measure with',
       run: async (argv, output, env) => {
         const [first, ...rest] = argv;
         const print = (line: string) => output.out(line);
@@ -57,6 +57,9 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
         }
         if (first === 'gateway') {
           return await (await import('../bench/gateway/bench.ts')).runGatewayBench(rest, print);
+        }
+        if (first === 'model') {
+          return await (await import('../bench/model-folder.ts')).runModelFolder(rest, print);
         }
         const flags = deploymentFlags('bench', argv, env);
         return await (await import('../bench/bench.ts')).runBench(flags);
