@@ -45,7 +45,7 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure requests; bench engine, kv, gateway: these alone; bench model: random weights to measure with',
+      help: 'measure requests; bench engine, kv, gateway: these alone; bench model: random weights',
       run: async (argv, output, env) => {
         const [first, ...rest] = argv;
         const print = (line: string) => output.out(line);

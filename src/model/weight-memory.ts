@@ -6,9 +6,13 @@ import { blockSize, type Quantization } from './quantize.ts';
 /** Bytes of one weight and its share of a scale, as the graph has it. */
 const weightBytes = { none: 4, int8: 1 + 4 / blockSize, int4: 0.5 + 4 / blockSize } as const;
 
+/** Norms, rounding of blocks, what the library needs beside. */
+const margin = 1.1;
+
 /**
- * Matrices count twice: as the data file has them (mapped, shared among a host's workers) and in the
- * form that ONNX Runtime's kernels want, each worker's own. The table of embeddings is only mapped.
+ * What a worker has of its own: its matrices in the form that ONNX Runtime's kernels want, made when the
+ * data file is loaded, whose pages it then lets go of; and the table of embeddings, which stays mapped.
+ * Measured beside it, at 1.2 · 10⁹ weights as int4: 0.81 GiB of its own, 0.87 GiB by this without the table.
  */
 export function weightMemoryBytes(config: ModelConfig, quantization: Quantization): number {
   const { hidden, ffn, layers, heads, kvHeads, headDim, vocabSize } = config;
@@ -16,5 +20,6 @@ export function weightMemoryBytes(config: ModelConfig, quantization: Quantizatio
   const linear = layers * (attention + 3 * hidden * ffn);
   const table = vocabSize * hidden;
   const head = Math.max(weightBytes[quantization], weightBytes.int8);
-  return Math.ceil(2 * (linear * weightBytes[quantization] + table * head) + table * 4);
+  const own = linear * weightBytes[quantization] + table * head;
+  return Math.ceil(margin * own + table * 4);
 }
