@@ -134,15 +134,18 @@ function roundAndFit(
   codes: Uint8Array,
 ): number {
   const inverse = 1 / scale;
-  const [least, most] = [-zero, zero - 1];
+  const shift = zero + 0.5;
+  const most = 2 * zero - 1;
   let dot = 0;
   let norm = 0;
   for (let i = from; i < to; i++) {
     const weight = matrix[i] as number; // the hot loop, see above
-    let step = Math.floor(weight * inverse + 0.5);
-    if (step < least) step = least;
-    else if (step > most) step = most;
-    codes[i - from] = step + zero;
+    // Codes are not negative, so cutting off rounds down.
+    let code = (weight * inverse + shift) | 0;
+    if (code > most) code = most;
+    else if (code < 0) code = 0;
+    codes[i - from] = code;
+    const step = code - zero;
     dot += weight * step;
     norm += step * step;
   }
