@@ -3,7 +3,7 @@
 // address is a plain number, so any thread of the process may be told of it.
 
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { addressOf, type Mapping, mapSharedFile, unmap } from '../std/memory.ts';
+import { addressOf, type Mapping, mapSharedFile } from '../std/memory.ts';
 
 export type WeightFile =
   | { readonly name: string; readonly bytes: Uint8Array }
@@ -16,15 +16,14 @@ export type Region = {
   readonly isMapped: boolean;
 };
 
-/** @param name in messages. The mapping holds until `close`. */
-export function mapWeightFile(name: string, path: string): WeightFile & { close(): void } {
+/** Mapped for the life of the process: an address says nothing of who still uses it. @param name in messages. */
+export function mapWeightFile(name: string, path: string): WeightFile {
   const fd = openSync(path, 'r');
   try {
     const { size } = fstatSync(fd);
     // Nothing can be mapped of an empty file.
-    if (size === 0) return { name, bytes: new Uint8Array(), close: () => undefined };
-    const mapping = mapSharedFile(fd, size, 'read');
-    return { name, mapping, close: () => unmap(mapping) };
+    if (size === 0) return { name, bytes: new Uint8Array() };
+    return { name, mapping: mapSharedFile(fd, size, 'read') };
   } finally {
     closeSync(fd);
   }

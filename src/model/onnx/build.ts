@@ -2,10 +2,12 @@
 // all of them take. Multipliers and offsets of an architecture go into the weights here, so that they
 // cost nothing when the graph runs.
 
-import { findMatrix, type Matrix } from '../checkpoint/matrix.ts';
+import { Fault } from '../../std/fault.ts';
+import { findMatrix, isInt4, type Matrix } from '../checkpoint/matrix.ts';
 import type { ModelConfig } from '../config.ts';
 import type { Bits } from '../quantize.ts';
 import type { Weights } from '../safetensors.ts';
+import { floatsOf } from '../span.ts';
 import type { Graph } from './graph.ts';
 import { linear } from './linear.ts';
 
@@ -38,7 +40,10 @@ export function project(build: Build, projection: Projection): string {
   const source = { weights, scheme: config.scheme };
   const parts = names.map(([part, rows]) => findMatrix(source, part, [rows, columns]));
   const output = linear(graph, { name, input, output: `${name}.out`, parts, scale, bits });
-  if (!bias) return output;
+  if (!bias) {
+    for (const [i, part] of parts.entries()) requireNoBias(weights, part, names[i]?.[0] ?? '');
+    return output;
+  }
   const biases = names.map(([part, rows]) => vectorOf(weights, `${part}.bias`, rows));
   const length = names.reduce((sum, [, rows]) => sum + rows, 0);
   const vector = graph.weight(
@@ -46,6 +51,18 @@ export function project(build: Build, projection: Projection): string {
     { name: `${name}.bias`, type: 'float32', shape: [length] },
   );
   return graph.node('Add', [output, vector], [`${name}.biased`]);
+}
+
+/** Packers of 4-bit files write a bias for each layer, of zeros where the model has none. */
+function requireNoBias(weights: Weights, part: Matrix, name: string): void {
+  const bias = `${name}.bias`;
+  if (!isInt4(part) || !weights.has(bias)) return;
+  const { span } = weights.get(bias, [part.rows]);
+  if (floatsOf(span).every((value) => value === 0)) return;
+  throw new Fault(
+    'config',
+    `${span.where}: tensor ${bias} is not all zeros, and config.json says that there is none; is it this model's config?`,
+  );
 }
 
 /** A tensor of one dimension. */
