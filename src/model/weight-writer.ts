@@ -3,8 +3,9 @@
 // bytes are the same.
 
 import { writeSync } from 'node:fs';
+import { make } from './make.ts';
 import type { Placed } from './onnx/graph.ts';
-import { make, type Recipe, readBy, unitsOf } from './recipe.ts';
+import { type Recipe, readBy, unitsOf } from './recipe.ts';
 import { dropPages } from './span.ts';
 
 /** Bytes of float32 that one piece is made from, about. */
