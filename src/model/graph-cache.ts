@@ -18,7 +18,8 @@ import { join } from 'node:path';
 import type { Clock } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
-import { allocateFile, isFileAt, lockFile } from '../std/memory.ts';
+import { allocateFile } from '../std/memory.ts';
+import { waitForLock } from './build-lock.ts';
 import type { ModelConfig } from './config.ts';
 import { buildDecoder, type Decoder } from './onnx/decoder.ts';
 import type { Quantization } from './quantize.ts';
@@ -29,8 +30,6 @@ import { type Crew, writeTogether, writeWeights } from './weight-writer.ts';
 const graphVersion = 5;
 const dataFile = 'weights.bin';
 const lockEnd = '.lock';
-/** Between two looks at a lock that another process holds. */
-const lockLookMs = 200;
 
 export type GraphOptions = {
   readonly modelDigest: string;
@@ -48,6 +47,8 @@ export type Builders = {
   readonly onProgress: (bytes: number, total: number) => void;
   /** Another process builds the same. */
   readonly onWait: () => void;
+  /** Ends the work, or the wait, with its reason; nothing is left of it. */
+  readonly signal?: AbortSignal;
 };
 
 /** Path of the model file; built on this thread where it is not there. */
@@ -83,7 +84,8 @@ export async function builtGraph(
   if (existsSync(place.path)) return place.path;
   try {
     mkdirSync(place.shelf, { recursive: true });
-    await using lock = await waitForLock(place, builders);
+    const isBuilt = (): boolean => existsSync(place.path);
+    using lock = await waitForLock(`${place.folder}${lockEnd}`, isBuilt, builders);
     if (lock === null) return place.path;
     removePartials(place); // of builders that were killed: nobody else builds this now
     const partial = mkdtempSync(`${place.folder}.`);
@@ -92,7 +94,8 @@ export async function builtGraph(
       using begun = beginGraph(config, weights, options, partial);
       const { placed, dataBytes } = begun.decoder;
       using crew = disposable(builders.openCrew(begun.path));
-      await writeTogether(placed, crew, (bytes) => builders.onProgress(bytes, dataBytes));
+      const onProgress = (bytes: number): void => builders.onProgress(bytes, dataBytes);
+      await writeTogether(placed, crew, { onProgress, signal: builders.signal });
       renameSync(partial, place.folder);
     } finally {
       rmSync(partial, { recursive: true, force: true });
@@ -111,32 +114,6 @@ function placeOf({ modelDigest, quantization = 'none', cacheDir }: GraphOptions)
   const shelf = join(cacheDir, 'graphs');
   const folder = join(shelf, key);
   return { shelf, folder, path: join(folder, 'model.onnx') };
-}
-
-/** Null: meanwhile another process has built it. */
-async function waitForLock(
-  { folder, path }: Place,
-  { clock, onWait }: Builders,
-): Promise<AsyncDisposable | null> {
-  const lockPath = `${folder}${lockEnd}`;
-  for (let looks = 0; !existsSync(path); looks++) {
-    const fd = openSync(lockPath, 'a');
-    // Who is done removes the file: a lock on one that is no longer there says nothing.
-    if (lockFile(fd, 'try') && isFileAt(lockPath, fd)) {
-      return {
-        async [Symbol.asyncDispose]() {
-          rmSync(lockPath, { force: true });
-          closeSync(fd);
-        },
-      };
-    }
-    closeSync(fd);
-    if (looks === 0) onWait();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    clock.after(lockLookMs, resolve);
-    await promise;
-  }
-  return null;
 }
 
 type Begun = Disposable & {

@@ -47,17 +47,18 @@ export function writeWeights(placed: readonly Placed[], fd: number): void {
   }
 }
 
-/** By the crew, as many pieces at once as it has threads. The first failure ends it. */
+/** By the crew, as many pieces at once as it has threads. The first failure, or `signal`, ends it. */
 export async function writeTogether(
   placed: readonly Placed[],
   crew: Crew,
-  onProgress: Progress,
+  { onProgress, signal }: { onProgress: Progress; signal: AbortSignal | undefined },
 ): Promise<void> {
   const queue = jobsInOrder(placed);
   let written = 0;
   const work = async (): Promise<void> => {
     // Who fails leaves the loop, which ends the queue for all.
     for (const { job, left } of queue) {
+      signal?.throwIfAborted();
       await crew.run(job);
       const { bytes } = unitsOf(job.recipe);
       written += (job.end - job.begin) * bytes.reduce((a, b) => a + b, 0);

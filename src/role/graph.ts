@@ -9,12 +9,12 @@ import type { Log } from '../telemetry/log.ts';
 import { createProgress } from './progress.ts';
 import { openWeightCrew } from './weight-crew.ts';
 
-/** Path of the model file. Throws a Fault `config`. */
+/** Path of the model file. Throws a Fault `config`, or the signal's reason. */
 export async function graphOf(
   model: Model,
-  options: { cacheDir: string; threadCount: number | null; log: Log },
+  options: { cacheDir: string; threadCount: number | null; log: Log; signal?: AbortSignal },
 ): Promise<string> {
-  const { cacheDir, threadCount, log } = options;
+  const { cacheDir, threadCount, log, signal } = options;
   const clock = realClock;
   const { stderr } = process;
   const draw = stderr.isTTY ? (text: string) => void stderr.write(text) : null;
@@ -37,6 +37,7 @@ export async function graphOf(
           progress.report(bytes, total);
           written = bytes;
         },
+        ...(signal === undefined ? {} : { signal }),
         onWait: () => log.info('Waiting for another worker that builds the same graph'),
       },
     );

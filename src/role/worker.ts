@@ -63,7 +63,14 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
 
   const model = openModel(config.modelName, config.quantization, cacheDir());
   for (const note of model.notes) log.info(`${model.source}: ${note}`);
-  const options = await engineOptions(config, model, workerId, log);
+  const stopping = new AbortController();
+  void stop.then((signal) => stopping.abort(signal));
+  const { signal } = stopping;
+  const options = await unlessStopped(
+    engineOptions(config, model, workerId, { log, signal }),
+    signal,
+  );
+  if (options === null) return 0;
   removeAtExit(workerId);
   const engine = await startEngine(options, crash.resolve);
   ends.defer(() => engine.stop());
@@ -151,6 +158,16 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   return 0;
 }
 
+/** Null: stopped before it was done, as building a graph for minutes may be. */
+async function unlessStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  try {
+    return await work;
+  } catch (thrown) {
+    if (signal.aborted) return null;
+    throw thrown;
+  }
+}
+
 /** Without --starting-metrics-port nothing is measured, and the library is not even loaded. */
 async function openMetrics(
   config: WorkerConfig,
@@ -169,7 +186,7 @@ async function engineOptions(
   config: WorkerConfig,
   model: Model,
   workerId: string,
-  log: Log,
+  { log, signal }: { log: Log; signal: AbortSignal },
 ): Promise<EngineOptions> {
   const geometry: Geometry = {
     layers: model.config.layers,
@@ -179,7 +196,7 @@ async function engineOptions(
   };
   const cache = cacheDir();
   const { threadCount } = config;
-  const modelPath = await graphOf(model, { cacheDir: cache, threadCount, log });
+  const modelPath = await graphOf(model, { cacheDir: cache, threadCount, log, signal });
   const sizing = sizeWorker({
     geometry,
     kvDtype: config.kvDtype,

@@ -151,6 +151,33 @@ describe('builtGraph', () => {
     expect(looks).toBe(3);
   });
 
+  test('who is stopped leaves nothing, while it builds and while it waits', async () => {
+    const model = openModel(folder);
+    const stopping = new AbortController();
+    const stop = (): void => stopping.abort(new Error('stopped'));
+    const { signal } = stopping;
+    let jobs = 0;
+    const openCrew = (path: string) => ({
+      ...plainCrew(path),
+      run: async () => {
+        if (++jobs === 5) stop();
+      },
+    });
+    const first = builtGraph(model.config, optionsOf(model), builders({ openCrew, signal }));
+    await expect(first).rejects.toThrow('stopped');
+    expect(shelf()).toEqual([]);
+    expect(jobs).toBeLessThan(8);
+    const path = await builtGraph(model.config, optionsOf(model), builders());
+    rmSync(dirname(path), { recursive: true });
+    const fd = openSync(`${dirname(path)}.lock`, 'a');
+    lockFile(fd, 'try');
+    const waits = new AbortController();
+    const onWait = (): void => waits.abort(new Error('enough'));
+    const second = builders({ onWait, signal: waits.signal });
+    await expect(builtGraph(model.config, optionsOf(model), second)).rejects.toThrow('enough');
+    closeSync(fd);
+  });
+
   test('a crew that fails: its fault, and nothing is left', async () => {
     const model = openModel(folder);
     let jobs = 0;
