@@ -22,7 +22,7 @@ export async function graphOf(
   const beginMs = clock.nowMs();
   let written = 0;
   try {
-    return await builtGraph(
+    const path = await builtGraph(
       model.config,
       {
         modelDigest: model.modelDigest,
@@ -41,9 +41,12 @@ export async function graphOf(
         onWait: () => log.info('Waiting for another worker that builds the same graph'),
       },
     );
-  } finally {
     progress.end();
     const tookS = Number(((clock.nowMs() - beginMs) / 1000).toFixed(1));
     if (written > 0) log.info('Graph built', { mib: Math.round(written / 2 ** 20), tookS });
+    return path;
+  } catch (thrown) {
+    progress.end();
+    throw thrown;
   }
 }
