@@ -46,7 +46,7 @@ export function readWeights(files: readonly WeightFile[]): Weights {
   for (const file of files) {
     for (const [name, tensor] of parseFile(file)) tensors.set(name, tensor);
   }
-  const where = files.map((file) => file.name).join(', ');
+  const where = namesOf(files);
   return {
     has: (name) => tensors.has(name),
     get(name, shape) {
@@ -64,6 +64,13 @@ export function readWeights(files: readonly WeightFile[]): Weights {
 }
 
 type Corrupt = (flaw: string) => Fault;
+
+/** In a line, however many there are. */
+function namesOf(files: readonly WeightFile[]): string {
+  const names = files.map((file) => file.name);
+  if (names.length <= 3) return names.join(', ');
+  return `${names[0]} and ${names.length - 1} more files`;
+}
 
 function parseFile(source: WeightFile): Map<string, Tensor> {
   const where = source.name;

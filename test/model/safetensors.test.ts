@@ -81,6 +81,12 @@ describe('readWeights', () => {
     );
   });
 
+  test('of many files one is named', () => {
+    const files = ['a', 'b', 'c', 'd'].map((name) => ({ name, bytes: fileOf({}) }));
+    expect(() => readWeights(files).get('x')).toThrow('a and 3 more files: tensor x is missing');
+    expect(() => readWeights(files.slice(1)).get('x')).toThrow('b, c, d: tensor x is missing');
+  });
+
   const broken: readonly [name: string, bytes: Uint8Array, says: string][] = [
     ['an empty file', new Uint8Array(), '0 bytes, wanted at least 8'],
     ['seven bytes', new Uint8Array(7), '7 bytes, wanted at least 8'],
