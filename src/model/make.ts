@@ -52,18 +52,25 @@ function pack(
 }
 
 function packPart(
-  { bits, block, keeps, scale, hasZeros }: Extract<Recipe, { kind: 'packed' }>,
+  recipe: Extract<Recipe, { kind: 'packed' }>,
   { part, begin, end }: Cut,
 ): Quantized {
-  if (keeps && isInt4(part)) {
-    return int4Blocks(part, unpackRows(part, begin, end), { block, scale, hasZeros });
-  }
+  const { bits, block, keeps, scale, hasZeros, sorted } = recipe;
+  if (keeps && isInt4(part)) return int4Blocks(part, unpackRows(part, begin, end), recipe);
   const { columns } = part;
-  const rows = scaled(rowsOf(part, begin, end), scale);
+  const rows = scaled(sortColumns(rowsOf(part, begin, end), columns, sorted), scale);
   const { blob, scales } = packMatrix([rows], columns, bits, block);
   requireNumbers(part, scales, begin, blocksOf(columns, block));
   const zeroBytes = hasZeros ? (end - begin) * Math.ceil(blocksOf(columns, block) / 2) : 0;
   return { blob, scales, zeros: new Uint8Array(zeroBytes).fill(0x88) };
+}
+
+function sortColumns(rows: Float32Array, columns: number, sorted: Int32Array | null): Float32Array {
+  if (sorted === null) return rows;
+  return rows.map((_, i) => {
+    const column = i % columns;
+    return rows[i - column + (sorted[column] ?? 0)] ?? 0;
+  });
 }
 
 function requireNumbers(part: Matrix, scales: Float32Array, begin: number, perRow: number): void {

@@ -35,6 +35,8 @@ export type Packing = {
   readonly hasZeros: boolean;
   /** Parts that have 4-bit codes keep them. */
   readonly keeps: boolean;
+  /** Which column of the parts comes first, and so on; null: as they are. */
+  readonly sorted: Int32Array | null;
 };
 
 export function rowsIn(parts: readonly Matrix[]): number {

@@ -74,7 +74,10 @@ function int4Layer(
     () => spread * (0.5 + chance.u32() / 2 ** 32),
   );
   const order = Int32Array.from({ length: columns }, (_, k) => Math.floor(k / group));
-  if (format.kind === 'gptq' && format.order === 'mixed') order.reverse();
+  if (format.kind === 'gptq' && format.order === 'mixed') {
+    // 37 has no factor in common with the widths of these tests: each column comes once.
+    order.set(order.map((_, k) => order[(k * 37) % columns] ?? 0));
+  }
   const matrix = new Float32Array(rows * columns);
   for (let n = 0; n < rows; n++) {
     for (let k = 0; k < columns; k++) {

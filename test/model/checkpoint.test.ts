@@ -203,6 +203,7 @@ describe('one operator over three matrices of a file is the plain product', () =
     ...int4Formats.slice(0, 4).map((format) => [format, null, 1e-5] as const),
     ...fp8Formats.map((format) => [format, 8, 0.02] as const),
     ...fp8Formats.map((format) => [format, null, 1e-5] as const),
+    [mixed, 4, 0.012] as const,
     [mixed, 8, 0.02] as const,
     [mixed, null, 1e-5] as const,
   ];
@@ -226,6 +227,23 @@ describe('one operator over three matrices of a file is the plain product', () =
       expect(relativeError(found, wanted)).toBeLessThan(bound);
     });
   }
+
+  test('a layer that was left alone beside one in act-order', () => {
+    const columns = 128;
+    const { tensors, matrix } = randomLayer(mixed, 'a', { rows: 16, columns, seed: 1 });
+    const chance = seededChance(2);
+    const plain = Float32Array.from({ length: 8 * columns }, () => chance.u32() / 2 ** 31 - 1);
+    tensors.set('b.weight', stored('F32', [8, columns], plain));
+    const layers = [
+      { name: 'a', rows: 16 },
+      { name: 'b', rows: 8 },
+    ];
+    const input = Float32Array.from({ length: columns }, () => chance.u32() / 2 ** 31 - 1);
+    const found = multiply(mixed, layers, tensors, { input, columns, bits: 4 });
+    const wanted = [matrix, plain].map((one) => plainProduct(one, input, columns));
+    expect(relativeError(found.subarray(0, 16), wanted[0] ?? [])).toBeLessThan(0.012);
+    expect(relativeError(found.subarray(16), wanted[1] ?? [])).toBeLessThan(0.12);
+  });
 
   test('a layer that was left alone is quantized in the groups of its neighbours', () => {
     const format: Format = { kind: 'awq', group: 32, isSymmetric: false };
@@ -279,6 +297,7 @@ const asked = { auto: 0.06, none: 1e-4, int8: 0.06 } as const;
 describe('a whole model answers as its dequantized self', () => {
   const formats: readonly (readonly [Format, Quantization])[] = [
     [{ kind: 'gptq', group: 32, version: 1, isSymmetric: false }, 'int4'],
+    [mixed, 'int4'],
     [{ kind: 'awq', group: 32, isSymmetric: false }, 'int4'],
     [{ kind: 'fp8', scales: 'tensor' }, 'int8'],
     [{ kind: 'fp8', scales: 'channel' }, 'int8'],
@@ -352,6 +371,8 @@ describe('bad files each give one line', () => {
     if (tensor === undefined) throw new Error(`no ${name}`);
     tensors.set(name, change(tensor));
   };
+  const mend =
+    'which MatMulNBits does not read; give --quantization int8, for which it is quantized anew';
   const halves = (...values: number[]) => ({
     bytes: new Uint8Array(new Float16Array(values).buffer),
   });
@@ -435,18 +456,41 @@ describe('bad files each give one line', () => {
       "config: w: tensor a.weight_scale_inv has shape [3, 2]; the weight's [16, 64] wants [1], [16, 1] or [1, 1]",
     ],
     [
-      'act-order at four bits',
+      'act-order in groups of different sizes',
       mixed,
-      () => undefined,
-      'config: w: tensor a.qweight has its columns in act-order (desc_act), which MatMulNBits does not read; give --quantization int8, for which it is quantized anew',
+      (t) =>
+        changed(t, 'a.g_idx', (one) => ({
+          ...one,
+          bytes: new Uint8Array(Int32Array.from({ length: 64 }, (_, k) => (k < 20 ? 1 : 0)).buffer),
+        })),
+      `config: w: tensor a.qweight has its columns in groups of different sizes (desc_act), ${mend}`,
     ],
   ];
   for (const [name, format, change, says] of cases) {
     test(name, () => {
-      expect(flaw(format, () => undefined, format === mixed ? 8 : 4)).toBe('none');
+      expect(flaw(format, () => undefined)).toBe('none');
       expect(flaw(format, change)).toBe(says);
     });
   }
+
+  test('neighbours in different orders', () => {
+    const file: StoredTensors = new Map();
+    for (const [name, format] of [
+      ['a', mixed],
+      ['b', gptq],
+    ] as const) {
+      for (const [key, one] of randomLayer(format, name, size).tensors) file.set(key, one);
+    }
+    const layers = [
+      { name: 'a', rows: 16 },
+      { name: 'b', rows: 16 },
+    ];
+    const options = { input: new Float32Array(64), columns: 64 };
+    expect(() => multiply(gptq, layers, file, { ...options, bits: 4 })).toThrow(
+      `w: tensor b.qweight has its columns in another order than those of its neighbours (desc_act), ${mend}`,
+    );
+    expect(multiply(gptq, layers, file, { ...options, bits: 8 }).length).toBe(32);
+  });
 
   test('fp8 weights in a file whose config does not say so', () => {
     const { tensors } = randomLayer(fp8, 'a', size);

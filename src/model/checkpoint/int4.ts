@@ -67,12 +67,31 @@ export function int4Rows(matrix: Int4Matrix, { codes, scales, zeros }: Unpacked)
   return out;
 }
 
-/** As MatMulNBits wants them, in blocks of `block` columns, of which a group is a multiple. */
+/**
+ * The columns sorted by their group, each group's side by side: with them, and the input sorted alike, a
+ * matrix in act-order is an ordinary one. Null: groups are not of one size.
+ */
+export function sortedColumns(
+  { columns, group }: Int4Matrix,
+  order: Int32Array,
+): Int32Array | null {
+  const sorted = Int32Array.from({ length: columns }, (_, column) => column).sort(
+    (a, b) => (order[a] ?? 0) - (order[b] ?? 0) || a - b,
+  );
+  const isEven = sorted.every((column, at) => order[column] === Math.floor(at / group));
+  return isEven ? sorted : null;
+}
+
+/**
+ * As MatMulNBits wants them, in blocks of `block` columns, of which a group is a multiple.
+ * @param options.sorted which column comes first, and so on; null: as they are.
+ */
 export function int4Blocks(
   matrix: Int4Matrix,
   { codes, scales, zeros }: Unpacked,
-  { block, scale, hasZeros }: { block: number; scale: number; hasZeros: boolean },
+  options: { block: number; scale: number; hasZeros: boolean; sorted: Int32Array | null },
 ): Quantized {
+  const { block, scale, hasZeros, sorted } = options;
   const { columns, group } = matrix;
   const rows = codes.length / columns;
   const [groups, blocks] = [groupsOf(matrix), Math.ceil(columns / block)];
@@ -82,10 +101,11 @@ export function int4Blocks(
   const outZeros = new Uint8Array(hasZeros ? rows * zeroBytes : 0);
   for (let row = 0; row < rows; row++) {
     const to = (row * blocks * block) / 2;
+    const from = row * columns;
     for (let k = 0; k < columns; k += 2) {
-      const from = row * columns + k;
-      const next = k + 1 < columns ? (codes[from + 1] ?? 0) : 0;
-      blob[to + (k >> 1)] = (codes[from] ?? 0) | (next << 4);
+      const low = codes[from + (sorted?.[k] ?? k)] ?? 0;
+      const high = k + 1 < columns ? (codes[from + (sorted?.[k + 1] ?? k + 1)] ?? 0) : 0;
+      blob[to + (k >> 1)] = low | (high << 4);
     }
     for (let at = 0; at < blocks; at++) {
       const source = row * groups + Math.floor((at * block) / group);

@@ -2,7 +2,8 @@
 // or, quantized, as MatMulNBits.
 
 import { Fault } from '../../std/fault.ts';
-import { isInt4, type Matrix, spansOf } from '../checkpoint/matrix.ts';
+import { type Int4Matrix, sortedColumns } from '../checkpoint/int4.ts';
+import { isInt4, type Matrix } from '../checkpoint/matrix.ts';
 import { type Bits, blockSize, blocksOf } from '../quantize.ts';
 import { columnsIn, type Packing, rowsIn } from '../recipe.ts';
 import type { Graph } from './graph.ts';
@@ -32,22 +33,34 @@ export function linear(graph: Graph, options: LinearOptions): string {
 /** Four bits that a checkpoint brings are kept, in its own groups; all else is quantized in ours. */
 function packingOf(parts: readonly Matrix[], bits: Bits): Packing {
   const ready = bits === 4 ? parts.filter(isInt4) : [];
-  for (const part of ready) {
-    if (part.order === null) continue;
-    const [span] = spansOf(part);
-    throw new Fault(
-      'config',
-      `${span?.where}: tensor ${span?.name} has its columns in act-order (desc_act), which MatMulNBits does not read; ` +
-        'give --quantization int8, for which it is quantized anew',
-    );
-  }
   const group = ready[0]?.group ?? blockSize;
   return {
     bits,
     block: Math.min(group, blockSize),
     keeps: ready.length > 0,
     hasZeros: ready.some((part) => !part.isSymmetric),
+    sorted: sortedAlike(ready),
   };
+}
+
+/** The order of columns that makes groups of all parts whole: they share one input. Null: as it is. */
+function sortedAlike(parts: readonly Int4Matrix[]): Int32Array | null {
+  const [first] = parts;
+  const order = first?.order ?? null;
+  const odd = parts.find((part) => part.order?.join() !== order?.join());
+  if (odd !== undefined) throw actOrder(odd, 'in another order than those of its neighbours');
+  if (first === undefined || order === null) return null;
+  const sorted = sortedColumns(first, order);
+  if (sorted === null) throw actOrder(first, 'in groups of different sizes');
+  return sorted;
+}
+
+function actOrder({ codes: { where, name } }: Int4Matrix, how: string): Fault {
+  return new Fault(
+    'config',
+    `${where}: tensor ${name} has its columns ${how} (desc_act), which MatMulNBits does not read; ` +
+      'give --quantization int8, for which it is quantized anew',
+  );
 }
 
 function quantized(graph: Graph, options: LinearOptions, packing: Packing): string {
@@ -64,11 +77,18 @@ function quantized(graph: Graph, options: LinearOptions, packing: Packing): stri
       ? [{ name: zeros, type: 'uint8', shape: [N, Math.ceil(blocks / 2)] } as const]
       : []),
   );
-  const inputs = [input, name, `${name}.scales`, ...(hasZeros ? [zeros] : [])];
+  const sorted = packing.sorted === null ? input : sortInput(graph, options, packing.sorted);
+  const inputs = [sorted, name, `${name}.scales`, ...(hasZeros ? [zeros] : [])];
   return graph.node('MatMulNBits', inputs, [output], {
     domain: 'com.microsoft',
     // Accuracy level 4: the input is rounded to 8 bits a block, too. Without it the kernels are
     // 3 to 13 times slower.
     attributes: { K, N, bits, block_size: block, accuracy_level: 4 },
   });
+}
+
+/** The input's columns as the weight's. */
+function sortInput(graph: Graph, { name, input }: LinearOptions, sorted: Int32Array): string {
+  const columns = graph.constant(`${name}.columns`, [...sorted], [sorted.length]);
+  return graph.node('Gather', [input, columns], [`${name}.in`], { attributes: { axis: -1 } });
 }
