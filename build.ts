@@ -8,9 +8,13 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import type { BunPlugin } from 'bun';
 
 const executable = 'tdist';
-const threads = ['engine-thread', 'vocabulary-thread', 'encoder-thread', 'grammar-thread'].map(
-  (name) => `src/role/${name}.ts`,
-);
+const threads = [
+  'engine-thread',
+  'vocabulary-thread',
+  'encoder-thread',
+  'grammar-thread',
+  'weight-thread',
+].map((name) => `src/role/${name}.ts`);
 const hashFile = 'build/tdist.hash';
 const startMs = performance.now();
 

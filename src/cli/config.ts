@@ -73,7 +73,8 @@ export type WorkerSettings = {
   /** Intra-op threads of one worker process. */
   readonly threadCount: number | null;
   readonly weightDtype: 'float32';
-  readonly quantization: 'none' | 'int8' | 'int4';
+  /** auto: as it suits the checkpoint. */
+  readonly quantization: 'auto' | 'none' | 'int8' | 'int4';
   /** How the model writes tool calls and thoughts; auto: its chat template says it. */
   readonly toolParser: ToolParserName | 'auto' | 'none';
   readonly reasoningParser: ReasoningParserName | 'auto' | 'none';

@@ -8,6 +8,7 @@ import type { HubSettings } from '../hub/settings.ts';
 import { type Model, openModel } from '../model/folder.ts';
 import { Ort } from '../model/ort.ts';
 import { ortLibraryPath, ortVersion } from '../model/ort-library.ts';
+import { weightMemoryBytes } from '../model/weight-memory.ts';
 import { openNatsBus } from '../plane/nats.ts';
 import { findNatsServer } from '../plane/nats-binary.ts';
 import { type PlaneUri, parsePlaneUris } from '../plane/uri.ts';
@@ -18,7 +19,7 @@ import type { Geometry } from '../protocol/ticket.ts';
 import { cacheDir } from '../role/cache-dir.ts';
 import { freeMemoryBytes, memoryBytes } from '../role/free-memory.ts';
 import { hubRepo } from '../role/model-place.ts';
-import { sizeWorker, weightShare } from '../role/sizing.ts';
+import { sizeWorker } from '../role/sizing.ts';
 import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
 import { silentLog } from '../telemetry/log.ts';
@@ -105,7 +106,7 @@ async function modelOf(settings: WorkerSettings, hubOf: () => HubSettings): Prom
   if (hub !== null && !isWhole(hub)) return { settings, model: { fault: 'not there yet' }, hub };
   const open = (): Model => {
     const folder = hub?.cached?.folder ?? settings.modelName;
-    const model = openModel(folder, settings.quantization, hub?.name);
+    const model = openModel(folder, settings.quantization, cacheDir(), hub?.name);
     model.weights(); // reads the files' headers: a file cut short is found here
     return model;
   };
@@ -262,7 +263,7 @@ async function examineWorker(
   const kinds = kindsOf(config);
   const freeBytes = freeMemoryBytes();
   const shmBytes = 'error' in shm ? 0 : Math.floor(shm.freeBytes / 3); // as role/worker.ts
-  const weightBytes = model.weightBytes * weightShare[settings.quantization];
+  const weightBytes = weightMemoryBytes(model.config, model.quantization);
   const sizings: MemoryFacts['sizings'] = await Promise.all(
     [...new Set(kinds)].map(async (kind) => ({
       kind,

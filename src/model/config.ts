@@ -6,6 +6,7 @@ import { limit } from '../protocol/limit.ts';
 import { Fault } from '../std/fault.ts';
 import type { Architecture, Shape, Surroundings, Traits } from './architecture.ts';
 import { architectures } from './architectures.ts';
+import { readScheme, type Scheme } from './checkpoint/scheme.ts';
 import { refuseForeignFields } from './foreign-fields.ts';
 import { readRope } from './rope.ts';
 
@@ -39,7 +40,12 @@ const fileSchema = v.looseObject({
   eos_token_id: v.nullish(idList),
 });
 
-export type ModelConfig = Shape & Traits & { readonly eosIds: readonly number[] };
+export type ModelConfig = Shape &
+  Traits & {
+    readonly eosIds: readonly number[];
+    /** How the checkpoint's weights are quantized. */
+    readonly scheme: Scheme;
+  };
 
 /** @param where names the file in messages. Throws a Fault `config`. */
 export function parseConfig(file: unknown, generation: unknown, where: string): ModelConfig {
@@ -72,6 +78,7 @@ export function parseConfig(file: unknown, generation: unknown, where: string): 
     ...differences,
     ...(differences.ropes === undefined ? oneRope(around) : { ropes: differences.ropes }),
     eosIds: eosIds(generation, raw.eos_token_id),
+    scheme: readScheme(raw, where),
   };
   refuseStrangeNumbers(config, where);
   return config;

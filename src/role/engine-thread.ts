@@ -109,12 +109,20 @@ function start(options: EngineOptions): Running {
   };
 }
 
+/** Longer runs of a large model are not tried: they would take longer than they spare anybody. */
+const warmUpRunMs = 1000;
+
 /** The first runs of each shape are slower; better here than in somebody's first request. */
 function warmUp(session: OrtSession, pool: KvPool): void {
-  for (const length of [1, 16, limit.stepTokens]) {
+  let tokenMs = 0;
+  // The very first run says nothing of how long the next takes.
+  for (const length of [1, 1, 16, limit.stepTokens]) {
     const count = Math.min(length, pool.capacity);
+    if (count * tokenMs > warmUpRunMs) break;
     pool.touch(0, count);
+    const beginMs = realClock.nowMs();
     session.prefill({ slot: 0, past: 0, ids: new Array<number>(count).fill(0) });
+    tokenMs = (realClock.nowMs() - beginMs) / count;
   }
   const count = Math.min(pool.slots, 4);
   for (let slot = 0; slot < count; slot++) pool.touch(slot, 1);

@@ -8,8 +8,8 @@ import type { RoleIo } from '../cli/role-io.ts';
 import { arenaPrefix, shmFolder } from '../kv/arena.ts';
 import { sweepArenas } from '../kv/janitor.ts';
 import { type Model, openModel } from '../model/folder.ts';
-import { cachedGraph } from '../model/graph-cache.ts';
 import { ortLibraryPath } from '../model/ort-library.ts';
+import { weightMemoryBytes } from '../model/weight-memory.ts';
 import { createWorkerNode } from '../plane/worker.ts';
 import type { Card } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
@@ -22,6 +22,7 @@ import { cacheDir } from './cache-dir.ts';
 import { startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
 import { freeMemoryBytes, freeShmBytes, memoryBytes } from './free-memory.ts';
+import { graphOf } from './graph.ts';
 import { hostIdentity, seesArena } from './host.ts';
 import { openKvPaths } from './kv-paths.ts';
 import { type MetricsServer, serveMetrics } from './metrics-server.ts';
@@ -30,7 +31,7 @@ import { ObjectAccess } from './object-access.ts';
 import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
 import { openPlane, startPlane } from './plane.ts';
 import { mustEnd, stopSignal } from './signals.ts';
-import { sizeWorker, weightShare } from './sizing.ts';
+import { sizeWorker } from './sizing.ts';
 import { startStatistics } from './statistics.ts';
 import { superviseWorkers } from './supervisor.ts';
 import { loadVocabulary, withVocabulary } from './vocabulary.ts';
@@ -63,8 +64,16 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   ends.defer(() => plane.close());
   const { bus, store } = plane;
 
-  const model = openModel(place.folder, config.quantization, place.source);
-  const options = await engineOptions(config, model, workerId);
+  const model = openModel(place.folder, config.quantization, cacheDir(), place.source);
+  for (const note of model.notes) log.info(`${model.source}: ${note}`);
+  const stopping = new AbortController();
+  void stop.then((signal) => stopping.abort(signal));
+  const { signal } = stopping;
+  const options = await unlessStopped(
+    engineOptions(config, model, workerId, { log, signal }),
+    signal,
+  );
+  if (options === null) return 0;
   removeAtExit(workerId);
   const engine = await startEngine(options, crash.resolve);
   ends.defer(() => engine.stop());
@@ -152,6 +161,16 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   return 0;
 }
 
+/** Null: stopped before it was done, as building a graph for minutes may be. */
+async function unlessStopped<T>(work: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  try {
+    return await work;
+  } catch (thrown) {
+    if (signal.aborted) return null;
+    throw thrown;
+  }
+}
+
 /** Without --starting-metrics-port nothing is measured, and the library is not even loaded. */
 async function openMetrics(
   config: WorkerConfig,
@@ -170,6 +189,7 @@ async function engineOptions(
   config: WorkerConfig,
   model: Model,
   workerId: string,
+  { log, signal }: { log: Log; signal: AbortSignal },
 ): Promise<EngineOptions> {
   const geometry: Geometry = {
     layers: model.config.layers,
@@ -178,12 +198,8 @@ async function engineOptions(
     blockTokens: config.blockTokens,
   };
   const cache = cacheDir();
-  const modelPath = cachedGraph(model.config, {
-    modelDigest: model.modelDigest,
-    quantization: model.quantization,
-    cacheDir: cache,
-    weights: model.weights,
-  });
+  const { threadCount } = config;
+  const modelPath = await graphOf(model, { cacheDir: cache, threadCount, log, signal });
   const sizing = sizeWorker({
     geometry,
     kvDtype: config.kvDtype,
@@ -198,7 +214,7 @@ async function engineOptions(
     shmBytes: Math.floor(freeShmBytes() / 3),
     freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
     memoryBytes: Math.floor(memoryBytes() * config.memoryShare),
-    weightBytes: model.weightBytes * weightShare[model.quantization],
+    weightBytes: weightMemoryBytes(model.config, model.quantization),
   });
   return {
     namespace: config.namespace,
@@ -213,7 +229,7 @@ async function engineOptions(
     eosIds: model.config.eosIds,
     ignoreEos: config.ignoreEos,
     ...sizing,
-    threads: config.threadCount ?? availableParallelism(),
+    threads: threadCount ?? availableParallelism(),
     queueCountMax: config.requestCountMax,
     prefixCaching: config.prefixCaching,
   };

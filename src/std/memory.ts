@@ -66,8 +66,8 @@ export function unmap(mapping: Mapping): void {
 }
 
 /**
- * Gives the whole pages within `bytes` bytes at `address` (private memory) back to the system; they
- * read as zeros afterwards. What shares a page with a neighbour stays.
+ * Gives the whole pages within `bytes` bytes at `address` back to the system. Private memory reads as
+ * zeros afterwards, a mapped file as the file. What shares a page with a neighbour stays.
  */
 export function discard(address: number, bytes: number): void {
   const begin = Math.ceil(address / pageBytes) * pageBytes;

@@ -69,6 +69,13 @@ describe('exit codes', () => {
     ['bench engine --bogus', 'bench engine: --bogus: wanted --quick or one of'],
     ['verify --api-ulr x', 'unknown flag --api-ulr; the nearest known one is --api-url'],
     ['verify --model x --bogus', 'unknown flag --bogus; the nearest known one is --'],
+    ['verify --against int8', 'verify --against int8: wanted float32'],
+    ['verify --against float32 --api-url http://x', 'give --model-name instead of --api-url'],
+    ['bench model 7b', 'bench model 7b: wanted one of 135m, 1b, 8b, 8b-fp8'],
+    [
+      'bench model 1b --layers 99',
+      'bench model 1b --layers 99: wanted SIZE, or SIZE --layers 1 … 16',
+    ],
     ['verify --block-tokens 9 --max-model-len 8', '--block-tokens 9'],
     ['--role api --log-dir /proc/nowhere --api-server-port 0', '--log-dir "/proc/nowhere"'],
     ['--role api --nats-creds-file /no/such', '--nats-creds-file "/no/such": no such file; give'],

@@ -81,6 +81,12 @@ describe('readWeights', () => {
     );
   });
 
+  test('of many files one is named', () => {
+    const files = ['a', 'b', 'c', 'd'].map((name) => ({ name, bytes: fileOf({}) }));
+    expect(() => readWeights(files).get('x')).toThrow('a and 3 more files: tensor x is missing');
+    expect(() => readWeights(files.slice(1)).get('x')).toThrow('b, c, d: tensor x is missing');
+  });
+
   const broken: readonly [name: string, bytes: Uint8Array, says: string][] = [
     ['an empty file', new Uint8Array(), '0 bytes, wanted at least 8'],
     ['seven bytes', new Uint8Array(7), '7 bytes, wanted at least 8'],
@@ -137,10 +143,24 @@ describe('readWeights', () => {
     expect(flaw(file)).toBe('none');
   });
 
-  test('another dtype is refused by name', () => {
-    for (const dtype of ['I32', 'F64', 'F8_E4M3', 'toString']) {
-      expect(flaw(fileOf({ a: entry({ dtype }) }, 16))).toBe(
-        `config: w.safetensors: tensor a is ${dtype}; this version reads F32, F16 and BF16`,
+  test('a dtype that no such file has is refused by name', () => {
+    for (const dtype of ['F4', 'toString']) {
+      expect(flaw(fileOf({ a: entry({ dtype }) }, 16))).toStartWith(
+        `config: w.safetensors: tensor a is ${dtype}; this version knows F32, F16, BF16, `,
+      );
+    }
+  });
+
+  test('one that is no float is refused where floats are wanted', () => {
+    for (const [dtype, size] of [
+      ['I32', 4],
+      ['F64', 8],
+      ['F8_E4M3', 1],
+    ] as const) {
+      const bytes = fileOf({ a: entry({ dtype, shape: [16 / size] }) }, 16);
+      const tensor = readWeights([{ name: 'w', bytes }]).get('a');
+      expect(() => tensor.floats()).toThrow(
+        `w: tensor a is ${dtype}; this version reads F32, F16 and BF16 there`,
       );
     }
   });

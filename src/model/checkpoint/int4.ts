@@ -1,0 +1,119 @@
+// What GPTQ and AWQ have in common: 4-bit codes with a scale and a zero point for each group of columns,
+//
+//   weight[n][k] = scale[group of k][n] · (code[k][n] − zero[group of k][n])
+//
+// which is MatMulNBits' own definition. Files have columns outermost and eight codes in a word, the
+// operator rows outermost and two in a byte: so they are rearranged, and never become floats.
+
+import type { Quantized } from '../quantize.ts';
+import { floatsOf, requireFinite, type Span } from '../span.ts';
+
+export type Int4Matrix = {
+  readonly kind: 'gptq' | 'awq';
+  readonly rows: number;
+  readonly columns: number;
+  /** Columns of a group. */
+  readonly group: number;
+  /** I32, eight to a word: GPTQ [columns / 8, rows], AWQ [columns, rows / 8]. */
+  readonly codes: Span;
+  /** I32, eight to a word: [groups, rows / 8]. */
+  readonly zeros: Span;
+  /** [groups, rows]. */
+  readonly scales: Span;
+  /** Added to a stored zero point, modulo 16. */
+  readonly zeroOffset: 0 | 1;
+  /** GPTQ's act-order: the group of each column. Null: of a column k it is ⌊k / group⌋. */
+  readonly order: Int32Array | null;
+  /** Every zero point is 8: none need be written. */
+  readonly isSymmetric: boolean;
+};
+
+export type Unpacked = {
+  /** [rows, columns], one a byte. */
+  readonly codes: Uint8Array;
+  /** [rows, groups]. */
+  readonly scales: Float32Array;
+  readonly zeros: Uint8Array;
+};
+
+export function groupsOf({ columns, group }: { columns: number; group: number }): number {
+  return Math.ceil(columns / group);
+}
+
+/** Scales of rows [begin, end), [rows, groups]. */
+export function scalesOf(matrix: Int4Matrix, begin: number, end: number): Float32Array {
+  const groups = groupsOf(matrix);
+  const out = new Float32Array((end - begin) * groups);
+  for (let group = 0; group < groups; group++) {
+    const first = group * matrix.rows + begin;
+    const line = floatsOf(matrix.scales, first, first + end - begin);
+    requireFinite(matrix.scales, line, first);
+    for (let row = 0; row < line.length; row++) out[row * groups + group] = line[row] ?? 0;
+  }
+  return out;
+}
+
+export function int4Rows(matrix: Int4Matrix, { codes, scales, zeros }: Unpacked): Float32Array {
+  const { columns, group, order } = matrix;
+  const groups = groupsOf(matrix);
+  const out = new Float32Array(codes.length);
+  for (let row = 0, i = 0; i < out.length; row++) {
+    for (let column = 0; column < columns; column++, i++) {
+      const own = order === null ? Math.floor(column / group) : (order[column] ?? 0);
+      const at = row * groups + own;
+      out[i] = (scales[at] ?? 0) * ((codes[i] ?? 0) - (zeros[at] ?? 0));
+    }
+  }
+  return out;
+}
+
+/**
+ * The columns sorted by their group, each group's side by side: with them, and the input sorted alike, a
+ * matrix in act-order is an ordinary one. Null: groups are not of one size.
+ */
+export function sortedColumns(
+  { columns, group }: Int4Matrix,
+  order: Int32Array,
+): Int32Array | null {
+  const sorted = Int32Array.from({ length: columns }, (_, column) => column).sort(
+    (a, b) => (order[a] ?? 0) - (order[b] ?? 0) || a - b,
+  );
+  const isEven = sorted.every((column, at) => order[column] === Math.floor(at / group));
+  return isEven ? sorted : null;
+}
+
+/**
+ * As MatMulNBits wants them, in blocks of `block` columns, of which a group is a multiple.
+ * @param options.sorted which column comes first, and so on; null: as they are.
+ */
+export function int4Blocks(
+  matrix: Int4Matrix,
+  { codes, scales, zeros }: Unpacked,
+  options: { block: number; scale: number; hasZeros: boolean; sorted: Int32Array | null },
+): Quantized {
+  const { block, scale, hasZeros, sorted } = options;
+  const { columns, group } = matrix;
+  const rows = codes.length / columns;
+  const [groups, blocks] = [groupsOf(matrix), Math.ceil(columns / block)];
+  const blob = new Uint8Array((rows * blocks * block) / 2);
+  const outScales = new Float32Array(rows * blocks);
+  const zeroBytes = Math.ceil(blocks / 2);
+  const outZeros = new Uint8Array(hasZeros ? rows * zeroBytes : 0);
+  for (let row = 0; row < rows; row++) {
+    const to = (row * blocks * block) / 2;
+    const from = row * columns;
+    for (let k = 0; k < columns; k += 2) {
+      const low = codes[from + (sorted?.[k] ?? k)] ?? 0;
+      const high = k + 1 < columns ? (codes[from + (sorted?.[k + 1] ?? k + 1)] ?? 0) : 0;
+      blob[to + (k >> 1)] = low | (high << 4);
+    }
+    for (let at = 0; at < blocks; at++) {
+      const source = row * groups + Math.floor((at * block) / group);
+      outScales[row * blocks + at] = (scales[source] ?? 0) * scale;
+      if (!hasZeros) continue;
+      const place = row * zeroBytes + (at >> 1);
+      outZeros[place] = (outZeros[place] ?? 0) | ((zeros[source] ?? 0) << ((at & 1) * 4));
+    }
+  }
+  return { blob, scales: outScales, zeros: outZeros };
+}
