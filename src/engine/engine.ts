@@ -78,6 +78,8 @@ export class Engine {
         return this.#export?.release(command.requestId);
       case 'abort':
         return this.#cancel(command.requestId);
+      case 'pause':
+        return this.#pause(command.requestId, command.isPaused);
       default:
         return unreachable(command);
     }
@@ -142,6 +144,7 @@ export class Engine {
       freeTokens: Math.max(0, scheduler.tokensMax - scheduler.committedTokens()),
       pendingTokens: scheduler.pendingTokens(),
       decoding: scheduler.decodingCount(),
+      paused: scheduler.pausedCount(),
       prefixKeys: [],
     };
   }
@@ -199,6 +202,12 @@ export class Engine {
     if (command.type === 'prefill') sequence.kvPath = command.kvPath;
     if (!this.scheduler.add(sequence))
       refuse('overloaded', 'this worker already has all it may queue');
+  }
+
+  /** A prefill hands over and is gone: it need not rest. */
+  #pause(requestId: string, isPaused: boolean): void {
+    const sequence = this.scheduler.find(requestId);
+    if (sequence?.kind === 'generate') sequence.isPaused = isPaused;
   }
 
   /** From outside: often a stop string that the gateway has found, and then the talk goes on. */

@@ -110,6 +110,14 @@ export const limit = {
   streamSilenceMs: 60_000,
   /** … after an outage of the gateway's own connection: its last chunk may have been lost with that. */
   outageSilenceMs: 10_000,
+  /**
+   * So much of an answer may wait in the gateway for its client, then its worker rests until so much of it
+   * is left: enough to go on with for the milliseconds in which the worker begins anew. Bytes are about
+   * those that leave for it.
+   */
+  waitingDeltaMax: 256,
+  waitingBytesMax: 256 * 1024,
+  waitingResumePercent: 25,
   /** Bytes of a text asset in one reply; well below NATS's default max_payload of 1 MiB. */
   assetSliceBytes: 512 * 1024,
   /** Left free in a message for headers; larger ones travel through the object store. */
