@@ -71,9 +71,19 @@ export function drawAsk(
     atMs,
     leavesMs,
     readMs: dice.chance(0.1) ? dice.between(1, 80) : 0,
+    stop: null,
     expected: isTooLong ? null : expectedOf(promptIds, sampling, model),
     refusal: isTooLong ? 'context_length' : null,
   };
+}
+
+/** Of some clients each stops reading once: for a moment, or for longer than a silent worker may be. */
+export function withStops(dice: Dice, asks: readonly Ask[]): readonly Ask[] {
+  const share = dice.chance(0.4) ? 0.4 : 0.05;
+  return asks.map((ask) => {
+    const stop = { afterTokens: dice.whole(1, 30), forMs: dice.skewed(1, 90_000) };
+    return dice.chance(share) ? { ...ask, stop } : ask;
+  });
 }
 
 function drawSampling(dice: Dice, maxTokens: number): Sampling {

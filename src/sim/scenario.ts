@@ -2,7 +2,7 @@
 // full, empty and just enough all occur.
 
 import type { KvPathChoice, WorkerRole } from '../protocol/message.ts';
-import { drawAsks } from './asks.ts';
+import { drawAsks, withStops } from './asks.ts';
 import type { Ask } from './call.ts';
 import { Dice } from './dice.ts';
 import { drawFaults } from './draw-faults.ts';
@@ -40,6 +40,8 @@ export type Deployment = {
   readonly bucketTtlMs: number;
   readonly workers: readonly WorkerPlan[];
   readonly gateways: readonly GatewayPlan[];
+  /** Deltas that may wait for a client before its worker rests. */
+  readonly inboxDeltaMax: number;
 };
 
 export type Scenario = {
@@ -58,9 +60,14 @@ export type Scenario = {
 export function drawScenario(seed: number): Scenario {
   const isClean = new Dice(seed, 'clean').chance(0.15);
   const isOdd = !isClean && new Dice(seed, 'odd').chance(0.08);
-  const deployment = drawDeployment(new Dice(seed, 'deployment'), isClean);
+  const readers = new Dice(seed, 'readers');
+  const inboxDeltaMax = readers.pick([4, 16, 256]) ?? 16;
+  const drawn = drawDeployment(new Dice(seed, 'deployment'), isClean);
+  const deployment = { ...drawn, inboxDeltaMax };
   const healMs = 5000 + new Dice(seed, 'window').skewed(1500, 25_000);
-  const { asks, isLoad } = drawAsks(new Dice(seed, 'asks'), deployment, { isClean, healMs });
+  const plan = drawAsks(new Dice(seed, 'asks'), deployment, { isClean, healMs });
+  const { isLoad } = plan;
+  const asks = withStops(readers, plan.asks);
   const faults = isClean ? [] : drawFaults(new Dice(seed, 'faults'), deployment, healMs);
   const standing: FaultKind[] = isLoad ? ['load'] : [];
   if (asks.some(({ leavesMs }) => leavesMs !== null)) standing.push('disconnect');
@@ -68,7 +75,7 @@ export function drawScenario(seed: number): Scenario {
   return { seed, deployment, asks, faults, oddShare, standing, healMs };
 }
 
-function drawDeployment(dice: Dice, isClean: boolean): Deployment {
+function drawDeployment(dice: Dice, isClean: boolean): Omit<Deployment, 'inboxDeltaMax'> {
   const blockTokens = dice.pick([4, 8, 16]) ?? 8;
   const maxModelLen = dice.pick([48, 96, 200]) ?? 96;
   const hostCount = dice.chance(0.45) ? 2 : 1;
