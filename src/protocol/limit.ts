@@ -29,8 +29,11 @@ export const limit = {
   queueGraceMs: 250,
   /** Requests that may do so at once. */
   queueGraceCountMax: 1024,
-  /** A client that takes nothing of its stream for so long is given up. */
-  readerSilenceMs: 60_000,
+  /**
+   * A client that takes nothing of its stream for so long is given up, just before its connection would be.
+   * Its worker rests meanwhile, and others have the slot where they need it.
+   */
+  readerSilenceMs: 115_000,
   /**
    * A client that asks for the next event only so long after the last is behind: up to so many events that
    * are ready leave in one write. A write to one that keeps up is asked for at once.
