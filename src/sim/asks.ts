@@ -77,12 +77,11 @@ export function drawAsk(
   };
 }
 
-/** Of some clients each stops reading once: for a moment, or for longer than a silent worker may be. */
+/** Some clients stop reading once: for a moment, or for longer than a worker may be silent. */
 export function withStops(dice: Dice, asks: readonly Ask[]): readonly Ask[] {
-  const share = dice.chance(0.4) ? 0.4 : 0.05;
   return asks.map((ask) => {
     const stop = { afterTokens: dice.whole(1, 30), forMs: dice.skewed(1, 90_000) };
-    return dice.chance(share) ? { ...ask, stop } : ask;
+    return dice.chance(0.4) ? { ...ask, stop } : ask;
   });
 }
 

@@ -19,7 +19,7 @@ const weights: Readonly<Record<Kind, number>> = {
   freeze: 3,
   slow: 2,
   object: 4,
-  arena_corrupt: 6,
+  arena_corrupt: 3,
   runner_fail: 2,
   wall_clock: 1,
   drain: 3,

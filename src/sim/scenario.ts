@@ -1,6 +1,7 @@
 // What one seed stands for: a deployment, its clients, and what goes wrong. Sizes are small, so that
 // full, empty and just enough all occur.
 
+import { limit } from '../protocol/limit.ts';
 import type { KvPathChoice, WorkerRole } from '../protocol/message.ts';
 import { drawAsks, withStops } from './asks.ts';
 import type { Ask } from './call.ts';
@@ -61,13 +62,14 @@ export function drawScenario(seed: number): Scenario {
   const isClean = new Dice(seed, 'clean').chance(0.15);
   const isOdd = !isClean && new Dice(seed, 'odd').chance(0.08);
   const readers = new Dice(seed, 'readers');
-  const inboxDeltaMax = readers.pick([4, 16, 256]) ?? 16;
+  const isSlow = readers.chance(0.4);
+  const inboxDeltaMax = isSlow ? (readers.pick([4, 16, 64]) ?? 16) : limit.waitingDeltaMax;
   const drawn = drawDeployment(new Dice(seed, 'deployment'), isClean);
   const deployment = { ...drawn, inboxDeltaMax };
   const healMs = 5000 + new Dice(seed, 'window').skewed(1500, 25_000);
   const plan = drawAsks(new Dice(seed, 'asks'), deployment, { isClean, healMs });
   const { isLoad } = plan;
-  const asks = withStops(readers, plan.asks);
+  const asks = isSlow ? withStops(readers, plan.asks) : plan.asks;
   const faults = isClean ? [] : drawFaults(new Dice(seed, 'faults'), deployment, healMs);
   const standing: FaultKind[] = isLoad ? ['load'] : [];
   if (asks.some(({ leavesMs }) => leavesMs !== null)) standing.push('disconnect');
