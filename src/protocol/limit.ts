@@ -13,6 +13,9 @@ export const limit = {
   inlineChars: 8192,
   /** API keys of one gateway. */
   keyCountMax: 10_000,
+  /** Wrong keys from one network: so many at once, and so many a minute; and networks remembered. */
+  wrongKeysPerMinute: 10,
+  wrongKeyNetworkMax: 4096,
   jsonDepthMax: 64,
   /** Names in one object of a body: whatever is done with each of them takes its time. */
   jsonNameCountMax: 65_536,
