@@ -9,8 +9,8 @@ import { assert, type Fault } from '../std/fault.ts';
 
 /** Deltas that may wait for a slow reader of a worker that does not rest. */
 const deltaCountMax = 16_384;
-/** Read entries are dropped so many at a time: a shift per entry would copy the queue. */
-const compactAt = 1024;
+/** Places of read entries are dropped so many at a time: a shift per entry would copy the queue. */
+const compactAt = 64;
 /** About what leaves for a delta, and for each token in its logprobs. */
 const deltaBytes = 256;
 const logprobBytes = 96;
@@ -27,7 +27,7 @@ export class Inbox {
   /** Called when `isFull` has changed. */
   onFull: () => void = () => undefined;
   readonly #bound: InboxBound;
-  readonly #queue: TokenDelta[] = [];
+  readonly #queue: (TokenDelta | null)[] = [];
   #head = 0;
   #bytes = 0;
   #isFull = false;
@@ -81,7 +81,7 @@ export class Inbox {
   /** The next delta, null after the last one. One reader. */
   next(): Promise<TokenDelta | null> {
     const delta = this.#queue[this.#head];
-    if (delta !== undefined) {
+    if (delta != null) {
       this.#drop(delta);
       return Promise.resolve(delta);
     }
@@ -94,7 +94,8 @@ export class Inbox {
   }
 
   #drop(delta: TokenDelta): void {
-    this.#head += 1;
+    // A reader that is always a little behind must not keep what it has read.
+    this.#queue[this.#head++] = null;
     this.#bytes -= bytesOf(delta);
     if (this.#head === this.#queue.length || this.#head >= compactAt) {
       this.#queue.splice(0, this.#head);
