@@ -7,23 +7,21 @@ import { addressOf, noteAddress } from './address.ts';
 import type { CorsPolicy } from './cors.ts';
 import { errorResponse } from './fault.ts';
 import type { Gateway } from './gateway.ts';
-import { answerRoute } from './route.ts';
+import type { Answer } from './listener.ts';
+import { answerRoute, type Route } from './route.ts';
 import { routes } from './routes.ts';
 
-export function buildApp(
-  gateway: Gateway,
-  cors: CorsPolicy,
-  isEncrypted: boolean,
-): (request: Request) => Promise<Response> {
+export function buildApp(gateway: Gateway, cors: CorsPolicy, isEncrypted: boolean): Answer {
   // `standardHostname`: Elysia looks for the path from the 12th character of the URL on, else from the
   // 8th. The one does not find it behind `http://` and a short host, the other not behind `https://`.
   const app = new Elysia({ systemRouter: false, handler: { standardHostname: isEncrypted } });
+  const addresses = new WeakMap<Request, string>();
+  const answer = (route: Route | null, request: Request): Promise<Response> =>
+    answerRoute(gateway, cors, route, { request, address: addresses.get(request) ?? '' });
   for (const route of routes) {
-    app.all(route.path, ({ request }) => answerRoute(gateway, cors, route, request), {
-      parse: 'none',
-    });
+    app.all(route.path, ({ request }) => answer(route, request), { parse: 'none' });
   }
-  app.all('/*', ({ request }) => answerRoute(gateway, cors, null, request), { parse: 'none' });
+  app.all('/*', ({ request }) => answer(null, request), { parse: 'none' });
   app.onError(({ request, error }) => {
     // Our handlers do not throw: what arrives here is Elysia's own, a path that is no path.
     const fault = new Fault('not_found', 'There is no such route.', { cause: toFault(error) });
@@ -31,7 +29,11 @@ export function buildApp(
     return errorResponse(fault, gateway.chance.id());
   });
   app.compile();
-  return async (request) => app.fetch(isEncrypted ? withLongHost(request) : request);
+  return async (request, address) => {
+    const found = isEncrypted ? withLongHost(request) : request;
+    addresses.set(found, address);
+    return app.fetch(found);
+  };
 }
 
 /** Behind `https://` a host of one or two letters is too short even so. */

@@ -33,7 +33,8 @@ export type Listener = {
 };
 
 type Server = Bun.Server<undefined>;
-type Answer = (request: Request) => Promise<Response>;
+/** `address`: of whoever is connected; a proxy's, where one is between. */
+export type Answer = (request: Request, address: string) => Promise<Response>;
 
 export function openListener(options: ListenerOptions, answer: Answer): Listener {
   const { tls: files = null, clock, log } = options;
@@ -88,8 +89,9 @@ function listen(options: ListenerOptions, pair: TlsPair | null, answer: Answer):
       fetch: async (request, server) => {
         // The queue and the plane have deadlines of their own; Bun's would cut whoever waits.
         server.timeout(request, 0);
-        noteAddress(request, server.requestIP(request)?.address ?? '');
-        const response = await answer(request);
+        const address = server.requestIP(request)?.address ?? '';
+        noteAddress(request, address);
+        const response = await answer(request, address);
         server.timeout(request, idleConnectionS);
         return response;
       },

@@ -81,6 +81,12 @@ export class ResponseOutput {
     return [...events, ...this.#end(finish === 'length' ? 'incomplete' : 'completed')];
   }
 
+  /** Nothing more comes: what is open stays as it is. */
+  breakOff(): void {
+    if (this.#open !== null) this.#open.status = 'incomplete';
+    this.#open = null;
+  }
+
   #say(type: Draft['type'], delta: string, logprobs: readonly Logprob[]): ResponseEvent[] {
     const begun = this.#open?.type === type ? [] : this.#begin(type);
     const draft = this.#open;

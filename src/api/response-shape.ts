@@ -15,7 +15,7 @@ export type ResponseBody = Readonly<Record<string, unknown>> & {
   readonly output: readonly OutputItem[];
 };
 
-type Status = 'in_progress' | 'completed' | 'incomplete';
+type Status = 'in_progress' | 'completed' | 'incomplete' | 'failed';
 
 export type ResponseOptions = {
   readonly fields: ResponseFields;
@@ -30,6 +30,10 @@ export function responseShape({ fields, clock, newId, onDone }: ResponseOptions)
   const repeated = repeatedFields(fields);
   let count = 0;
   let status: Status = 'in_progress';
+  /** Once something of it has left: what fails then fails as a response. */
+  let begunHead: AnswerHead | null = null;
+  /** Of one that has failed. */
+  let error: { readonly code: string; readonly message: string } | null = null;
   const numbered = ({ type, ...rest }: ResponseEvent): ResponseEvent => {
     return { type, sequence_number: count++, ...rest };
   };
@@ -44,7 +48,7 @@ export function responseShape({ fields, clock, newId, onDone }: ResponseOptions)
     status,
     background: false,
     completed_at: status === 'completed' ? clock.epochS() : null,
-    error: null,
+    error,
     incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,
     model: head.model,
     output: output.items(),
@@ -61,6 +65,7 @@ export function responseShape({ fields, clock, newId, onDone }: ResponseOptions)
     idPrefix: 'resp_',
     opening: () => null,
     chunk: (head, piece, { first }) => {
+      begunHead = head;
       const types = first ? ['response.created', 'response.in_progress'] : [];
       const begun = types.map((type) => ({ type, response: body(head, null) }));
       return [...begun, ...take(piece)].map(numbered);
@@ -76,7 +81,12 @@ export function responseShape({ fields, clock, newId, onDone }: ResponseOptions)
       text: (event) => `event: ${'type' in event ? event.type : 'message'}\n${dataText(event)}`,
       failure: (fault, requestId) => {
         const { code, message, param } = errorEnvelope(fault, requestId).error;
-        return numbered({ type: 'error', code, message, param });
+        if (begunHead === null) return numbered({ type: 'error', code, message, param });
+        // Their list of codes has two for what is nobody's prompt's fault.
+        error = { code: code === 'rate_limit_exceeded' ? code : 'server_error', message };
+        status = 'failed';
+        output.breakOff();
+        return numbered({ type: 'response.failed', response: body(begunHead, null) });
       },
       done: '',
     },

@@ -47,7 +47,7 @@ export async function answerRoute(
   gateway: Gateway,
   cors: CorsPolicy,
   route: Route | null,
-  request: Request,
+  { request, address }: { readonly request: Request; readonly address: string },
 ): Promise<Response> {
   const requestId = requestIdOf(request.headers, gateway.chance);
   const arrivedMs = gateway.clock.nowMs();
@@ -60,7 +60,7 @@ export async function answerRoute(
       const headers = { ...cors.preflight(request, methods), allow: methods.join(', ') };
       response = new Response(null, { status: 204, headers });
     } else {
-      if (route?.isOpen !== true) tenant = gateway.access.tenantOf(request.headers);
+      if (route?.isOpen !== true) tenant = gateway.access.tenantOf(request.headers, address);
       const handler = handlerFor(route, request, methods);
       if (route?.ownPagesOnly === true) refuseForeignPage(cors, request);
       const tail = route === null ? '' : tailOf(route, request);

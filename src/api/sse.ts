@@ -37,7 +37,6 @@ export function eventStream(options: {
 }): ReadableStream<Uint8Array> {
   const { events, requestId, clock, onEnd, onCancel, framing = chatFraming } = options;
   const doneText = framing.done;
-  const encoder = new TextEncoder();
   let failure: Fault | null = null;
   let cancelled = false;
   let reading: Timer | null = null;
@@ -122,6 +121,8 @@ export function eventStream(options: {
   // No queue of our own: an event is made when it is asked for.
   return new ReadableStream<Uint8Array>({ pull, cancel }, { highWaterMark: 0 });
 }
+
+const encoder = new TextEncoder();
 
 function nextTurn(): Promise<void> {
   return new Promise<void>((resolve) => setImmediate(resolve));

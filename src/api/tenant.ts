@@ -21,6 +21,8 @@ export type Lease = {
 export const freeLease: Lease = { tokens: () => undefined, end: () => undefined };
 
 export class Tenant {
+  /** Where the key was last used from; null: nowhere yet. */
+  network: string | null = null;
   readonly #clock: Clock;
   readonly #meter: Meter;
   #entry: KeyEntry;

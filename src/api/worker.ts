@@ -47,6 +47,7 @@ function workerObject({ heartbeat, sinceMs, heardMs }: Member, nowMs: number) {
       jobs: jobs ?? null,
       running: load.running,
       waiting: load.waiting,
+      paused: load.paused ?? 0,
       slots: load.slots,
     },
     kv: { free_tokens: load.freeTokens, blocks: counters?.kvBlocks ?? null },

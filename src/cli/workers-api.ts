@@ -21,6 +21,8 @@ const entrySchema = v.object({
     jobs: v.nullable(v.number()),
     running: v.number(),
     waiting: v.number(),
+    /** Absent: an older gateway. */
+    paused: v.optional(v.number()),
     slots: v.number(),
   }),
   kv: v.object({

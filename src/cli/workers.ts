@@ -17,7 +17,8 @@ list      every worker that the gateway knows
 drain     ID takes nothing new and finishes what it has; it stays until somebody stops it
 resume    ID takes work again
 
-ID may be shortened as long as it means one worker. MOVES: copies of a sequence to another slot so far.
+ID may be shortened as long as it means one worker. PAUSED: requests (with a slot or waiting) that
+rest until their clients have read on. MOVES: copies of a sequence to another slot so far.
 
   --api-url URL   the gateway  (default http://127.0.0.1:8005) [TDIST_API_URL]; its key: [TDIST_API_KEY]
   --wait          after drain: until the worker may be stopped without losing anything
@@ -124,7 +125,7 @@ function baseUrl(text: string): string {
 
 function table(workers: readonly WorkerEntry[]): string {
   if (workers.length === 0) return 'no worker is alive';
-  const head = 'ID ROLE MODEL STATE RUNNING WAITING SLOTS MOVES KV PID UP'.split(' ');
+  const head = 'ID ROLE MODEL STATE RUNNING WAITING PAUSED SLOTS MOVES KV PID UP'.split(' ');
   const rows = workers.map((worker) => [
     worker.id,
     worker.role,
@@ -132,6 +133,7 @@ function table(workers: readonly WorkerEntry[]): string {
     worker.safe_to_stop ? 'drained, safe to stop' : worker.state,
     String(worker.load.running),
     String(worker.load.waiting),
+    String(worker.load.paused ?? '-'),
     String(worker.load.slots),
     String(worker.counters?.slot_moves ?? '-'),
     kvText(worker),

@@ -79,6 +79,8 @@ export class Engine {
         return this.#export?.release(command.requestId);
       case 'abort':
         return this.#cancel(command.requestId);
+      case 'pause':
+        return this.#pause(command.requestId, command.isPaused);
       default:
         return unreachable(command);
     }
@@ -163,6 +165,7 @@ export class Engine {
       freeTokens: Math.max(0, scheduler.tokensMax - scheduler.committedTokens()),
       pendingTokens: scheduler.pendingTokens(),
       decoding: scheduler.decodingCount(),
+      paused: scheduler.pausedCount(),
       prefixKeys: [],
     };
   }
@@ -225,6 +228,12 @@ export class Engine {
       return refuse('overloaded', 'this worker already has all it may queue');
     }
     if (!awaitsImport) askNext(sequence);
+  }
+
+  /** A prefill hands over and is gone: it need not rest. */
+  #pause(requestId: string, isPaused: boolean): void {
+    const sequence = this.scheduler.find(requestId);
+    if (sequence?.kind === 'generate') sequence.isPaused = isPaused;
   }
 
   /** From outside: often a stop string that the gateway has found, and then the talk goes on. */

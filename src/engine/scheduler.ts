@@ -10,6 +10,10 @@
 // Memory: `tokensMax` positions of KV may be in use. A sequence is admitted when its tokens and some
 // growth fit beside everybody's; when growth was underestimated the youngest lose their slots and wait
 // again. They are `ids.length` tokens behind then and are computed anew: nothing else is lost.
+//
+// One that is paused (its client reads too slowly) keeps its slot as a passenger, but only until somebody
+// else waits for the slot or the memory. It then waits without asking for either; when it goes on, its
+// turn is still that of its arrival, so it is among the first to be served.
 
 import { limit } from '../protocol/limit.ts';
 import { assert } from '../std/fault.ts';
@@ -80,9 +84,17 @@ export class Scheduler {
   pendingTokens(): number {
     let sum = 0;
     for (const sequence of this.#known.values()) {
-      if (!decodes(sequence) && !sequence.awaitsImport) sum += behind(sequence);
+      const rests = sequence.awaitsImport || sequence.isPaused;
+      if (!decodes(sequence) && !rests) sum += behind(sequence);
     }
     return sum;
+  }
+
+  /** Those whose clients read too slowly, with and without a slot. */
+  pausedCount(): number {
+    let count = 0;
+    for (const { isPaused } of this.#known.values()) if (isPaused) count++;
+    return count;
   }
 
   decodingCount(): number {
@@ -114,7 +126,7 @@ export class Scheduler {
   /** What to do next; null when there is nothing. Slots change hands as planned here. */
   schedule(): StepPlan | null {
     const preempted = this.#makeRoom();
-    const admitted = this.#admit();
+    const admitted = this.#admit(preempted);
     const moves = this.#compact();
     const batch = this.#batch();
     const chunks = this.#chunks(batch);
@@ -128,37 +140,64 @@ export class Scheduler {
     for (const { sequence, count } of plan.chunks) sequence.computed += count;
   }
 
-  /** Takes slots back, youngest first, until what runs fits with one more token each. */
+  /** Takes slots back, from the paused, then youngest first, until what runs fits with one more token each. */
   #makeRoom(): Sequence[] {
     const preempted: Sequence[] = [];
     let used = 0;
     for (const sequence of this.#running) used += rowCount(sequence);
     if (used <= this.tokensMax) return preempted;
-    for (const sequence of this.#running.youngestFirst()) {
+    for (const sequence of this.#leavingOrder()) {
       // One that waits for KV does not grow, and taking its slot would waste the transfer.
       if (used <= this.tokensMax || this.#running.count === 1) break;
       if (sequence.awaitsImport) continue;
       used -= sequence.ids.length;
-      this.#options.keeper.vacate(sequence);
-      this.#leaveSlot(sequence);
-      sequence.computed = 0;
-      this.#waiting.add(sequence);
+      this.#preempt(sequence);
       preempted.push(sequence);
-      this.preemptionCount++;
     }
     return preempted;
   }
 
-  #admit(): Sequence[] {
-    const admitted: Sequence[] = [];
-    let committed = this.committedTokens();
+  #leavingOrder(): Sequence[] {
+    const all = this.#running.youngestFirst();
+    return [...all.filter(isIdle), ...all.filter((sequence) => !isIdle(sequence))];
+  }
+
+  #preempt(sequence: Sequence): void {
+    this.#options.keeper.vacate(sequence);
+    this.#leaveSlot(sequence);
+    sequence.computed = 0;
+    this.#waiting.add(sequence);
+    this.preemptionCount++;
+  }
+
+  /** Room for `sequence` at the cost of those who are paused; null: not even all of theirs would do. */
+  #roomFor(sequence: Sequence): Sequence[] | null {
+    const idle = this.#running.youngestFirst().filter(isIdle);
+    const leaving: Sequence[] = [];
+    let committed = this.committedTokens() + wanted(sequence);
+    let slots = this.slots - this.#running.count;
     for (;;) {
-      const sequence = this.#waiting.first;
-      const slot = this.#occupants.indexOf(null);
-      if (sequence === undefined || slot < 0) return admitted;
+      const isAlone = this.#running.count === leaving.length;
+      if (slots > 0 && (isAlone || committed <= this.tokensMax)) return leaving;
+      const next = idle.shift();
+      if (next === undefined) return null;
+      committed -= wanted(next);
+      slots++;
+      leaving.push(next);
+    }
+  }
+
+  /** @param preempted gets those who had to go for it. */
+  #admit(preempted: Sequence[]): Sequence[] {
+    const admitted: Sequence[] = [];
+    for (;;) {
       // Nobody overtakes the one whose turn it is: else a large one would wait for ever.
-      committed += wanted(sequence);
-      if (committed > this.tokensMax && this.#running.count > 0) return admitted;
+      const sequence = this.#waiting.first;
+      const leaving = sequence === undefined ? null : this.#roomFor(sequence);
+      if (sequence === undefined || leaving === null) return admitted;
+      for (const other of leaving) this.#preempt(other);
+      preempted.push(...leaving);
+      const slot = this.#occupants.indexOf(null);
       this.#waiting.delete(sequence);
       this.#running.add(sequence);
       this.#occupants[slot] = sequence;
@@ -202,7 +241,8 @@ export class Scheduler {
     for (const sequence of this.#running) {
       const { slot, computed: past } = sequence;
       if (budget <= 0 || chunks.length >= limit.stepChunkMax) break;
-      if (slot === null || sequence.awaitsImport || behind(sequence) < 2) continue;
+      const rests = sequence.awaitsImport || sequence.isPaused;
+      if (slot === null || rests || behind(sequence) < 2) continue;
       const room = scores(sequence) ? Math.min(budget, limit.scoreTokens) : budget;
       const count = Math.min(room, behind(sequence));
       chunks.push({ sequence, slot, past, count, isLast: count === behind(sequence) });
@@ -225,7 +265,13 @@ export class Scheduler {
 }
 
 function decodes(sequence: Sequence): boolean {
-  return !sequence.awaitsImport && !sequence.awaitsMask && behind(sequence) === 1;
+  const { awaitsImport, awaitsMask, isPaused } = sequence;
+  return !awaitsImport && !awaitsMask && !isPaused && behind(sequence) === 1;
+}
+
+/** Its slot is of no use to it for now. */
+function isIdle({ isPaused, awaitsImport }: Sequence): boolean {
+  return isPaused && !awaitsImport;
 }
 
 /** Its tokens, and the growth it will want soon: as far as it may go, at most a fixed number. */

@@ -34,6 +34,8 @@ export type Sequence = {
   slot: number | null;
   /** Keeps its slot and waits for KV from elsewhere. */
   awaitsImport: boolean;
+  /** Its client reads too slowly: it is left out until it has caught up. */
+  isPaused: boolean;
   /** KV that has come from elsewhere. */
   importedBytes: number;
   /** Of a prefill: how its KV will leave. */
@@ -87,6 +89,7 @@ export function createSequence(
     computed: 0,
     slot: null,
     awaitsImport: options.awaitsImport,
+    isPaused: false,
     importedBytes: 0,
     kvPath: 'shm',
     arrivedMs: options.nowMs,

@@ -18,8 +18,9 @@ export class TurnList {
     return this.#list.length;
   }
 
+  /** Whose turn it is; not a paused one's. */
   get first(): Sequence | undefined {
-    return this.#list[0];
+    return this.#list.find(({ isPaused }) => !isPaused);
   }
 
   add(sequence: Sequence): void {

@@ -26,6 +26,8 @@ import type { InFlight, Work } from './in-flight.ts';
 import type { Inbox } from './inbox.ts';
 import { type PairPath, pathUnseen } from './kv-path.ts';
 import { Learning } from './learning.ts';
+import { Pace } from './pace.ts';
+import type { Pauses } from './pauses.ts';
 import type { Rates } from './rates.ts';
 import { Reassembly } from './reassembly.ts';
 import type { Registry } from './registry.ts';
@@ -33,10 +35,7 @@ import { remoteFault } from './remote-fault.ts';
 import type { Choice } from './router.ts';
 import type { StreamHub } from './stream-hub.ts';
 import { TimingSum } from './timing.ts';
-import { GapTimer, outageSilenceMs, Silence } from './watchdog.ts';
-
-/** Longest wait for token 0, queue and prefill of a long prompt included. */
-const firstTokenMs = 5 * limit.streamSilenceMs;
+import { GapTimer } from './watchdog.ts';
 
 export type AttemptPorts = {
   readonly bus: Bus;
@@ -48,6 +47,7 @@ export type AttemptPorts = {
   readonly inFlight: InFlight;
   readonly rates: Rates;
   readonly aborts: Aborts;
+  readonly pauses: Pauses;
 };
 
 export type AttemptOptions = {
@@ -88,7 +88,7 @@ export class Attempt {
   readonly #holders = new Set<string>();
   readonly #owing = new Set<string>();
   readonly #takers = new Set<string>();
-  readonly #silence: Silence;
+  readonly #pace: Pace;
   readonly #gap: GapTimer;
   readonly #unwatch: () => void;
   /** How the KV is to travel; null: it is not to. */
@@ -97,8 +97,6 @@ export class Attempt {
   #heldTokens = 0;
   #isStreaming = false;
   #isOver = false;
-  /** There was an outage since the last chunk. */
-  #wasAway = false;
   #wasTaken = false;
   #culprit: string | null = null;
 
@@ -117,7 +115,13 @@ export class Attempt {
     this.#timing = new TimingSum(choice, waitedMs);
     const promptTokens = options.request.promptIds.length + options.emittedIds.length;
     this.#learning = new Learning({ ...ports, choice, promptTokens });
-    this.#silence = new Silence(ports.clock, firstTokenMs, (silentMs) => this.#onSilence(silentMs));
+    this.#pace = new Pace({
+      ...ports,
+      inbox: this.inbox,
+      worker: this.#generate,
+      planeId,
+      onSilence: (silentMs) => this.#onSilence(silentMs),
+    });
     this.#gap = new GapTimer(ports.clock, limit.gapTimeoutMs, () => {
       const missing = this.#hasTokens ? this.#generate : this.#context;
       this.#fail(this.#stream.gapFault(), missing ?? this.#generate);
@@ -160,8 +164,7 @@ export class Attempt {
   onOutage(): void {
     if (this.#isOver) return;
     if (this.#isStreaming) {
-      this.#wasAway = true;
-      this.#silence.hurry(outageSilenceMs(this.#silence.longestMs));
+      this.#pace.onOutage();
     } else {
       // The first token may have been among it. Nothing is told to the client yet: begin anew.
       this.#fail(new Fault('plane', 'the request plane was away before the first token'), null);
@@ -271,9 +274,7 @@ export class Attempt {
   #onChunk(chunk: TokensMessage): void {
     const { worker, fault, timing } = chunk;
     if (this.#isOver || (worker !== this.#generate && worker !== this.#context)) return;
-    this.#silence.note();
-    if (this.#wasAway) this.#silence.restart(limit.streamSilenceMs);
-    this.#wasAway = false;
+    this.#pace.note();
     if (fault !== undefined) {
       this.#holders.delete(worker);
       this.#onLost(worker, remoteFault(fault.code, fault.message));
@@ -298,7 +299,7 @@ export class Attempt {
     this.#gap.note(this.#stream.gapAt);
     if (!this.#isStreaming && (this.#hasTokens || this.#stream.finished)) {
       this.#isStreaming = true;
-      this.#silence.restart(limit.streamSilenceMs);
+      this.#pace.begin();
       this.#first.resolve();
     }
     if (this.#stream.finished) {
@@ -354,7 +355,7 @@ export class Attempt {
     const worker = this.#isStreaming ? this.#generate : (this.#context ?? this.#generate);
     const text = `worker ${worker} sent nothing for ${Math.round(silentMs)} ms`;
     // What it sent during our outage is lost: it may be as well as ever, and be asked again.
-    if (this.#wasAway) this.#fail(new Fault('plane', `${text} after an outage`), worker);
+    if (this.#pace.wasAway) this.#fail(new Fault('plane', `${text} after an outage`), worker);
     else this.#fail(new Fault('timeout', text), worker);
   }
 
@@ -378,7 +379,7 @@ export class Attempt {
     this.#isOver = true;
     this.#ports.hub.close(this.#options.planeId);
     this.#unwatch();
-    this.#silence.stop();
+    this.#pace.end();
     this.#gap.stop();
     this.#asking.abort();
     for (const worker of this.#holders) this.#ports.aborts.send(worker, this.#options.planeId);

@@ -1,6 +1,5 @@
-// The gateway's view of the cluster: which models there are, and generations on them. Chooses workers,
-// moves a request to others when they refuse, vanish or fail, and waits for a change of the cluster when
-// nobody can take it. How long a request may wait for its first token is the caller's to say, by its
+// The gateway's view of the cluster: which models there are, and generations on them. Moves a request to
+// others when workers refuse, vanish or fail; who they are is plane/chooser.ts's to say. How long a request may wait for its first token is the caller's to say, by its
 // signal; what happens after that token is plane/answer.ts's.
 
 import { limit } from '../protocol/limit.ts';
@@ -28,17 +27,18 @@ import { AssetStore } from './assets.ts';
 import { Attempt, type AttemptPorts } from './attempt.ts';
 import type { Bus, Ending } from './bus.ts';
 import { type Call, callOf, cancelFault, isBegun } from './call.ts';
+import { Chooser, type Found, generateOf } from './chooser.ts';
 import { Doors, isFull } from './doors.ts';
 import { startGatewayHeartbeat } from './gateways.ts';
 import { generationOf } from './generation.ts';
 import { keyOf } from './group.ts';
 import { InFlight } from './in-flight.ts';
-import { Inbox } from './inbox.ts';
+import { Inbox, type InboxBound } from './inbox.ts';
+import { Pauses } from './pauses.ts';
 import { watchPresence } from './presence.ts';
 import { Rates } from './rates.ts';
 import { Registry } from './registry.ts';
-import { RouteReport } from './route-report.ts';
-import { type Choice, chooseRoute, missingFor } from './router.ts';
+import { missingFor } from './router.ts';
 import { StreamHub } from './stream-hub.ts';
 
 /** Deaths, silences, failures of engines; a worker that is full or drains has not failed. */
@@ -50,14 +50,6 @@ const final: ReadonlySet<FaultCode> = new Set<FaultCode>([
   'context_length',
   'model_not_found',
   'too_large',
-]);
-
-/** The worker may come back or have room again, or another in its place: worth waiting for. */
-const passing: ReadonlySet<FaultCode> = new Set<FaultCode>([
-  'no_worker',
-  'draining',
-  'plane',
-  'overloaded',
 ]);
 
 export type ClientOptions = MigrationOptions & {
@@ -76,6 +68,8 @@ export type ClientOptions = MigrationOptions & {
   readonly localPrefillTokens: number | null;
   /** The only model to serve; every announced one where not given. */
   readonly model?: string;
+  /** What may wait for a client before its worker rests; as `limit` says where not given. */
+  readonly inboxBound?: InboxBound;
 };
 
 export type PlaneClient = Cluster & {
@@ -97,13 +91,10 @@ class Client implements PlaneClient {
   readonly #assets: AssetStore;
   readonly #presence: Ending;
   readonly #heartbeat: Ending;
-  readonly #report: RouteReport;
+  readonly #chooser: Chooser;
   readonly #attempts = new Set<Attempt>();
-  readonly #wakers = new Set<() => void>();
   readonly #doors = new Doors();
   readonly #answerPorts: AnswerPorts;
-  #turn = 0;
-
   constructor(options: ClientOptions) {
     const { bus, clock, log } = options;
     this.#options = options;
@@ -123,19 +114,20 @@ class Client implements PlaneClient {
       rates.forget(worker);
     });
     const aborts = new Aborts({ bus, clock, log, subjects, registry });
-    this.#ports = { bus, clock, log, subjects, registry, hub, inFlight, rates, aborts };
+    const pauses = new Pauses({ bus, log, subjects, registry });
+    this.#ports = { bus, clock, log, subjects, registry, hub, inFlight, rates, aborts, pauses };
     const { migrationLimit, migrationWaitMs, meter = noMeter } = options;
     const place = (call: Call): Promise<Attempt> => this.#place(call);
     this.#answerPorts = { clock, log, meter, migrationLimit, migrationWaitMs, place };
-    this.#report = new RouteReport(log, options.localPrefillTokens);
+    const { localPrefillTokens } = options;
+    this.#chooser = new Chooser({ bus, clock, log, registry, inFlight, rates, localPrefillTokens });
     this.#assets = new AssetStore({ bus, subjects, registry });
     this.#presence = watchPresence({ bus, clock, log, subjects, registry });
     this.#heartbeat = startGatewayHeartbeat({ bus, clock, log, subjects, gateway, registry });
-    registry.onChange(() => this.#wake());
     bus.onTrouble((trouble) => {
       if (trouble === null) for (const attempt of [...this.#attempts]) attempt.onOutage();
-      this.#wake();
     });
+    this.#chooser.listen();
   }
 
   models(): readonly ServedModel[] {
@@ -148,10 +140,10 @@ class Client implements PlaneClient {
   }
 
   held(): Readonly<Record<string, number>> {
-    const { inFlight, hub, aborts } = this.#ports;
-    const [callers, waiting] = [this.#doors.count, this.#wakers.size];
+    const { inFlight, hub, aborts, pauses } = this.#ports;
     const counts = { inFlight: inFlight.count, streams: hub.openCount, aborts: aborts.count };
-    return { ...counts, callers, waiting };
+    const callers = this.#doors.count;
+    return { ...counts, pauses: pauses.count, callers, waiting: this.#chooser.waitingCount };
   }
 
   unready(): string | null {
@@ -230,10 +222,10 @@ class Client implements PlaneClient {
     const { signal } = call.scope;
     const beganMs = clock.nowMs();
     for (let failureCount = 0; ; ) {
-      let choice = this.#choose(call);
+      let choice = this.#chooser.choose(call);
       while (choice === null) {
-        await this.#change(call);
-        choice = this.#choose(call);
+        await this.#chooser.change(call);
+        choice = this.#chooser.choose(call);
       }
       // Nothing may be awaited between a choice and its attempt: the next choice must know of it.
       const attempt = this.#try(call, choice, clock.nowMs() - beganMs);
@@ -252,7 +244,7 @@ class Client implements PlaneClient {
     }
   }
 
-  #try(call: Call, choice: Exclude<Choice, { route: 'none' }>, waitedMs: number): Attempt {
+  #try(call: Call, choice: Found, waitedMs: number): Attempt {
     const { request, emittedIds, scope } = call;
     const cancel = () => attempt.cancel(cancelFault(scope.signal));
     const attempt = new Attempt({
@@ -261,7 +253,7 @@ class Client implements PlaneClient {
       request,
       emittedIds,
       // What a try before the first token has left in its own is of no use.
-      inbox: call.inbox ?? new Inbox(),
+      inbox: call.inbox ?? new Inbox(this.#options.inboxBound),
       choice,
       waitedMs,
       onTaken: (worker, isLast) => {
@@ -303,86 +295,6 @@ class Client implements PlaneClient {
     await this.#heartbeat.stop();
     await this.#ports.hub.stop();
   }
-
-  /** Null while nobody can take the request. Throws when that is hopeless, or by the signal. */
-  #choose(call: Call): Exclude<Choice, { route: 'none' }> | null {
-    const { tried } = call;
-    const { signal } = call.scope;
-    if (signal.aborted) throw cancelFault(signal);
-    if (this.#options.bus.trouble() !== null) return null;
-    const choice = this.#route(call);
-    if (choice.route !== 'none') return choice;
-    const faults = [...tried.values()];
-    const hopeless = faults.find(({ code }) => !passing.has(code));
-    // One that is merely full has not failed: its room is worth waiting for.
-    if (hopeless !== undefined && !faults.some(isFull)) throw hopeless;
-    return null;
-  }
-
-  #route(call: Call): Choice {
-    const { request, keys, tried, emittedIds } = call;
-    const { inFlight, rates } = this.#ports;
-    const registry = this.#registry;
-    const workers = registry.group(request.model, call.groupKey);
-    const { route, sampling } = request;
-    const isFresh = !isBegun(call);
-    const missing = route === undefined || !isFresh ? null : missingFor(route, workers);
-    if (missing !== null) throw new Fault('no_worker', missing);
-    const choice = chooseRoute({
-      model: request.model,
-      workers,
-      forced: route,
-      promptTokens: request.promptIds.length + emittedIds.length,
-      growthTokens: sampling.maxTokens - emittedIds.length,
-      keys,
-      keysOf: (worker) => registry.prefixes.keysOf(worker),
-      warm: new Set(isFresh ? request.warm : []),
-      isHandedOver: sampling.promptLogprobs === null || !isFresh,
-      localPrefillTokens: this.#options.localPrefillTokens,
-      excluded: new Set(tried.keys()),
-      inFlight: inFlight.of,
-      ageMs: (worker) => registry.ageMs(worker),
-      rates,
-      turn: this.#turn++,
-    });
-    this.#report.note(request, choice);
-    return choice;
-  }
-
-  /**
-   * Waits for a change of the cluster or of the plane, for room, or for the signal. A worker that could
-   * not be reached but still shows signs of life gets another chance after a heartbeat's time.
-   */
-  async #change(call: Call): Promise<void> {
-    const { tried } = call;
-    const { signal } = call.scope;
-    const { clock } = this.#options;
-    const unreached = this.#registry.workers().filter(({ worker }) => {
-      const fault = tried.get(worker);
-      return fault !== undefined && passing.has(fault.code) && !isFull(fault);
-    });
-    await new Promise<void>((resolve) => {
-      const again = () => {
-        for (const { worker } of unreached) tried.delete(worker);
-        wake();
-      };
-      const timer = unreached.length === 0 ? null : clock.after(limit.heartbeatMs, again);
-      const wake = () => {
-        call.wake = null;
-        timer?.cancel();
-        this.#wakers.delete(wake);
-        signal.removeEventListener('abort', wake);
-        resolve();
-      };
-      call.wake = wake;
-      this.#wakers.add(wake);
-      signal.addEventListener('abort', wake, { once: true });
-    });
-  }
-
-  #wake(): void {
-    for (const wake of [...this.#wakers]) wake();
-  }
 }
 
 /** Unique per try, at most 64 characters. */
@@ -393,8 +305,4 @@ function planeId(requestId: string, count: number): string {
 
 function noSuchWorker(worker: string): Fault {
   return new Fault('not_found', `No worker ${worker.slice(0, 100)} is alive; see GET /workers.`);
-}
-
-function generateOf(choice: Exclude<Choice, { route: 'none' }>): Heartbeat {
-  return choice.route === 'aggregated' ? choice.baseline : choice.generate;
 }

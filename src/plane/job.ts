@@ -35,6 +35,8 @@ export type Job = {
   readonly admission: Pending;
   /** Set once a ticket has come. */
   handover: Pending | null;
+  /** The latest word on whether it rests; those before it that come late say nothing. */
+  pauseTurn: number;
   /** Index after the last token sent, by this worker or by the one before it. */
   nextIndex: number;
   /** Ends a hand-over that is under way when the job ends. */

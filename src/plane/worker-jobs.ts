@@ -10,6 +10,7 @@ import {
   type AnnounceMessage,
   type GenerateMessage,
   type HandoverMessage,
+  type PauseMessage,
   type PrefillMessage,
   protocolVersion,
   type TokensMessage,
@@ -144,6 +145,16 @@ export class WorkerJobs {
     return yes;
   }
 
+  /** What is not here has ended, or is not what its gateway takes it for: its silence will tell. */
+  pause({ requestId, isPaused, turn }: PauseMessage): Ack {
+    const job = this.#jobs.get(requestId);
+    if (job === undefined) return no('not_found', `request ${requestId} is not here`);
+    if (turn <= job.pauseTurn) return yes;
+    job.pauseTurn = turn;
+    this.#ports.engine.submit({ type: 'pause', requestId, isPaused });
+    return yes;
+  }
+
   /** Gives up what nobody reads any more; how many requests that was. */
   abortOf(gateway: string): number {
     const jobs = [...this.#jobs.values()].filter(({ stream }) => gatewayOf(stream) === gateway);
@@ -174,10 +185,10 @@ export class WorkerJobs {
   }
 
   /** Null: it is here already, or was aborted before it came (each try has an id of its own). */
-  #open(what: Omit<Job, 'admission' | 'handover' | 'over'>): Job | null {
+  #open(what: Omit<Job, 'admission' | 'handover' | 'over' | 'pauseTurn'>): Job | null {
     if (this.#jobs.has(what.requestId) || this.#early.delete(what.requestId)) return null;
     const over = new AbortController();
-    const job: Job = { ...what, admission: new Pending(), handover: null, over };
+    const job: Job = { ...what, admission: new Pending(), handover: null, over, pauseTurn: 0 };
     this.#jobs.set(job.requestId, job);
     return job;
   }

@@ -15,6 +15,7 @@ import {
   type Heartbeat,
   handoverSchema,
   type KvPathChoice,
+  pauseSchema,
   prefillSchema,
   protocolVersion,
   type WorkerOp,
@@ -77,8 +78,8 @@ export type WorkerNode = {
 
 const opsOf: Readonly<Record<WorkerRole, readonly WorkerOp[]>> = {
   context: ['prefill', 'abort', 'asset', 'control'],
-  generate: ['generate', 'announce', 'handover', 'abort', 'asset', 'control'],
-  baseline: ['generate', 'abort', 'asset', 'control'],
+  generate: ['generate', 'announce', 'handover', 'abort', 'pause', 'asset', 'control'],
+  baseline: ['generate', 'abort', 'pause', 'asset', 'control'],
 };
 
 export function createWorkerNode(options: WorkerOptions): WorkerNode {
@@ -153,6 +154,7 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     announce: (payload) => jobs.announce(decode(announceSchema, payload, 'announce')),
     handover: (payload) => jobs.handover(decode(handoverSchema, payload, 'handover')),
     abort: (payload) => jobs.abort(decode(abortSchema, payload, 'abort').requestId),
+    pause: (payload) => jobs.pause(decode(pauseSchema, payload, 'pause')),
     control: (payload) => control(decode(controlSchema, payload, 'control').action),
   };
   const endpoint = (op: WorkerOp): Endpoint => ({

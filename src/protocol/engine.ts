@@ -59,7 +59,9 @@ export type EngineCommand =
   /** The reader is done with the exported blocks of this request: lease over. */
   | { readonly type: 'release'; readonly requestId: string }
   /** Stop and forget, whatever the state. Unknown ids are fine. */
-  | { readonly type: 'abort'; readonly requestId: string };
+  | { readonly type: 'abort'; readonly requestId: string }
+  /** Rest, or go on: its client reads too slowly, or has caught up. Unknown ids are fine. */
+  | { readonly type: 'pause'; readonly requestId: string; readonly isPaused: boolean };
 
 export type Refusal = Extract<Ack, { ok: false }>;
 
@@ -143,6 +145,8 @@ export type Load = {
   readonly pendingTokens: number;
   /** Streams that get a token at every step: what a prompt computed here would stall. */
   readonly decoding: number;
+  /** Sequences that rest because their clients read too slowly. */
+  readonly paused?: number | undefined;
   /** Keys of cached blocks that others may use, latest use first, at most `limit.prefixKeyMax`. */
   readonly prefixKeys: readonly string[];
   readonly counters?: Counters | undefined;

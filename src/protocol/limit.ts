@@ -20,6 +20,9 @@ export const limit = {
   inlineChars: 8192,
   /** API keys of one gateway. */
   keyCountMax: 10_000,
+  /** Wrong keys from one network: so many at once, and so many a minute; and networks remembered. */
+  wrongKeysPerMinute: 10,
+  wrongKeyNetworkMax: 4096,
   jsonDepthMax: 64,
   /** Names in one object of a body: whatever is done with each of them takes its time. */
   jsonNameCountMax: 65_536,
@@ -36,8 +39,11 @@ export const limit = {
   queueGraceMs: 250,
   /** Requests that may do so at once. */
   queueGraceCountMax: 1024,
-  /** A client that takes nothing of its stream for so long is given up. */
-  readerSilenceMs: 60_000,
+  /**
+   * A client that takes nothing of its stream for so long is given up, just before its connection would be.
+   * Its worker rests meanwhile, and others have the slot where they need it.
+   */
+  readerSilenceMs: 115_000,
   /**
    * A client that asks for the next event only so long after the last is behind: up to so many events that
    * are ready leave in one write. A write to one that keeps up is asked for at once.
@@ -160,6 +166,14 @@ export const limit = {
    */
   outageSilenceMs: 10_000,
   outageSilenceFactor: 10,
+  /**
+   * So much of an answer may wait in the gateway for its client, then its worker rests until so much of it
+   * is left: enough to go on with for the milliseconds in which the worker begins anew. Bytes are about
+   * those that leave for it.
+   */
+  waitingDeltaMax: 256,
+  waitingBytesMax: 256 * 1024,
+  waitingResumePercent: 25,
   /** Bytes of a text asset in one reply; well below NATS's default max_payload of 1 MiB. */
   assetSliceBytes: 512 * 1024,
   /** A shorter one must be the last: else a file of a few bytes a reply would never end. */

@@ -1,6 +1,6 @@
 // Everything that crosses the request plane, as versioned shapes. These messages are the
-// architecture: gateway → worker (generate, prefill, abort, asset, control), context → generate
-// (handover), worker → gateway (tokens), worker → everyone (heartbeat), gateway → everyone (who, gateway).
+// architecture: gateway → worker (generate, prefill, abort, pause, asset, control), context →
+// generate (handover), worker → gateway (tokens), worker → everyone (heartbeat), gateway → everyone (who, gateway).
 //
 //   gateway ── generate ──▶ generate worker      reserve a slot; reply: admitted | refused
 //   gateway ── prefill ───▶ context worker       reply: admitted | refused
@@ -107,6 +107,16 @@ export type AnnounceMessage = v.InferOutput<typeof announceSchema>;
 
 export const abortSchema = v.object({ v: version, type: v.literal('abort'), requestId: idSchema });
 
+/** The client reads too slowly: rest; or has caught up: go on. What a lower `turn` says came late. */
+export const pauseSchema = v.object({
+  v: version,
+  type: v.literal('pause'),
+  requestId: idSchema,
+  isPaused: v.boolean(),
+  turn: countSchema,
+});
+export type PauseMessage = v.InferOutput<typeof pauseSchema>;
+
 export const assetSchema = v.object({
   v: version,
   type: v.literal('asset'),
@@ -132,12 +142,13 @@ export const workerOps = [
   'announce',
   'handover',
   'abort',
+  'pause',
   'asset',
   'control',
 ] as const;
 export type WorkerOp = (typeof workerOps)[number];
 
-/** Reply to generate, prefill, handover, abort, control. */
+/** Reply to generate, prefill, handover, abort, pause, control. */
 export const ackSchema = v.variant('ok', [
   /** `waitedMs`: for a slot, where one had to be free first. */
   v.object({
@@ -269,6 +280,8 @@ export const heartbeatSchema = v.object({
     /** As in protocol/engine.ts. */
     pendingTokens: countSchema,
     decoding: countSchema,
+    /** Absent: an older worker, which does not rest. */
+    paused: v.optional(countSchema),
     prefixKeys: v.pipe(v.array(prefixKeySchema), v.maxLength(limit.prefixKeyMax), v.readonly()),
     counters: v.optional(countersSchema),
   }),

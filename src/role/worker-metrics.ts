@@ -68,9 +68,10 @@ function onTiming(meter: Meter, timing: StepTiming): void {
 
 function measureLoad(engine: EnginePort, meter: Meter): void {
   meter.onRead(() => {
-    const { running, waiting, counters } = engine.load();
+    const { running, waiting, paused = 0, counters } = engine.load();
     meter.set('tdist_running_requests', {}, running);
     meter.set('tdist_waiting_requests', {}, waiting);
+    meter.set('tdist_paused_requests', {}, paused);
     meter.set('tdist_process_resident_bytes', {}, process.memoryUsage.rss());
     if (counters === undefined) return;
     meter.countTo('tdist_preemptions_total', {}, counters.preemptions);

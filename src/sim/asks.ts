@@ -71,9 +71,18 @@ export function drawAsk(
     atMs,
     leavesMs,
     readMs: dice.chance(0.1) ? dice.between(1, 80) : 0,
+    stop: null,
     expected: isTooLong ? null : expectedOf(promptIds, sampling, model),
     refusal: isTooLong ? 'context_length' : null,
   };
+}
+
+/** Some clients stop reading once: for a moment, or for longer than a worker may be silent. */
+export function withStops(dice: Dice, asks: readonly Ask[]): readonly Ask[] {
+  return asks.map((ask) => {
+    const stop = { afterTokens: dice.whole(1, 30), forMs: dice.skewed(1, 90_000) };
+    return dice.chance(0.4) ? { ...ask, stop } : ask;
+  });
 }
 
 function drawSampling(dice: Dice, maxTokens: number): Sampling {

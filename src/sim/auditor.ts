@@ -20,13 +20,19 @@ const abortMs = 1000;
 const abortMsAfterFaults = 40_000;
 /** Requests that may wait for a place in a full queue (limit.queueGraceCountMax). */
 const graceCountMax = 1024;
+/** Tokens that a worker may still send while the word that it should rest is on its way. */
+const underWayMax = 12;
 
 export class Auditor {
   readonly violations: Violation[] = [];
   readonly #nowMs: () => number;
+  readonly #inboxDeltaMax: number;
+  /** Messages with tokens of each request so far. */
+  readonly #sentCounts = new Map<Call, number>();
 
-  constructor(nowMs: () => number) {
+  constructor(nowMs: () => number, { inboxDeltaMax }: { readonly inboxDeltaMax: number }) {
     this.#nowMs = nowMs;
+    this.#inboxDeltaMax = inboxDeltaMax;
   }
 
   report(rule: string, detail: string): void {
@@ -69,20 +75,30 @@ export class Auditor {
     this.report('limits', `${id}: ${queue.waitingCount} requests wait for workers`);
   }
 
-  /** Tokens of a request that is over: an abort takes its time, but not for ever. */
+  /** Tokens that nobody reads yet, or that nobody will: of a request that is over. */
   onTokens(call: Call, faults: ReadonlyMap<FaultKind, number>, healedMs: number | null): void {
-    if (call.how === null) return;
+    if (call.how === null) return this.#onWaiting(call, faults);
     // A request that comes late a second time is a new one to a worker, until its reservation ends.
     if (faults.has('twice') || faults.has('late')) return;
     // A gateway that died before its first sign of life is not missed (plane/gateways.ts).
     if (call.how === 'gateway_died') return;
     const nowMs = this.#nowMs();
-    const isCalm = [...faults.keys()].every((kind) => kind === 'load' || kind === 'disconnect');
+    const isCalm = calm(faults);
     const sinceMs = isCalm ? call.endMs : Math.max(call.endMs, healedMs ?? nowMs);
     const graceMs = isCalm ? abortMs : abortMsAfterFaults;
     if (nowMs - sinceMs <= graceMs) return;
     const text = `${call.id} is still computed ${Math.round(nowMs - sinceMs)} ms after its end`;
     this.report('stops', text);
+  }
+
+  /** A worker rests while its client does not read: so little waits for it. */
+  #onWaiting(call: Call, faults: ReadonlyMap<FaultKind, number>): void {
+    const sentCount = (this.#sentCounts.get(call) ?? 0) + 1;
+    this.#sentCounts.set(call, sentCount);
+    const waiting = sentCount - call.ids.length;
+    if (!calm(faults) || waiting <= this.#inboxDeltaMax + underWayMax) return;
+    const text = `${call.id}: ${waiting} tokens wait for its client, wanted ${this.#inboxDeltaMax}`;
+    this.report('limits', text);
   }
 
   // --- at the end
@@ -116,6 +132,11 @@ export class Auditor {
     });
     return [...waiting, ...held];
   }
+}
+
+/** Nothing went wrong but what clients do. */
+function calm(faults: ReadonlyMap<FaultKind, number>): boolean {
+  return [...faults.keys()].every((kind) => kind === 'load' || kind === 'disconnect');
 }
 
 function ofGateway({ client, queue, gate, bus, lane }: SimGateway): Record<string, number> {

@@ -12,6 +12,8 @@ export type Ask = {
   readonly leavesMs: number | null;
   /** Pause after each delta that it reads. */
   readonly readMs: number;
+  /** Once it reads nothing for a while; null: never. */
+  readonly stop: { readonly afterTokens: number; readonly forMs: number } | null;
   /** Null: it can never be served, and the error has this name. */
   readonly expected: Expected | null;
   readonly refusal: string | null;

@@ -59,6 +59,7 @@ export class SimCluster {
       namespace: 'sim',
       maxPayloadBytes: deployment.maxPayloadBytes,
       blockTokens: deployment.blockTokens,
+      inboxDeltaMax: deployment.inboxDeltaMax,
       maxModelLen: deployment.maxModelLen,
       stepTokens: Math.min(deployment.stepTokens, limit.stepTokens),
       oddShare: scenario.oddShare,

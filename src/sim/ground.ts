@@ -17,6 +17,7 @@ export type Ground = {
   readonly namespace: string;
   readonly maxPayloadBytes: number;
   readonly blockTokens: number;
+  readonly inboxDeltaMax: number;
   readonly maxModelLen: number;
   readonly stepTokens: number;
   /** Of messages that meet what NATS does not do; for processes that start now. */

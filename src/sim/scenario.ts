@@ -1,8 +1,9 @@
 // What one seed stands for: a deployment, its clients, and what goes wrong. Sizes are small, so that
 // full, empty and just enough all occur.
 
+import { limit } from '../protocol/limit.ts';
 import type { KvPathChoice, WorkerRole } from '../protocol/message.ts';
-import { drawAsks } from './asks.ts';
+import { drawAsks, withStops } from './asks.ts';
 import type { Ask } from './call.ts';
 import { Dice } from './dice.ts';
 import { drawFaults } from './draw-faults.ts';
@@ -40,6 +41,8 @@ export type Deployment = {
   readonly bucketTtlMs: number;
   readonly workers: readonly WorkerPlan[];
   readonly gateways: readonly GatewayPlan[];
+  /** Deltas that may wait for a client before its worker rests. */
+  readonly inboxDeltaMax: number;
 };
 
 export type Scenario = {
@@ -58,9 +61,15 @@ export type Scenario = {
 export function drawScenario(seed: number): Scenario {
   const isClean = new Dice(seed, 'clean').chance(0.15);
   const isOdd = !isClean && new Dice(seed, 'odd').chance(0.08);
-  const deployment = drawDeployment(new Dice(seed, 'deployment'), isClean);
+  const readers = new Dice(seed, 'readers');
+  const isSlow = readers.chance(0.4);
+  const inboxDeltaMax = isSlow ? (readers.pick([4, 16, 64]) ?? 16) : limit.waitingDeltaMax;
+  const drawn = drawDeployment(new Dice(seed, 'deployment'), isClean);
+  const deployment = { ...drawn, inboxDeltaMax };
   const healMs = 5000 + new Dice(seed, 'window').skewed(1500, 25_000);
-  const { asks, isLoad } = drawAsks(new Dice(seed, 'asks'), deployment, { isClean, healMs });
+  const plan = drawAsks(new Dice(seed, 'asks'), deployment, { isClean, healMs });
+  const { isLoad } = plan;
+  const asks = isSlow ? withStops(readers, plan.asks) : plan.asks;
   const faults = isClean ? [] : drawFaults(new Dice(seed, 'faults'), deployment, healMs);
   const standing: FaultKind[] = isLoad ? ['load'] : [];
   if (asks.some(({ leavesMs }) => leavesMs !== null)) standing.push('disconnect');
@@ -68,7 +77,7 @@ export function drawScenario(seed: number): Scenario {
   return { seed, deployment, asks, faults, oddShare, standing, healMs };
 }
 
-function drawDeployment(dice: Dice, isClean: boolean): Deployment {
+function drawDeployment(dice: Dice, isClean: boolean): Omit<Deployment, 'inboxDeltaMax'> {
   const blockTokens = dice.pick([4, 8, 16]) ?? 8;
   const maxModelLen = dice.pick([48, 96, 200]) ?? 96;
   const hostCount = dice.chance(0.45) ? 2 : 1;

@@ -1,10 +1,11 @@
 // A simulated gateway process: the production client behind the production queue, and the part of
 // HTTP that matters here: a client that may go away.
 
-import { Gate } from '../api/gate.ts';
+import { type Exchange, Gate } from '../api/gate.ts';
 import { AdmissionQueue } from '../api/queue.ts';
 import { withClaims } from '../plane/claim.ts';
 import { createClient, type PlaneClient } from '../plane/client.ts';
+import { limit } from '../protocol/limit.ts';
 import { toFault } from '../std/fault.ts';
 import { SimBus } from './bus.ts';
 import type { Call } from './call.ts';
@@ -58,6 +59,7 @@ export class SimGateway {
       localPrefillTokens: spec.localPrefillTokens,
       migrationLimit: 3,
       migrationWaitMs: spec.queueTimeoutMs,
+      inboxBound: { deltaMax: ground.inboxDeltaMax, bytesMax: limit.waitingBytesMax },
     });
     this.gate = new Gate({ clock, limitMs: 0 });
     this.queue = new AdmissionQueue({
@@ -100,9 +102,11 @@ export class SimGateway {
           () => this.client.unready(),
           (signal, onPlaced) => this.client.generate(request, { signal, onPlaced }),
         );
+        const { readMs, stop } = call.ask;
         for await (const delta of generation.deltas) {
           call.take(delta);
-          if (call.ask.readMs > 0) await this.#pause(call.ask.readMs);
+          if (readMs > 0) await this.#pause(readMs, exchange);
+          if (stop?.afterTokens === call.ids.length) await this.#pause(stop.forMs, exchange);
         }
         call.end('finished');
       } finally {
@@ -115,7 +119,16 @@ export class SimGateway {
     }
   }
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => this.lane.clock.after(ms, resolve));
+  /** Not beyond the request's end: nobody reads then. */
+  #pause(ms: number, { signal }: Exchange): Promise<void> {
+    return new Promise((resolve) => {
+      const go = (): void => {
+        timer.cancel();
+        signal.removeEventListener('abort', go);
+        resolve();
+      };
+      const timer = this.lane.clock.after(ms, go);
+      signal.addEventListener('abort', go);
+    });
   }
 }

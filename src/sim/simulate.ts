@@ -52,8 +52,8 @@ export function simulate(seed: number, options: Options = {}): Verdict {
     const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
     auditor.report('no crash', `${lane?.name ?? 'outside'}: ${text}`);
   });
-  const auditor = new Auditor(() => world.nowMs);
   const { deployment } = scenario;
+  const auditor = new Auditor(() => world.nowMs, deployment);
   const seen = new Map<string, number>();
   const cluster = new SimCluster(world, scenario, {
     onStep: (worker) => {

@@ -38,6 +38,7 @@ export class SimThread implements EngineThread {
   readonly runner: SimRunner;
   readonly #lane: Lane;
   readonly #main: Lane;
+  readonly #onSeen: (what: string) => void;
 
   constructor(options: {
     readonly lane: Lane;
@@ -54,6 +55,7 @@ export class SimThread implements EngineThread {
     const { lane, room, files, pace, stepTokens } = options;
     this.#lane = lane;
     this.#main = options.main;
+    this.#onSeen = options.onSeen;
     this.pool = new KvPool(room.geometry, { slots: room.slots, capacity: room.maxModelLen });
     const spend = (ms: number): void => lane.spend(ms * this.slowness);
     this.runner = new SimRunner({ pool: this.pool, pace, spend });
@@ -95,6 +97,7 @@ export class SimThread implements EngineThread {
       case 'start':
         return this.#post({ type: 'started' });
       case 'command':
+        if (message.command.type === 'pause') this.#onSeen('pause');
         return this.room.submit(message.command);
       case 'stop':
         this.room.close();

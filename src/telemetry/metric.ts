@@ -23,6 +23,7 @@ export const metrics = {
   ]),
   tdist_running_requests: gauge(both, 'Requests that have begun and not ended'),
   tdist_waiting_requests: gauge(both, 'Requests that wait for their turn'),
+  tdist_paused_requests: gauge(worker, 'Requests that rest until their clients have read on'),
   tdist_queue_seconds: histogram(api, 'Waiting for workers, before the prefill', seconds),
   tdist_prefill_seconds: histogram(worker, 'Computing a prompt', seconds),
   tdist_time_to_first_token_seconds: histogram(api, 'From arrival to the first token', seconds),

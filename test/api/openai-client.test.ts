@@ -130,10 +130,10 @@ describe('the openai package', () => {
     }
   });
 
-  test('a response that breaks off is an error, and no answer', async () => {
+  test('a response that breaks off is a failed one, with its error', async () => {
     await using world = openWorld(fails('a', new Fault('engine', 'broken')));
     const asked = { model: 'llama', input: 'hi' };
-    const final = clientOf(world).responses.stream(asked).finalResponse();
-    await expect(final).rejects.toMatchObject({ code: 'internal' });
+    const final = await clientOf(world).responses.stream(asked).finalResponse();
+    expect(final).toMatchObject({ status: 'failed', error: { code: 'server_error' } });
   });
 });

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { passedFields, responseSchema } from '../../src/api/response-schema.ts';
 import { Fault } from '../../src/std/fault.ts';
+import { StreamChecker } from '../e2e/reply-validator.ts';
 import { chatmlTemplate, tinyAssets } from '../text/tiny-tokenizer.ts';
 import { deltas, fails, llama, says } from './fake-cluster.ts';
 import { namedEvents } from './response-world.ts';
@@ -186,15 +187,38 @@ describe('events', () => {
     expect((await answer(world, { input: 'hi' })).status).toBe('incomplete');
   });
 
-  test('of one that breaks off: error, and nothing is kept', async () => {
+  test('of one that breaks off: response.failed with what there is, and nothing is kept', async () => {
     await using world = openWorld(fails('a', new Fault('engine', 'secret')));
     const events = await namedEvents(await world.post(path, { input: 'hi', stream: true }));
-    const error = { type: 'error', code: 'internal', param: null };
-    expect(events.at(-1)).toMatchObject({
-      ...error,
-      message: expect.not.stringContaining('secret'),
+    expect(events.map(({ type }) => type)).toEqual([
+      'response.created',
+      'response.in_progress',
+      'response.output_item.added',
+      'response.content_part.added',
+      'response.output_text.delta',
+      'response.failed',
+    ]);
+    const response = events.at(-1)?.['response'];
+    const begun = events[0]?.['response'];
+    const { id } = begun;
+    const message = expect.not.stringContaining('secret');
+    expect(response).toEqual({
+      ...begun,
+      status: 'failed',
+      error: { code: 'server_error', message },
+      output: [
+        {
+          id: events[2]?.['item'].id,
+          type: 'message',
+          role: 'assistant',
+          status: 'incomplete',
+          content: [{ type: 'output_text', text: 'a', annotations: [], logprobs: [] }],
+        },
+      ],
     });
-    const id = events[0]?.['response'].id;
+    const checker = new StreamChecker(path);
+    for (const event of events) checker.event(JSON.stringify(event));
+    checker.end();
     expect((await world.fetch(`${path}/${id}`)).status).toBe(404);
   });
 

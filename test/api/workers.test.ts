@@ -27,7 +27,7 @@ describe('GET /workers', () => {
   test('who is alive, what it does and how it is', async () => {
     const clock = new ManualClock();
     await using world = openWorld(undefined, { clock });
-    const load = { ...idle, running: 1, waiting: 2, counters };
+    const load = { ...idle, running: 1, waiting: 2, paused: 1, counters };
     const beat = heartbeat('context-1', 'context', { jobs: 3, load, pid: 42 });
     world.cluster.workers = [{ heartbeat: beat, sinceMs: 0, heardMs: 59_000 }];
     clock.advance(60_000);
@@ -44,7 +44,7 @@ describe('GET /workers', () => {
           host: 'host-1',
           pid: 42,
           build: '0.1.0',
-          load: { jobs: 3, running: 1, waiting: 2, slots: 8 },
+          load: { jobs: 3, running: 1, waiting: 2, paused: 1, slots: 8 },
           kv: { free_tokens: 1000, blocks: kvBlocks },
           counters: { slot_moves: 3, preemptions: 2 },
           since_ms: 60_000,
@@ -123,7 +123,7 @@ describe('tdist workers', () => {
   };
   const open = () => {
     const world = openWorld();
-    const load = { ...idle, running: 1, waiting: 2, counters };
+    const load = { ...idle, running: 1, waiting: 2, paused: 1, counters };
     const workers = [member('context-ab1', { load }), member('generate-a1'), member('generate-a2')];
     world.cluster.workers = workers;
     return world;
@@ -134,10 +134,10 @@ describe('tdist workers', () => {
     const { code, out } = await run(world, '');
     expect(code).toBe(0);
     expect(out.trimEnd().split('\n')).toEqual([
-      'ID           ROLE      MODEL  STATE  RUNNING  WAITING  SLOTS  MOVES  KV                PID  UP',
-      'context-ab1  context   llama  ready  1        2        8      3      4/64 blocks       42   65 s',
-      'generate-a1  generate  llama  ready  0        0        8      -      1000 tokens free  42   65 s',
-      'generate-a2  generate  llama  ready  0        0        8      -      1000 tokens free  42   65 s',
+      'ID           ROLE      MODEL  STATE  RUNNING  WAITING  PAUSED  SLOTS  MOVES  KV                PID  UP',
+      'context-ab1  context   llama  ready  1        2        1       8      3      4/64 blocks       42   65 s',
+      'generate-a1  generate  llama  ready  0        0        0       8      -      1000 tokens free  42   65 s',
+      'generate-a2  generate  llama  ready  0        0        0       8      -      1000 tokens free  42   65 s',
     ]);
     expect(JSON.parse((await run(world, 'list --json')).out)).toHaveLength(3);
   });

@@ -121,6 +121,18 @@ const incomplete = v.strictObject({
   output,
   usage,
 });
+const failed = v.strictObject({
+  ...entries,
+  status: v.literal('failed'),
+  completed_at: v.null(),
+  error: v.strictObject({
+    code: v.picklist(['server_error', 'rate_limit_exceeded']),
+    message: v.pipe(v.string(), v.minLength(1)),
+  }),
+  incomplete_details: v.null(),
+  output: v.array(item),
+  usage: v.null(),
+});
 export const response = v.variant('status', [completed, incomplete]);
 export const deletedResponse = v.strictObject({
   id: idOf('resp_'),
@@ -150,6 +162,7 @@ export const responseEvent = v.variant('type', [
   event('response.output_item.done', { output_index: count, item }),
   event('response.completed', { response: completed }),
   event('response.incomplete', { response: incomplete }),
+  event('response.failed', { response: failed }),
   event('error', {
     code: nullable(v.string()),
     message: v.pipe(v.string(), v.minLength(1)),

@@ -67,7 +67,7 @@ export class StreamChecker {
 }
 
 const numbered = v.object({ type: v.string(), sequence_number: v.number() });
-const lastTypes = ['response.completed', 'response.incomplete', 'error'];
+const lastTypes = ['response.completed', 'response.incomplete', 'response.failed', 'error'];
 
 function responseFault(all: readonly unknown[]): string | null {
   const events = v.parse(v.array(numbered), all);

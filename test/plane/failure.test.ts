@@ -232,13 +232,13 @@ describe('the token stream', () => {
     expect(await read(await asked)).toBe('7 8 stop');
   });
 
-  test('a reader too slow loses the generation, and the worker is told', async () => {
+  test('a reader too slow for a worker that does not rest loses the generation, and the worker is told', async () => {
     const { cluster, g, asked } = await begin();
     for (let index = 0; index <= 16_384; index++) g.engine.tokens('req-1', index, [1]);
     await settle();
     const text = await read(await asked);
     expect(text.endsWith('1 !overloaded')).toBeTrue();
-    expect(g.engine.types).toEqual(['generate', 'abort']);
+    expect(g.engine.types).toEqual(['generate', 'pause', 'abort']);
     expect(cluster.lines.join('\n')).not.toContain('ERROR');
   });
 });

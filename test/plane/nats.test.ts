@@ -76,10 +76,12 @@ describe('NATS', () => {
       version: '0.1.0',
       description: 'tdist generate worker of model llama',
       metadata: { worker: 'g', role: 'generate', model: 'llama', host: 'host-1', pid: '42' },
-      endpoints: ['generate', 'announce', 'handover', 'abort', 'asset', 'control'].map((name) => ({
-        name,
-        subject: `tdist.worker.g.${name}`,
-      })),
+      endpoints: ['generate', 'announce', 'handover', 'abort', 'pause', 'asset', 'control'].map(
+        (name) => ({
+          name,
+          subject: `tdist.worker.g.${name}`,
+        }),
+      ),
     });
     const abort = new TextEncoder().encode('{"v":1,"type":"abort","requestId":"r"}');
     await two.request('tdist.worker.g.abort', abort, { timeoutMs: 5000 });

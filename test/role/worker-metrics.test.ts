@@ -130,10 +130,11 @@ describe('meteredEngine', () => {
 
   test('the load is looked at when it is read', async () => {
     const { inner, value } = world();
-    let load: Load = { ...inner.load(), running: 2, waiting: 3 };
+    let load: Load = { ...inner.load(), running: 2, waiting: 3, paused: 1 };
     inner.load = () => load;
     expect(await value('tdist_running_requests')).toBe(2);
     expect(await value('tdist_waiting_requests')).toBe(3);
+    expect(await value('tdist_paused_requests')).toBe(1);
     expect(await value('tdist_process_resident_bytes')).toBeGreaterThan(1e6);
     const kvBlocks = { free: 5, held: 1, leased: 2, cached: 4 };
     const counters = { moves: 1, preemptions: 6, recomputes: { preempted: 7 }, kvBlocks };

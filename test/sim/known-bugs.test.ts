@@ -12,6 +12,7 @@ import { ShmImport } from '../../src/kv/shm-import.ts';
 import { Aborts } from '../../src/plane/aborts.ts';
 import { InFlight } from '../../src/plane/in-flight.ts';
 import { Pending } from '../../src/plane/job.ts';
+import { Pauses } from '../../src/plane/pauses.ts';
 import type { EnginePort } from '../../src/protocol/engine.ts';
 import { runSeed } from '../../src/sim/sim.ts';
 import type { Options } from '../../src/sim/simulate.ts';
@@ -191,6 +192,23 @@ describe('the auditor sees', () => {
     replace(Aborts.prototype, 'send', () => () => undefined);
     await expectFound({}, 'stops', 'leaks');
   });
+
+  test('a worker that is never told to rest', async () => {
+    replace(Pauses.prototype, 'say', () => () => undefined);
+    await expectFound({}, 'limits');
+  }, 30_000);
+
+  test('a worker that is never told to go on', async () => {
+    replace(
+      Pauses.prototype,
+      'say',
+      (old) =>
+        function (this: Pauses, worker, requestId, isPaused) {
+          if (isPaused) old.call(this, worker, requestId, isPaused);
+        },
+    );
+    await expectFound({}, 'leaks', 'errors');
+  }, 30_000);
 
   test('an exception that ends a process', async () => {
     const fails = everyNth(50);

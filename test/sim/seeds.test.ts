@@ -25,6 +25,7 @@ test(`${seedCount} seeds: every request ends as it should, nothing is left behin
     'block refused',
     'prefix hit',
     'preemption',
+    'pause',
   ]) {
     expect(seen.get(what) ?? 0, what).toBeGreaterThan(0);
   }

@@ -15,7 +15,7 @@ describe('the table', () => {
       'prompt_tokens_total generation_tokens_total cached_tokens_total kv_transfer_bytes_total',
       'kv_transfer_seconds kv_transfer_failures_total kv_blocks preemptions_total',
       'migrations_total recomputes_total cancellations_total rejections_total worker_up',
-      'process_resident_bytes slot_moves_total kv_transfer_saved_bytes_total',
+      'process_resident_bytes slot_moves_total kv_transfer_saved_bytes_total paused_requests',
       'key_requests_total key_tokens_total',
     ];
     const wanted = names.flatMap((line) => line.split(' ')).map((name) => `tdist_${name}`);

@@ -174,6 +174,26 @@ describe('one answer', () => {
     });
   }
 
+  test('paused and going on at any moment, more of them than slots', () => {
+    const chance = seededChance(7);
+    const worker = start({ role: 'baseline', slots: 3, stepTokens: limit.stepTokens });
+    const answers = new Answers();
+    const submit = worker.engine.submit.bind(worker.engine);
+    const names = requests.map(({ requestId }) => requestId);
+    for (const request of requests) submit({ type: 'generate', source: 'local', ...request });
+    for (let round = 0; answers.endedCount < requests.length; round++) {
+      const running = worker.scheduler.running();
+      const paused = running[chance.u32() % 6]?.requestId ?? '';
+      submit({ type: 'pause', requestId: paused, isPaused: round < 1000 });
+      const requestId = names[chance.u32() % names.length] ?? '';
+      submit({ type: 'pause', requestId, isPaused: false });
+      worker.engine.step();
+      for (const event of worker.take()) answers.hear(event);
+    }
+    expect(worker.engine.recomputes().preemption).toBeGreaterThan(10);
+    expect(answers.all()).toEqual(alone);
+  });
+
   for (const stepTokens of [1, 16, 33, 64]) {
     test(`in chunks of ${stepTokens}`, () => {
       expect(aggregated({ slots: 4, stepTokens })).toEqual(alone);

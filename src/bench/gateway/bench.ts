@@ -62,7 +62,13 @@ async function measureAll(stage: Stage) {
   );
   const flood = await rounds(() => measureStreams(stage, { streams: 64, tokens: 500, paceMs: 0 }));
   const paced = await rounds(() => measureStreams(stage, { streams: 100, tokens: 100, paceMs }));
-  const many = await measureStreams(stage, { streams: 500, tokens: 100, paceMs: 60 });
+  const manyLoad = { streams: 500, tokens: 100, paceMs: 60 };
+  const many = await measureStreams(stage, manyLoad);
+  // Garbage comes and goes; what grows shows in the peaks of one round after another.
+  const peaks = [many.peakBytes];
+  for (let round = 1; round < roundCount; round++) {
+    peaks.push((await measureStreams(stage, manyLoad)).peakBytes);
+  }
   const few = { streams: 20, tokens: 100, paceMs };
   await measureStreams(stage, few, longPrompts(stage, longPromptBytes));
   const calm: number[] = [];
@@ -79,6 +85,7 @@ async function measureAll(stage: Stage) {
     floodCpuUs: summarize(flood.map(({ cpuUs }) => cpuUs)),
     pacedCpuUs: summarize(paced.map(({ cpuUs }) => cpuUs)),
     manyMiB: many.residentBytes.map((bytes) => bytes / 2 ** 20),
+    manyPeakMiB: peaks.map((bytes) => bytes / 2 ** 20),
     calmMs: summarize(calm),
     disturbedMs: summarize(disturbed),
   };
@@ -109,13 +116,17 @@ function rowsOf(found: Found): string[][] {
     summaryRow(`CPU of a token, 100 streams each ${paceMs} ms`, 'µs', found.pacedCpuUs),
     single('memory when 500 streams ran', found.manyMiB[0], 'MiB'),
     single('memory at their end', found.manyMiB[1], 'MiB'),
+    ...found.manyPeakMiB.map((peakMiB, round) =>
+      single(`highest memory, round ${round + 1} of such streams`, peakMiB, 'MiB'),
+    ),
     summaryRow('p99 a token came late, 20 streams', 'ms', found.calmMs),
     summaryRow('… while prompts of 100 KB arrive', 'ms', found.disturbedMs),
   ];
 }
 
-function claimsOf({ manyMiB, ...found }: Found): readonly Claim[] {
+function claimsOf({ manyMiB, manyPeakMiB, ...found }: Found): readonly Claim[] {
   const [before = 0, after = 0] = manyMiB;
+  const [, secondPeak = 0, thirdPeak = 0] = manyPeakMiB;
   const most = (name: string, value: number, wanted: number): Claim => ({
     name,
     found: value,
@@ -132,6 +143,11 @@ function claimsOf({ manyMiB, ...found }: Found): readonly Claim[] {
     least('short requests a second', found.requestsPerS.median, 1500),
     least('streamed tokens a second', found.tokensPerS.median, 40_000),
     most('MiB that 500 streams grow by', after - before, 16),
+    most(
+      'MiB that the third round of them adds to the peak of the second',
+      thirdPeak - secondPeak,
+      16,
+    ),
     most(
       'ms that 100 KB prompts make other tokens late',
       found.disturbedMs.median - found.calmMs.median,

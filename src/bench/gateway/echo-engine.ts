@@ -9,6 +9,7 @@ type Sequence = {
   readonly requestId: string;
   readonly maxTokens: number;
   sentCount: number;
+  isPaused: boolean;
 };
 
 const slots = 4096;
@@ -31,13 +32,14 @@ export class EchoEngine implements EnginePort {
     const { requestId } = command;
     if (command.type === 'generate') {
       const { sampling } = command;
-      const sequence = { requestId, maxTokens: sampling.maxTokens, sentCount: 0 };
+      const sequence = { requestId, maxTokens: sampling.maxTokens, sentCount: 0, isPaused: false };
       // Like a real one's thread, it never answers before it was asked.
       queueMicrotask(() => {
         this.#handler({ type: 'admitted', requestId });
         this.#add(sampling.seed, sequence);
       });
     } else if (command.type === 'abort') this.#remove(requestId);
+    else if (command.type === 'pause') this.#pause(requestId, command.isPaused);
   }
 
   listen(handler: (event: EngineEvent) => void): void {
@@ -79,6 +81,7 @@ export class EchoEngine implements EnginePort {
     if (group === undefined) return;
     for (const sequence of group) {
       const { requestId, maxTokens, sentCount } = sequence;
+      if (sequence.isPaused) continue;
       const id = this.#ids[sentCount % this.#ids.length] ?? 0;
       const finish = sentCount + 1 >= maxTokens ? 'length' : null;
       const timing = sentCount === 0 ? { timing: { queueMs: 0, prefillMs: 0 } } : {};
@@ -88,6 +91,14 @@ export class EchoEngine implements EnginePort {
     }
     if (group.size === 0) this.#running.delete(paceMs);
     else this.#next(paceMs, atMs + paceMs);
+  }
+
+  #pause(requestId: string, isPaused: boolean): void {
+    for (const group of this.#running.values()) {
+      for (const sequence of group) {
+        if (sequence.requestId === requestId) sequence.isPaused = isPaused;
+      }
+    }
   }
 
   #remove(requestId: string): void {

@@ -5,6 +5,8 @@ import { Fault } from '../../std/fault.ts';
 import { Connection, type Timed } from './client.ts';
 import type { Stage } from './stage.ts';
 
+/** How often the gateway's memory is looked at. */
+const lookMs = 100;
 const question = 'What is the capital of France?';
 
 async function openAll(stage: Stage, count: number): Promise<readonly Connection[]> {
@@ -61,6 +63,8 @@ export type Streams = Rate & {
   readonly gapsMs: readonly number[];
   /** The gateway's memory when all streams ran, and at their end. */
   readonly residentBytes: readonly [number, number];
+  /** … and the most there was in between, as far as looked at. */
+  readonly peakBytes: number;
 };
 
 /** So many streams at once. `during` runs beside them from the moment that all have begun. */
@@ -86,7 +90,13 @@ export async function measureStreams(
     await during(() => isOver);
     return bytes;
   });
-  const timed = await Promise.all(answers);
+  let peakBytes = 0;
+  const look = (): void => {
+    peakBytes = Math.max(peakBytes, stage.residentBytes());
+  };
+  const looking = setInterval(look, lookMs);
+  const timed = await Promise.all(answers).finally(() => clearInterval(looking));
+  look();
   const wrong = timed.find(({ eventsMs }) => eventsMs.length !== load.tokens);
   if (wrong !== undefined) {
     const text = `${wrong.eventsMs.length} events came, wanted ${load.tokens}, one for each token`;
@@ -101,6 +111,7 @@ export async function measureStreams(
     ...rate,
     gapsMs: timed.flatMap(gapsOf),
     residentBytes: [early, stage.residentBytes()],
+    peakBytes,
   };
 }
 
