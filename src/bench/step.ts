@@ -59,6 +59,7 @@ export async function openStepBench(bench: StepBenchOptions): Promise<StepBench>
     namespace: 'bench',
     workerId: 'bench',
     role: 'baseline',
+    device: 'cpu',
     libraryPath: await ortLibraryPath(cacheDir()),
     modelPath,
     modelDigest: model.modelDigest,

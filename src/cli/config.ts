@@ -69,7 +69,9 @@ export type WorkerSettings = {
   /** Share of the memory for weights and KV, in (0, 1]. */
   readonly memoryShare: number;
   readonly ignoreEos: boolean;
-  readonly device: 'cpu';
+  readonly device: 'cpu' | 'auto' | 'webgpu' | 'cuda';
+  /** Where ONNX Runtime's CUDA provider is; null: beside the executable. */
+  readonly ortDir: string | null;
   /** Intra-op threads of one worker process. */
   readonly threadCount: number | null;
   readonly weightDtype: 'float32';

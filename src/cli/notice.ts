@@ -12,8 +12,6 @@ export function refuseUnavailable(values: Values, role: Role): void {
   for (const name of ['context-tp-size', 'generate-tp-size', 'baseline-tp-size'] as const) {
     refuse(role, name, values[name], values[name] > 1, '1: tensor parallelism is not available');
   }
-  const { device } = values;
-  refuse(role, 'device', device, device === 'webgpu' || device === 'cuda', 'cpu or auto');
 }
 
 function refuse(role: Role, name: FlagName, found: unknown, bad: boolean, wanted: string): void {

@@ -9,17 +9,25 @@ import { arenaPrefix, shmFolder } from '../kv/arena.ts';
 import { sweepArenas } from '../kv/janitor.ts';
 import { type Model, openModel } from '../model/folder.ts';
 import { cachedGraph } from '../model/graph-cache.ts';
-import { ortLibraryPath } from '../model/ort-library.ts';
+import { ortLibraryIn, ortLibraryPath } from '../model/ort-library.ts';
 import { createWorkerNode } from '../plane/worker.ts';
 import type { Card } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { realClock } from '../std/clock.ts';
+import { toFault } from '../std/fault.ts';
 import { realChance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Meter, noMeter } from '../telemetry/metric.ts';
 import { detectReasoningParser, detectToolParser } from '../text/tool/detect.ts';
 import { cacheDir } from './cache-dir.ts';
-import { startEngine } from './engine-handle.ts';
+import {
+  type ComputeKind,
+  chooseDevices,
+  type DeviceFacts,
+  type DeviceMemory,
+} from './device-choice.ts';
+import { lookAtDevices } from './device-look.ts';
+import { type EngineHandle, startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
 import { freeMemoryBytes, freeShmBytes, memoryBytes } from './free-memory.ts';
 import { hostIdentity, seesArena } from './host.ts';
@@ -61,14 +69,14 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   const { bus, store } = plane;
 
   const model = openModel(config.modelName, config.quantization);
-  const options = await engineOptions(config, model, workerId);
   removeAtExit(workerId);
-  const engine = await startEngine(options, crash.resolve);
+  const { engine, options } = await startOnDevice({ config, model, workerId, log }, crash.resolve);
   ends.defer(() => engine.stop());
   const { maxModelLen, slots, tokensMax, threads } = options;
   const { source, quantization } = model;
   log.info('Model loaded', {
     model: source,
+    ...(options.device === 'cpu' ? {} : { device: options.device, stepTokens: engine.stepTokens }),
     ...(quantization === 'none' ? {} : { quantization }),
     maxModelLen,
     slots,
@@ -163,10 +171,40 @@ async function openMetrics(
   return { meter, server };
 }
 
+type EngineOrder = {
+  readonly config: WorkerConfig;
+  readonly model: Model;
+  readonly workerId: string;
+  readonly log: Log;
+};
+
+/** On the device that was asked for; with `auto` on the first that works, the CPU being the last. */
+async function startOnDevice(
+  order: EngineOrder,
+  onCrash: (reason: string) => void,
+): Promise<{ readonly engine: EngineHandle; readonly options: EngineOptions }> {
+  const { config, log } = order;
+  const facts = lookAtDevices(config.ortDir);
+  const candidates = chooseDevices(config.device, facts);
+  for (const [i, device] of candidates.entries()) {
+    const options = await engineOptions(order, device, facts);
+    try {
+      return { engine: await startEngine(options, onCrash), options };
+    } catch (thrown) {
+      const next = candidates[i + 1];
+      if (next === undefined) throw thrown;
+      log.info(`--device auto: ${device} does not work, trying ${next}`, {
+        reason: toFault(thrown).message,
+      });
+    }
+  }
+  throw new Error('assertion failed: no device to try');
+}
+
 async function engineOptions(
-  config: WorkerConfig,
-  model: Model,
-  workerId: string,
+  { config, model, workerId }: EngineOrder,
+  device: ComputeKind,
+  facts: DeviceFacts,
 ): Promise<EngineOptions> {
   const geometry: Geometry = {
     layers: model.config.layers,
@@ -196,12 +234,17 @@ async function engineOptions(
     freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
     memoryBytes: Math.floor(memoryBytes() * config.memoryShare),
     weightBytes: model.weightBytes * weightShare[model.quantization],
+    device: device === 'cpu' ? null : { memory: deviceMemory(facts), share: config.memoryShare },
   });
   return {
     namespace: config.namespace,
     workerId,
     role: config.kind,
-    libraryPath: await ortLibraryPath(cache),
+    device,
+    libraryPath:
+      device === 'cuda' && facts.cudaDir !== null
+        ? ortLibraryIn(facts.cudaDir)
+        : await ortLibraryPath(cache),
     modelPath,
     modelDigest: model.modelDigest,
     geometry,
@@ -214,6 +257,11 @@ async function engineOptions(
     queueCountMax: config.requestCountMax,
     prefixCaching: config.prefixCaching,
   };
+}
+
+/** Where no driver tells, as of GPUs that share the host's memory: the host's. */
+function deviceMemory({ memory }: DeviceFacts): DeviceMemory {
+  return memory ?? { totalBytes: memoryBytes(), freeBytes: freeMemoryBytes() };
 }
 
 function cardOf(config: WorkerConfig, model: Model, options: EngineOptions): Card {

@@ -4,7 +4,7 @@
 
 import { Message } from './proto.ts';
 
-export const onnxType = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
+export const onnxType = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
 export type OnnxType = keyof typeof onnxType;
 
 export type Attribute = number | { readonly float: number } | readonly number[] | string;
