@@ -19,8 +19,9 @@ export function trustedStep(
   const { kind, capacity, stepTokens } = options;
   const length = Math.min(capacity, stepTokens);
   const ids = Array.from({ length }, (_, i) => (i * 31 + 7) % Math.min(runner.vocabSize, 1000));
-  const byToken = inChunks(runner, ids.slice(0, smallStep * 3), 1);
-  const small = inChunks(runner, ids.slice(0, smallStep * 3), smallStep);
+  const few = ids.slice(0, smallStep + 2);
+  const byToken = inChunks(runner, few, 1);
+  const small = inChunks(runner, few, smallStep);
   if (!isAlike(byToken, small)) {
     throw new Fault(
       'engine',
