@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import type { BunPlugin } from 'bun';
 
 const executable = 'tdist';
-const threads = ['engine-thread', 'vocabulary-thread', 'encoder-thread'].map(
+const threads = ['engine-thread', 'vocabulary-thread', 'encoder-thread', 'weight-thread'].map(
   (name) => `src/role/${name}.ts`,
 );
 const hashFile = 'build/tdist.hash';

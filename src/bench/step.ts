@@ -60,6 +60,7 @@ export async function openStepBench(bench: StepBenchOptions): Promise<StepBench>
     workerId: 'bench',
     role: 'baseline',
     device: 'cpu',
+    precision: 'float32',
     libraryPath: await ortLibraryPath(cacheDir()),
     modelPath,
     modelDigest: model.modelDigest,

@@ -74,8 +74,10 @@ export type WorkerSettings = {
   readonly ortDir: string | null;
   /** Intra-op threads of one worker process. */
   readonly threadCount: number | null;
-  readonly weightDtype: 'float32';
-  readonly quantization: 'none' | 'int8' | 'int4';
+  /** What is computed in; the CPU knows float32 alone. */
+  readonly weightDtype: 'auto' | 'float32' | 'float16' | 'bfloat16';
+  /** auto: as it suits the checkpoint. */
+  readonly quantization: 'auto' | 'none' | 'int8' | 'int4';
   /** How the model writes tool calls and thoughts; auto: its chat template says it. */
   readonly toolParser: ToolParserName | 'auto' | 'none';
   readonly reasoningParser: ReasoningParserName | 'auto' | 'none';

@@ -122,7 +122,7 @@ function workerSettings(values: Values): WorkerSettings {
     device: values.device,
     ortDir: values['ort-dir'],
     threadCount: values.threads,
-    weightDtype: 'float32',
+    weightDtype: values.dtype,
     quantization: values.quantization,
     toolParser: values['tool-call-parser'],
     reasoningParser: values['reasoning-parser'],

@@ -1,7 +1,8 @@
 // The flags of a tool that starts a deployment of its own, looked at before it does: what is wrong with
 // them is one line of the tool's, and not one of a child's with another about its end.
 
-import { Fault } from '../std/fault.ts';
+import { assert, Fault } from '../std/fault.ts';
+import type { AllConfig, WorkerSettings } from './config.ts';
 import { configure } from './configure.ts';
 import { type Env, parseFlags } from './parse.ts';
 
@@ -19,6 +20,21 @@ export function deploymentFlags(
   own: readonly string[] = [],
 ): readonly string[] {
   if (argv.includes('--help') || argv.includes('-h')) return ['--help'];
+  check(tool, argv, env, own);
+  return argv;
+}
+
+/** What such flags say of the workers, for a tool that is none of them and runs their model itself. */
+export function deploymentWorker(
+  tool: string,
+  argv: readonly string[],
+  env: Env,
+  own: readonly string[],
+): WorkerSettings {
+  return check(tool, argv, env, own).worker;
+}
+
+function check(tool: string, argv: readonly string[], env: Env, own: readonly string[]): AllConfig {
   const parsed = parseFlags([...started, ...without(argv, own)], env, own);
   const { role, version, 'dump-config': dump } = parsed.values;
   if (role !== 'all') throw new Fault('usage', `${tool} starts --role all, not --role ${role}`);
@@ -39,8 +55,9 @@ export function deploymentFlags(
       `${tool} takes its key from the environment: set TDIST_API_KEY instead`,
     );
   }
-  configure(parsed, 'all', env);
-  return argv;
+  const { config } = configure(parsed, 'all', env);
+  assert(config.role === 'all', `configured as ${config.role}`);
+  return config;
 }
 
 function without(argv: readonly string[], own: readonly string[]): readonly string[] {

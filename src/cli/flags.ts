@@ -204,9 +204,9 @@ const memory = {
   ),
   quantization: choice(
     workers,
-    'none',
-    { none: [], int8: [], int4: [] },
-    'weights as integers: smaller and faster, a little less exact',
+    'auto',
+    { auto: [], none: [], int8: [], int4: [] },
+    'weights as integers: smaller and faster, a little less exact; auto: none, or as the checkpoint has them (fp8: int8)',
   ),
   'tool-call-parser': choice(
     workers,

@@ -28,8 +28,8 @@ export function noticesOf({ values, given }: Parsed, role: Role): readonly Notic
     ['nats-url', true, 'is an old name; use --request-plane-uri'],
     [
       'dtype',
-      dtype !== 'auto' && dtype !== 'float32',
-      `${dtype}: weights are float32 in this version`,
+      values.device === 'cpu' && dtype !== 'auto' && dtype !== 'float32',
+      `${dtype}: on the CPU everything is computed in float32`,
     ],
     ['enable-chunked-prefill', !values['enable-chunked-prefill'], 'off: prefill is always chunked'],
     ['enforce-eager', values['enforce-eager'], 'has no meaning here'],

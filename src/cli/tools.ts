@@ -1,6 +1,8 @@
 // The tools beside the roles: name, help line, and what runs. Loaded only when called.
 
-import { deploymentFlags } from './deployment-flags.ts';
+import { Fault } from '../std/fault.ts';
+import type { WorkerSettings } from './config.ts';
+import { deploymentFlags, deploymentWorker } from './deployment-flags.ts';
 import { type Output, processOutput } from './output.ts';
 import type { Env } from './parse.ts';
 import { versionLine } from './version.ts';
@@ -11,7 +13,7 @@ type Tool = {
 };
 
 /** Of `verify`, besides those of the deployment that it starts. */
-const verifyFlags = ['api-url', 'model'];
+const verifyFlags = ['api-url', 'model', 'against'];
 
 export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
@@ -30,15 +32,20 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
       help: 'prove disaggregated and aggregated answers identical, token by token',
       run: async (argv, output, env) => {
         const flags = deploymentFlags('verify', argv, env, verifyFlags);
+        const print = (line: string) => output.out(line);
+        if (flags.some((word) => /^--against(=|$)/.test(word))) {
+          const settings = qualitySettings(flags, env);
+          return await (await import('../bench/verify/quality.ts')).runQuality(settings, print);
+        }
         const { runVerify } = await import('../bench/verify/verify.ts');
-        return await runVerify(flags, (line) => output.out(line));
+        return await runVerify(flags, print);
       },
     },
   ],
   [
     'bench',
     {
-      help: 'measure requests; bench engine, kv, gateway: these alone',
+      help: 'measure requests; bench engine, kv, gateway: these alone; bench model: random weights to measure with',
       run: async (argv, output, env) => {
         const [first, ...rest] = argv;
         const print = (line: string) => output.out(line);
@@ -50,6 +57,9 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
         }
         if (first === 'gateway') {
           return await (await import('../bench/gateway/bench.ts')).runGatewayBench(rest, print);
+        }
+        if (first === 'model') {
+          return await (await import('../bench/model-folder.ts')).runModelFolder(rest, print);
         }
         const flags = deploymentFlags('bench', argv, env);
         return await (await import('../bench/bench.ts')).runBench(flags);
@@ -94,3 +104,20 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
 export const toolHelp: ReadonlyMap<string, string> = new Map(
   [...tools].map(([name, tool]) => [name, tool.help]),
 );
+
+/** Of `verify --against float32`. */
+function qualitySettings(words: readonly string[], env: Env): WorkerSettings {
+  const joined = words.join(' ');
+  const against = /(?:^| )--against[= ](\S*)/.exec(joined)?.[1] ?? '';
+  if (against !== 'float32') {
+    throw new Fault('usage', `verify --against ${against || 'nothing'}: wanted float32`);
+  }
+  const foreign = words.find((word) => /^--(api-url|model)(=|$)/.test(word));
+  if (foreign !== undefined) {
+    throw new Fault(
+      'usage',
+      `verify --against runs the model itself: give --model-name instead of ${foreign.split('=')[0]}`,
+    );
+  }
+  return deploymentWorker('verify', words, env, verifyFlags);
+}

@@ -5,6 +5,7 @@ import type { ApiSettings, RoleConfig, WorkerSettings } from '../cli/config.ts';
 import { type Model, openModel } from '../model/folder.ts';
 import { Ort } from '../model/ort.ts';
 import { ortLibraryPath, ortVersion } from '../model/ort-library.ts';
+import { weightMemoryBytes } from '../model/weight-memory.ts';
 import { openNatsBus } from '../plane/nats.ts';
 import { findNatsServer } from '../plane/nats-binary.ts';
 import { type PlaneUri, parsePlaneUris } from '../plane/uri.ts';
@@ -14,7 +15,7 @@ import { workerRoles } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { cacheDir } from '../role/cache-dir.ts';
 import { freeMemoryBytes, memoryBytes } from '../role/free-memory.ts';
-import { sizeWorker, weightShare } from '../role/sizing.ts';
+import { sizeWorker } from '../role/sizing.ts';
 import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
 import { silentLog } from '../telemetry/log.ts';
@@ -87,7 +88,7 @@ type Known = { readonly settings: WorkerSettings; readonly model: Tried<Model> }
 
 async function modelOf(settings: WorkerSettings): Promise<Known> {
   const open = (): Model => {
-    const model = openModel(settings.modelName, settings.quantization);
+    const model = openModel(settings.modelName, settings.quantization, cacheDir());
     model.weights(); // reads the files' headers: a file cut short is found here
     return model;
   };
@@ -235,7 +236,7 @@ async function examineWorker(
   const kinds = kindsOf(config);
   const freeBytes = freeMemoryBytes();
   const shmBytes = 'error' in shm ? 0 : Math.floor(shm.freeBytes / 3); // as role/worker.ts
-  const weightBytes = model.weightBytes * weightShare[settings.quantization];
+  const weightBytes = weightMemoryBytes(model.config, model.quantization);
   const sizings: MemoryFacts['sizings'] = await Promise.all(
     [...new Set(kinds)].map(async (kind) => ({
       kind,

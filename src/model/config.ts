@@ -5,6 +5,7 @@ import * as v from 'valibot';
 import { Fault } from '../std/fault.ts';
 import type { Architecture, Shape, Surroundings, Traits } from './architecture.ts';
 import { architectures } from './architectures.ts';
+import { readScheme, type Scheme } from './checkpoint/scheme.ts';
 import { refuseForeignFields } from './foreign-fields.ts';
 import { readRope } from './rope.ts';
 
@@ -35,7 +36,12 @@ const fileSchema = v.looseObject({
   eos_token_id: v.nullish(idList),
 });
 
-export type ModelConfig = Shape & Traits & { readonly eosIds: readonly number[] };
+export type ModelConfig = Shape &
+  Traits & {
+    readonly eosIds: readonly number[];
+    /** How the checkpoint's weights are quantized. */
+    readonly scheme: Scheme;
+  };
 
 /** @param where names the file in messages. Throws a Fault `config`. */
 export function parseConfig(file: unknown, generation: unknown, where: string): ModelConfig {
@@ -68,6 +74,7 @@ export function parseConfig(file: unknown, generation: unknown, where: string): 
     ...differences,
     ...(differences.ropes === undefined ? oneRope(around) : { ropes: differences.ropes }),
     eosIds: eosIds(generation, raw.eos_token_id),
+    scheme: readScheme(raw, where),
   };
 }
 

@@ -6,10 +6,13 @@ import { basename, join } from 'node:path';
 import * as v from 'valibot';
 import { Fault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
+import { usualQuantization } from './checkpoint/scheme.ts';
 import { type ModelConfig, parseConfig } from './config.ts';
 import { demoFiles, demoName } from './demo.ts';
 import type { Quantization } from './quantize.ts';
 import { readWeights, type Weights } from './safetensors.ts';
+import { contentDigest } from './weight-digest.ts';
+import { mapWeightFile, type WeightFile } from './weight-file.ts';
 
 export type Model = {
   /** What the user called it. */
@@ -17,6 +20,8 @@ export type Model = {
   readonly config: ModelConfig;
   /** How its weights are computed with. */
   readonly quantization: Quantization;
+  /** What its user should know of that, in lines. */
+  readonly notes: readonly string[];
   /** SHA-256 over config, weights and quantization: whoever has the same can read the other's KV. */
   readonly modelDigest: string;
   /** SHA-256 over the two files below, in this order. */
@@ -27,6 +32,7 @@ export type Model = {
   readonly tokenizerConfig: Uint8Array;
   /** Size of the weight files. */
   readonly weightBytes: number;
+  /** Reads the files' headers. What it gives is valid for the life of the process. */
   weights(): Weights;
 };
 
@@ -44,8 +50,18 @@ type Files = {
 
 export type ModelText = Pick<Model, 'tokenizer' | 'tokenizerConfig'>;
 
-/** @param name `--model-name`: `tdist/demo` or a folder. Throws a Fault `config`. */
-export function openModel(name: string, quantization: Quantization = 'none'): Model {
+/**
+ * Throws a Fault `config`.
+ *
+ * @param name `--model-name`: `tdist/demo` or a folder.
+ * @param quantization auto: as it suits the checkpoint.
+ * @param cacheDir where digests of weight files are kept, which take a second for each GiB; null: nowhere.
+ */
+export function openModel(
+  name: string,
+  quantization: Quantization | 'auto' = 'auto',
+  cacheDir: string | null = null,
+): Model {
   const files = openFiles('--model-name', name);
   const { read, need, where } = files;
   const configBytes = need('config.json');
@@ -55,20 +71,74 @@ export function openModel(name: string, quantization: Quantization = 'none'): Mo
     generation === null ? {} : parseJson(generation, where('generation_config.json')),
     where('config.json'),
   );
-  const weightFiles = name === demoName ? ['model.safetensors'] : listWeightFiles(name, files);
-  const weights = weightFiles.map((file) => ({ name: where(file), bytes: need(file) }));
-  const contents = digest(configBytes, generation ?? '', ...weights.map((file) => file.bytes));
+  const isDemo = name === demoName;
+  const weightFiles = (isDemo ? ['model.safetensors'] : listWeightFiles(name, files)).map(
+    (file): StoredFile => ({
+      name: where(file),
+      // What the executable carries cannot be mapped.
+      from: isDemo ? { bytes: need(file) } : { path: join(name, file) },
+    }),
+  );
+  const contents = digest(
+    configBytes,
+    generation ?? '',
+    ...weightFiles.map(({ from }) => contentDigest(from, cacheDir)),
+  );
   const text = readText(files);
+  const chosen = quantization === 'auto' ? usualQuantization(config.scheme) : quantization;
+  const weights = lazily(() => readWeights(weightFiles.map(openWeightFile)));
   return {
     ...text,
-    source: name === demoName ? demoName : basename(name),
+    source: isDemo ? demoName : basename(name),
     config,
-    quantization,
-    modelDigest: quantization === 'none' ? contents : digest(`${quantization}\n`, contents),
+    quantization: chosen,
+    notes: notesOn(config, quantization),
+    modelDigest: chosen === 'none' ? contents : digest(`${chosen}\n`, contents),
     textDigest: digest(text.tokenizer, text.tokenizerConfig),
-    weightBytes: weights.reduce((sum, file) => sum + file.bytes.byteLength, 0),
-    weights: () => readWeights(weights),
+    weightBytes: weightFiles.reduce((sum, { from }) => sum + sizeOf(from), 0),
+    weights,
   };
+}
+
+type StoredFile = {
+  /** In messages. */
+  readonly name: string;
+  readonly from: { readonly bytes: Uint8Array } | { readonly path: string };
+};
+
+function openWeightFile({ name, from }: StoredFile): WeightFile {
+  return 'bytes' in from ? { name, bytes: from.bytes } : mapWeightFile(name, from.path);
+}
+
+function sizeOf(from: StoredFile['from']): number {
+  return 'bytes' in from ? from.bytes.byteLength : statSync(from.path).size;
+}
+
+/** At the first call, and once. */
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+function notesOn({ scheme }: ModelConfig, asked: Quantization | 'auto'): string[] {
+  switch (scheme.kind) {
+    case 'dense':
+      return [];
+    case 'fp8': {
+      const chosen = 'weights are fp8: computed with as int8; --quantization chooses otherwise';
+      return [...(asked === 'auto' ? [chosen] : []), ...scheme.notes];
+    }
+    case 'awq':
+    case 'gptq':
+      return asked === 'auto' || asked === 'int4'
+        ? [`weights are 4-bit already (${scheme.kind}): kept as they are`]
+        : [
+            `weights are 4-bit already (${scheme.kind}), and ${asked} is made of them: larger, not better`,
+          ];
+  }
 }
 
 /** Only the text side of a model, for a gateway. @param name `--tokenizer`. */

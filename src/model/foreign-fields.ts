@@ -7,8 +7,6 @@ import type { Architecture, Shape } from './architecture.ts';
 
 /** Neutral besides null and false, which are everywhere. */
 const neutral: Readonly<Record<string, (value: unknown, shape: Shape) => boolean>> = {
-  quantization_config: never,
-  compression_config: never,
   attention_bias: never,
   mlp_bias: never,
   use_bias: never,

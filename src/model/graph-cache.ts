@@ -1,5 +1,6 @@
 // The ONNX form of a model, built once and kept in the cache folder under the digest of what it was
-// built from. A folder appears whole (built beside, then renamed), so two workers may build at once.
+// built from. A folder appears whole (built beside, then renamed), so readers need no lock; of several
+// workers that start together one builds, the others wait and then map the same file.
 
 import {
   closeSync,
@@ -10,103 +11,198 @@ import {
   readdirSync,
   renameSync,
   rmSync,
-  writeSync,
+  statfsSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Clock } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
+import { allocateFile, isFileAt, lockFile } from '../std/memory.ts';
 import type { ModelConfig } from './config.ts';
-import { buildDecoder } from './onnx/decoder.ts';
-import type { WeightSink } from './onnx/graph.ts';
+import { buildDecoder, type Decoder } from './onnx/decoder.ts';
+import type { Precision } from './onnx/graph.ts';
 import type { Quantization } from './quantize.ts';
 import type { Weights } from './safetensors.ts';
+import { type Crew, writeTogether, writeWeights } from './weight-writer.ts';
 
 /** Raise it when the graph built from the same files changes. */
-const graphVersion = 4;
+const graphVersion = 5;
 const dataFile = 'weights.bin';
-/** Weights begin at page boundaries, so that ONNX Runtime can map them. */
-const alignment = 4096;
+const lockEnd = '.lock';
+/** Between two looks at a lock that another process holds. */
+const lockLookMs = 200;
 
-/** Path of the model file; `weights` is called only when it has to be built. */
-export function cachedGraph(
-  config: ModelConfig,
-  options: {
-    modelDigest: string;
-    quantization?: Quantization;
-    cacheDir: string;
-    weights: () => Weights;
-  },
-): string {
-  const { modelDigest, quantization = 'none' } = options;
-  const key = digest(`graph ${graphVersion} ${quantization}\n`, modelDigest).slice(0, 32);
-  const shelf = join(options.cacheDir, 'graphs');
-  const folder = join(shelf, key);
-  const path = join(folder, 'model.onnx');
-  if (existsSync(path)) return path;
+export type GraphOptions = {
+  readonly modelDigest: string;
+  readonly quantization?: Quantization;
+  /** What the graph computes in; float32 unless said. */
+  readonly precision?: Precision;
+  readonly cacheDir: string;
+  /** Called only when the graph has to be built. */
+  readonly weights: () => Weights;
+};
+
+export type Builders = {
+  /** The threads that build, with the data file's path; closed when it is done. */
+  readonly openCrew: (path: string) => Crew & { close(): void };
+  readonly clock: Clock;
+  /** Told of how much is written, and of how much there will be. */
+  readonly onProgress: (bytes: number, total: number) => void;
+  /** Another process builds the same. */
+  readonly onWait: () => void;
+};
+
+/** Path of the model file; built on this thread where it is not there. */
+export function cachedGraph(config: ModelConfig, options: GraphOptions): string {
+  const place = placeOf(options);
+  if (existsSync(place.path)) return place.path;
   try {
-    mkdirSync(shelf, { recursive: true });
-    const partial = mkdtempSync(`${folder}.`);
+    mkdirSync(place.shelf, { recursive: true });
+    const partial = mkdtempSync(`${place.folder}.`);
     try {
-      writeGraph(config, options.weights(), quantization, partial);
-      renameSync(partial, folder);
+      const weights = options.weights();
+      using begun = beginGraph(config, weights, options, partial);
+      writeWeights(begun.decoder.placed, begun.fd);
+      renameSync(partial, place.folder);
     } finally {
       rmSync(partial, { recursive: true, force: true });
     }
-    removePartials(shelf, key);
+    removePartials(place);
   } catch (thrown) {
-    if (existsSync(path)) return path; // another worker was faster and tidied up
-    if (thrown instanceof Fault) throw thrown;
-    throw new Fault(
-      'config',
-      `building the model's graph in ${options.cacheDir}: ${thrown instanceof Error ? thrown.message : thrown}; ` +
-        'free some space there or set XDG_CACHE_HOME to another folder',
-      { cause: thrown },
-    );
+    if (existsSync(place.path)) return place.path; // another worker was faster and tidied up
+    throw failure(thrown, options.cacheDir);
   }
-  return path;
+  return place.path;
 }
 
-function writeGraph(
+/** The same, by a crew of threads, and by one process of those that want it. */
+export async function builtGraph(
+  config: ModelConfig,
+  options: GraphOptions,
+  builders: Builders,
+): Promise<string> {
+  const place = placeOf(options);
+  if (existsSync(place.path)) return place.path;
+  try {
+    mkdirSync(place.shelf, { recursive: true });
+    await using lock = await waitForLock(place, builders);
+    if (lock === null) return place.path;
+    removePartials(place); // of builders that were killed: nobody else builds this now
+    const partial = mkdtempSync(`${place.folder}.`);
+    try {
+      const weights = options.weights();
+      using begun = beginGraph(config, weights, options, partial);
+      const { placed, dataBytes } = begun.decoder;
+      using crew = disposable(builders.openCrew(begun.path));
+      await writeTogether(placed, crew, (bytes) => builders.onProgress(bytes, dataBytes));
+      renameSync(partial, place.folder);
+    } finally {
+      rmSync(partial, { recursive: true, force: true });
+    }
+  } catch (thrown) {
+    if (existsSync(place.path)) return place.path;
+    throw failure(thrown, options.cacheDir);
+  }
+  return place.path;
+}
+
+type Place = { readonly shelf: string; readonly folder: string; readonly path: string };
+
+function placeOf(options: GraphOptions): Place {
+  const { modelDigest, quantization = 'none', precision = 'float32', cacheDir } = options;
+  const key = digest(`graph ${graphVersion} ${quantization} ${precision}\n`, modelDigest).slice(
+    0,
+    32,
+  );
+  const shelf = join(cacheDir, 'graphs');
+  const folder = join(shelf, key);
+  return { shelf, folder, path: join(folder, 'model.onnx') };
+}
+
+/** Null: meanwhile another process has built it. */
+async function waitForLock(
+  { folder, path }: Place,
+  { clock, onWait }: Builders,
+): Promise<AsyncDisposable | null> {
+  const lockPath = `${folder}${lockEnd}`;
+  for (let looks = 0; !existsSync(path); looks++) {
+    const fd = openSync(lockPath, 'a');
+    // Who is done removes the file: a lock on one that is no longer there says nothing.
+    if (lockFile(fd, 'try') && isFileAt(lockPath, fd)) {
+      return {
+        async [Symbol.asyncDispose]() {
+          rmSync(lockPath, { force: true });
+          closeSync(fd);
+        },
+      };
+    }
+    closeSync(fd);
+    if (looks === 0) onWait();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    clock.after(lockLookMs, resolve);
+    await promise;
+  }
+  return null;
+}
+
+type Begun = Disposable & {
+  readonly decoder: Decoder;
+  /** Of the data file, open, with room for everything. */
+  readonly fd: number;
+  readonly path: string;
+};
+
+function beginGraph(
   config: ModelConfig,
   weights: Weights,
-  quantization: Quantization,
+  { quantization = 'none', precision = 'float32', cacheDir }: GraphOptions,
   folder: string,
-): void {
-  const fd = openSync(join(folder, dataFile), 'wx');
+): Begun {
+  const decoder = buildDecoder(config, weights, { dataFile, quantization, precision });
+  writeFileSync(join(folder, 'model.onnx'), decoder.model);
+  const path = join(folder, dataFile);
+  const fd = openSync(path, 'wx');
+  const close = (): void => closeSync(fd);
   try {
-    const model = buildDecoder(config, weights, { dataFile, sink: fileSink(fd), quantization });
-    const modelFd = openSync(join(folder, 'model.onnx'), 'wx');
-    try {
-      writeAll(modelFd, model, 0);
-    } finally {
-      closeSync(modelFd);
-    }
-  } finally {
-    closeSync(fd);
+    reserve(fd, decoder.dataBytes, cacheDir);
+  } catch (thrown) {
+    close();
+    throw thrown;
   }
+  return { decoder, fd, path, [Symbol.dispose]: close };
 }
 
-function fileSink(fd: number): WeightSink {
-  let end = 0;
-  return {
-    append(bytes) {
-      const offset = Math.ceil(end / alignment) * alignment;
-      writeAll(fd, bytes, offset);
-      end = offset + bytes.byteLength;
-      return { offset, length: bytes.byteLength };
-    },
-  };
+/** All of the file's space, so that a full disk is found before minutes of work and not after. */
+function reserve(fd: number, bytes: number, cacheDir: string): void {
+  if (bytes === 0 || allocateFile(fd, bytes)) return;
+  const { bavail, bsize } = statfsSync(cacheDir);
+  throw new Error(`it takes ${mib(bytes)} MiB, and ${mib(bavail * bsize)} MiB are free`);
 }
 
-function writeAll(fd: number, bytes: Uint8Array, position: number): void {
-  for (let at = 0; at < bytes.byteLength; ) {
-    at += writeSync(fd, bytes, at, bytes.byteLength - at, position + at);
-  }
+function mib(bytes: number): number {
+  return Math.ceil(bytes / 2 ** 20);
+}
+
+function disposable<T extends { close(): void }>(one: T): T & Disposable {
+  return Object.assign(one, { [Symbol.dispose]: () => one.close() });
+}
+
+function failure(thrown: unknown, cacheDir: string): Fault {
+  if (thrown instanceof Fault) return thrown;
+  return new Fault(
+    'config',
+    `building the model's graph in ${cacheDir}: ${thrown instanceof Error ? thrown.message : thrown}; ` +
+      'free some space there or set XDG_CACHE_HOME to another folder',
+    { cause: thrown },
+  );
 }
 
 /** What killed builders left: as large as the model. A living one's is no longer needed either. */
-function removePartials(shelf: string, key: string): void {
+function removePartials({ shelf, folder }: Place): void {
   for (const name of readdirSync(shelf)) {
-    if (name.startsWith(`${key}.`)) rmSync(join(shelf, name), { recursive: true, force: true });
+    const path = join(shelf, name);
+    if (!path.startsWith(`${folder}.`) || name.endsWith(lockEnd)) continue;
+    rmSync(path, { recursive: true, force: true });
   }
 }

@@ -5,6 +5,7 @@ import { KvPool, type KvSlots } from '../kv/pool.ts';
 import { devices } from '../model/device/device.ts';
 import { DevicePool } from '../model/device/pool.ts';
 import { cachesOf, DeviceSession } from '../model/device/session.ts';
+import type { Precision } from '../model/onnx/graph.ts';
 import { Ort } from '../model/ort.ts';
 import { OrtSession } from '../model/session.ts';
 import { limit } from '../protocol/limit.ts';
@@ -14,6 +15,8 @@ import { trustedStep } from './device-trial.ts';
 
 export type ComputeOptions = {
   readonly device: ComputeKind;
+  /** Of the graph, and so of its KV in slots. */
+  readonly precision: Precision;
   readonly libraryPath: string;
   readonly modelPath: string;
   readonly geometry: Geometry;
@@ -49,7 +52,12 @@ function openDevice(options: ComputeOptions, kind: keyof typeof devices): Comput
   const { geometry, slots, maxModelLen: capacity } = options;
   const device = devices[kind];
   const ort = new Ort(options.libraryPath);
-  const pool = new DevicePool(ort, geometry, { device, slots, capacity, element: 'float32' });
+  const pool = new DevicePool(ort, geometry, {
+    device,
+    slots,
+    capacity,
+    precision: options.precision,
+  });
   const session = new OrtSession(ort, {
     ...options,
     pool: { slots, geometry, caches: cachesOf(pool) },

@@ -1,6 +1,7 @@
 // Where a worker computes, from what the user said and what the machine has. Pure.
 
 import type { DeviceKind } from '../model/device/device.ts';
+import type { Precision } from '../model/onnx/graph.ts';
 import { cudaLibrary, ortVersion } from '../model/ort-library.ts';
 import { Fault } from '../std/fault.ts';
 
@@ -20,14 +21,39 @@ export type DeviceFacts = {
 
 export type ComputeKind = 'cpu' | DeviceKind;
 
+export type Choice = { readonly device: ComputeKind; readonly precision: Precision };
+
 /**
- * What to try, in this order; more than one only for `auto`, which ends with the CPU. Throws a Fault
- * `config` that says what is missing.
+ * What to try, in this order; more than one only where something is `auto`. Throws a Fault `config`
+ * that says what is missing.
  */
 export function chooseDevices(
-  wanted: ComputeKind | 'auto',
+  wanted: { device: ComputeKind | 'auto'; dtype: 'auto' | Precision | 'bfloat16' },
   facts: DeviceFacts,
-): readonly ComputeKind[] {
+): readonly Choice[] {
+  return devicesFor(wanted.device, facts).flatMap((device) =>
+    precisionsFor(device, wanted.dtype).map((precision) => ({ device, precision })),
+  );
+}
+
+/** The CPU computes in float32 whatever is wanted: the flag's notice says so. */
+function precisionsFor(
+  device: ComputeKind,
+  dtype: 'auto' | Precision | 'bfloat16',
+): readonly Precision[] {
+  if (device === 'cpu') return ['float32'];
+  if (dtype === 'bfloat16' || (device === 'cuda' && dtype === 'float32')) {
+    throw new Fault(
+      'config',
+      `--dtype ${dtype}: not available with --device ${device}; use ${device === 'cuda' ? 'float16' : 'float16 or float32'}`,
+    );
+  }
+  if (dtype !== 'auto') return [dtype];
+  // Not every GPU computes in float16 through WebGPU; CUDA's attention knows nothing else.
+  return device === 'cuda' ? ['float16'] : ['float16', 'float32'];
+}
+
+function devicesFor(wanted: ComputeKind | 'auto', facts: DeviceFacts): readonly ComputeKind[] {
   const mend = 'or use --device cpu';
   switch (wanted) {
     case 'cpu':

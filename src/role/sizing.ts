@@ -14,12 +14,6 @@ const arenaPrompts = 4;
 /** … but takes no more than this share of what the weights leave, by itself. */
 const arenaShareMax = 0.25;
 
-/**
- * Memory for weights by bytes of the files, which may be 16-bit: as the graph keeps them, and once
- * more in the form that ONNX Runtime's kernels want; the embedding always float32.
- */
-export const weightShare = { none: 4, int8: 3, int4: 2 } as const;
-
 export type Sizing = {
   readonly maxModelLen: number;
   readonly slots: number;

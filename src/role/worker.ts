@@ -2,34 +2,20 @@
 // baseline; only the engine's parts differ. Everything it starts it also stops, last first.
 
 import { rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import type { WorkerConfig } from '../cli/config.ts';
 import type { RoleIo } from '../cli/role-io.ts';
 import { arenaPrefix, shmFolder } from '../kv/arena.ts';
 import { sweepArenas } from '../kv/janitor.ts';
 import { type Model, openModel } from '../model/folder.ts';
-import { cachedGraph } from '../model/graph-cache.ts';
-import { ortLibraryIn, ortLibraryPath } from '../model/ort-library.ts';
 import { createWorkerNode } from '../plane/worker.ts';
 import type { Card } from '../protocol/message.ts';
-import type { Geometry } from '../protocol/ticket.ts';
 import { realClock } from '../std/clock.ts';
-import { toFault } from '../std/fault.ts';
 import { realChance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Meter, noMeter } from '../telemetry/metric.ts';
 import { detectReasoningParser, detectToolParser } from '../text/tool/detect.ts';
 import { cacheDir } from './cache-dir.ts';
-import {
-  type ComputeKind,
-  chooseDevices,
-  type DeviceFacts,
-  type DeviceMemory,
-} from './device-choice.ts';
-import { lookAtDevices } from './device-look.ts';
-import { type EngineHandle, startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
-import { freeMemoryBytes, freeShmBytes, memoryBytes } from './free-memory.ts';
 import { hostIdentity, seesArena } from './host.ts';
 import { openKvPaths } from './kv-paths.ts';
 import { type MetricsServer, serveMetrics } from './metrics-server.ts';
@@ -37,10 +23,10 @@ import { ObjectAccess } from './object-access.ts';
 import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
 import { openPlane, startPlane } from './plane.ts';
 import { mustEnd, stopSignal } from './signals.ts';
-import { sizeWorker, weightShare } from './sizing.ts';
 import { startStatistics } from './statistics.ts';
 import { superviseWorkers } from './supervisor.ts';
 import { loadVocabulary, withVocabulary } from './vocabulary.ts';
+import { startWorkerEngine } from './worker-engine.ts';
 import { countSaved, meteredEngine } from './worker-metrics.ts';
 
 export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<number> {
@@ -68,15 +54,25 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   ends.defer(() => plane.close());
   const { bus, store } = plane;
 
-  const model = openModel(config.modelName, config.quantization);
+  const model = openModel(config.modelName, config.quantization, cacheDir());
+  for (const note of model.notes) log.info(`${model.source}: ${note}`);
   removeAtExit(workerId);
-  const { engine, options } = await startOnDevice({ config, model, workerId, log }, crash.resolve);
+  const { engine, options } = await startWorkerEngine(
+    { config, model, workerId, log },
+    crash.resolve,
+  );
   ends.defer(() => engine.stop());
   const { maxModelLen, slots, tokensMax, threads } = options;
   const { source, quantization } = model;
   log.info('Model loaded', {
     model: source,
-    ...(options.device === 'cpu' ? {} : { device: options.device, stepTokens: engine.stepTokens }),
+    ...(options.device === 'cpu'
+      ? {}
+      : {
+          device: options.device,
+          precision: options.precision,
+          stepTokens: engine.stepTokens,
+        }),
     ...(quantization === 'none' ? {} : { quantization }),
     maxModelLen,
     slots,
@@ -171,104 +167,11 @@ async function openMetrics(
   return { meter, server };
 }
 
-type EngineOrder = {
-  readonly config: WorkerConfig;
-  readonly model: Model;
-  readonly workerId: string;
-  readonly log: Log;
-};
-
-/** On the device that was asked for; with `auto` on the first that works, the CPU being the last. */
-async function startOnDevice(
-  order: EngineOrder,
-  onCrash: (reason: string) => void,
-): Promise<{ readonly engine: EngineHandle; readonly options: EngineOptions }> {
-  const { config, log } = order;
-  const facts = lookAtDevices(config.ortDir);
-  const candidates = chooseDevices(config.device, facts);
-  for (const [i, device] of candidates.entries()) {
-    const options = await engineOptions(order, device, facts);
-    try {
-      return { engine: await startEngine(options, onCrash), options };
-    } catch (thrown) {
-      const next = candidates[i + 1];
-      if (next === undefined) throw thrown;
-      log.info(`--device auto: ${device} does not work, trying ${next}`, {
-        reason: toFault(thrown).message,
-      });
-    }
-  }
-  throw new Error('assertion failed: no device to try');
-}
-
-async function engineOptions(
-  { config, model, workerId }: EngineOrder,
-  device: ComputeKind,
-  facts: DeviceFacts,
-): Promise<EngineOptions> {
-  const geometry: Geometry = {
-    layers: model.config.layers,
-    kvHeads: model.config.kvHeads,
-    headDim: model.config.headDim,
-    blockTokens: config.blockTokens,
-  };
-  const cache = cacheDir();
-  const modelPath = cachedGraph(model.config, {
-    modelDigest: model.modelDigest,
-    quantization: model.quantization,
-    cacheDir: cache,
-    weights: model.weights,
-  });
-  const sizing = sizeWorker({
-    geometry,
-    kvDtype: config.kvDtype,
-    positions: model.config.positions,
-    isContext: config.kind === 'context',
-    hasArena: config.kind === 'context' || config.prefixCaching,
-    requestCountMax: config.requestCountMax,
-    arenaBytes: config.kvArenaBytes,
-    maxModelLen: config.maxModelLen,
-    seqCountMax: config.seqCountMax,
-    // Others on this host need theirs, and most start at the same moment: a third each.
-    shmBytes: Math.floor(freeShmBytes() / 3),
-    freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
-    memoryBytes: Math.floor(memoryBytes() * config.memoryShare),
-    weightBytes: model.weightBytes * weightShare[model.quantization],
-    device: device === 'cpu' ? null : { memory: deviceMemory(facts), share: config.memoryShare },
-  });
-  return {
-    namespace: config.namespace,
-    workerId,
-    role: config.kind,
-    device,
-    libraryPath:
-      device === 'cuda' && facts.cudaDir !== null
-        ? ortLibraryIn(facts.cudaDir)
-        : await ortLibraryPath(cache),
-    modelPath,
-    modelDigest: model.modelDigest,
-    geometry,
-    kvDtype: config.kvDtype,
-    vocabSize: model.config.vocabSize,
-    eosIds: model.config.eosIds,
-    ignoreEos: config.ignoreEos,
-    ...sizing,
-    threads: config.threadCount ?? availableParallelism(),
-    queueCountMax: config.requestCountMax,
-    prefixCaching: config.prefixCaching,
-  };
-}
-
-/** Where no driver tells, as of GPUs that share the host's memory: the host's. */
-function deviceMemory({ memory }: DeviceFacts): DeviceMemory {
-  return memory ?? { totalBytes: memoryBytes(), freeBytes: freeMemoryBytes() };
-}
-
 function cardOf(config: WorkerConfig, model: Model, options: EngineOptions): Card {
   return {
     model: config.servedName,
     source: model.source,
-    modelDigest: model.modelDigest,
+    modelDigest: options.modelDigest,
     textDigest: model.textDigest,
     geometry: options.geometry,
     kvDtype: config.kvDtype,

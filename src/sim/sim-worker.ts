@@ -148,7 +148,8 @@ export class SimWorker {
     const claims = { store: this.#store, namespace, clock, chance: dice.asChance(), log };
     const bus = withClaims({ bus: this.bus, ...claims });
     // Nothing is loaded here.
-    const model = { device: 'cpu', libraryPath: '', modelPath: '', vocabSize, threads: 1 } as const;
+    const nothing = { libraryPath: '', modelPath: '', threads: 1 } as const;
+    const model = { device: 'cpu', precision: 'float32', vocabSize, ...nothing } as const;
     const handle = await attachEngine(
       this.thread,
       { start: { type: 'start', options: { ...room, ...model } }, sizes: room },

@@ -53,6 +53,7 @@ describe('parseConfig', () => {
       ropes: [{ frequencies: plain(10_000), amplitude: 1 }],
       ropeOf: [0, 0, 0],
       eosIds: [319],
+      scheme: { kind: 'dense' },
     });
   });
 
@@ -234,9 +235,9 @@ describe('parseConfig', () => {
       'sliding_window is 64; this version serves llama models only without it',
     ],
     [
-      'weights that are quantized already',
-      { quantization_config: { quant_method: 'gptq', bits: 4 } },
-      'quantization_config is {"quant_method":"gptq","bits":4}; this version serves llama',
+      'weights that are quantized in a way that is not read',
+      { quantization_config: { quant_method: 'bitsandbytes', load_in_4bit: true } },
+      'quantization_config.quant_method is bitsandbytes; this version reads fp8, compressed-tensors, gptq and awq',
     ],
     [
       'a part of each head rotated',

@@ -42,19 +42,17 @@ describe('Message', () => {
 });
 
 test('a small graph, field by field as onnx.proto3 numbers them', () => {
-  const appended: number[] = [];
-  const graph = new Graph('g', 'w.bin', {
-    append(bytes) {
-      appended.push(bytes.byteLength);
-      return { offset: 4096, length: bytes.byteLength };
-    },
-  });
+  const graph = new Graph('g', 'w.bin');
+  const values = Float32Array.of(7);
+  graph.weight({ kind: 'values', values }, { name: 'v', type: 'float32', shape: [1] });
   graph.input('x', 'int32', ['n', 2]);
-  graph.weight('w', Float32Array.of(1, 2), [2]);
+  const two = { kind: 'values', values: Float32Array.of(1, 2) } as const;
+  graph.weight(two, { name: 'w', type: 'float32', shape: [2] });
   graph.constant('c', [-1], []);
   graph.node('Op', ['x', 'w'], ['y'], { domain: 'com.microsoft', attributes: { axis: -1 } });
   const model = new TextDecoder('latin1').decode(graph.finish());
-  expect(appended).toEqual([8]);
+  expect(graph.placed.map(({ offsets }) => offsets)).toEqual([[0], [4096]]);
+  expect(graph.dataBytes).toBe(4096 + 8);
   // TensorProto of w: dims 2, float, its name, EXTERNAL, and where it lies.
   const place = '\x6a\x11\x0a\x08location\x12\x05w.bin\x6a\x0e\x0a\x06offset\x12\x044096';
   expect(model).toContain(

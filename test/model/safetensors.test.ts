@@ -137,10 +137,24 @@ describe('readWeights', () => {
     expect(flaw(file)).toBe('none');
   });
 
-  test('another dtype is refused by name', () => {
-    for (const dtype of ['I32', 'F64', 'F8_E4M3', 'toString']) {
-      expect(flaw(fileOf({ a: entry({ dtype }) }, 16))).toBe(
-        `config: w.safetensors: tensor a is ${dtype}; this version reads F32, F16 and BF16`,
+  test('a dtype that no such file has is refused by name', () => {
+    for (const dtype of ['F4', 'toString']) {
+      expect(flaw(fileOf({ a: entry({ dtype }) }, 16))).toStartWith(
+        `config: w.safetensors: tensor a is ${dtype}; this version knows F32, F16, BF16, `,
+      );
+    }
+  });
+
+  test('one that is no float is refused where floats are wanted', () => {
+    for (const [dtype, size] of [
+      ['I32', 4],
+      ['F64', 8],
+      ['F8_E4M3', 1],
+    ] as const) {
+      const bytes = fileOf({ a: entry({ dtype, shape: [16 / size] }) }, 16);
+      const tensor = readWeights([{ name: 'w', bytes }]).get('a');
+      expect(() => tensor.floats()).toThrow(
+        `w: tensor a is ${dtype}; this version reads F32, F16 and BF16 there`,
       );
     }
   });

@@ -19,6 +19,7 @@ test('before its first event a worker says the room that it has, not what its sl
         workerId: 'test',
         role: 'baseline',
         device: 'cpu',
+        precision: 'float32',
         kvDtype: 'float32',
         libraryPath: await ortLibraryPath(cacheDir),
         modelPath: tiny.graphPath,

@@ -10,6 +10,7 @@ import { type Shape, shapes } from './shape.ts';
 import { type Body, Refusal, transcribe } from './transcript.ts';
 
 export const verifyHelp = `tdist verify [--api-url URL] [--model NAME] [flags of --role all]
+tdist verify --against float32 [--model-name MODEL] [--quantization KIND] [--threads N]
 
 Sends ${shapes.length} built-in prompts through the aggregated and through the disaggregated route and
 compares the answers token by token. Exits 1 on any difference; the last line is one JSON object.
@@ -17,6 +18,9 @@ compares the answers token by token. Exits 1 on any difference; the last line is
   --api-url URL   a running deployment with context, generate and baseline workers;
                   without it one of each is started on free ports, with the other flags
   --model NAME    the served model to ask [the only one]
+
+With --against float32 nothing is served: the model's quantized weights are held against float32 over
+the built-in prompts: how many greedy tokens agree, and the mean divergence (KL) of what comes next.
 
 Example: tdist verify --model-name ./my-model --quantization int4`;
 

@@ -17,7 +17,7 @@ import {
   unmap,
   viewFloats,
 } from '../../std/memory.ts';
-import type { KvElement } from '../onnx/rows.ts';
+import type { Precision } from '../onnx/graph.ts';
 import { type DeviceMemory, elementType, type Ort } from '../ort.ts';
 import type { Device } from './device.ts';
 import { RowMover, type Rows } from './row-mover.ts';
@@ -31,7 +31,7 @@ export class DevicePool implements KvSlots {
   readonly #ort: Ort;
   readonly #memory: DeviceMemory;
   readonly #mover: RowMover;
-  readonly #element: KvElement;
+  readonly #precision: Precision;
   readonly #planes: readonly Plane[];
   readonly #aside: readonly Plane[];
   readonly #packed: Mapping;
@@ -44,13 +44,13 @@ export class DevicePool implements KvSlots {
   constructor(
     ort: Ort,
     geometry: Geometry,
-    options: { device: Device; slots: number; capacity: number; element: KvElement },
+    options: { device: Device; slots: number; capacity: number; precision: Precision },
   ) {
     this.geometry = geometry;
     this.slots = options.slots;
     this.capacity = options.capacity;
     this.#ort = ort;
-    this.#element = options.element;
+    this.#precision = options.precision;
     this.#mover = new RowMover(ort, geometry, options);
     this.#memory = ort.deviceMemory(this.#mover.session, options.device.memory);
     this.#planes = this.#makePlanes(options.slots);
@@ -176,7 +176,7 @@ export class DevicePool implements KvSlots {
       const { tensor, data } = this.#ort.createDeviceTensor(
         this.#memory,
         shape,
-        elementType[this.#element],
+        elementType[this.#precision],
       );
       const rows = BigInt(this.#view(data, [slots * kvHeads * this.capacity, headDim]));
       return { tensor, data, rows };
@@ -185,8 +185,8 @@ export class DevicePool implements KvSlots {
 
   /** A tensor of another shape over a plane's memory, from its beginning on. */
   #view(data: number, shape: readonly number[]): number {
-    const bytes = shape.reduce((a, b) => a * b, this.#element === 'float32' ? 4 : 2);
-    return this.#ort.createTensor(data, bytes, shape, elementType[this.#element], this.#memory);
+    const bytes = shape.reduce((a, b) => a * b, this.#precision === 'float32' ? 4 : 2);
+    return this.#ort.createTensor(data, bytes, shape, elementType[this.#precision], this.#memory);
   }
 
   #rows(slot: number, { first, count }: { first: number; count: number }): Rows {

@@ -3,7 +3,8 @@
 
 import type { Geometry } from '../../protocol/ticket.ts';
 import { type Mapping, mapAnonymousMemory, unmap, viewBytes, viewInts } from '../../std/memory.ts';
-import { copyGraph, type KvElement, type RowGraph, readGraph, writeGraph } from '../onnx/rows.ts';
+import type { Precision } from '../onnx/graph.ts';
+import { copyGraph, type RowGraph, readGraph, writeGraph } from '../onnx/rows.ts';
 import { elementType, type Ort, type TensorList } from '../ort.ts';
 import type { Device } from './device.ts';
 
@@ -35,7 +36,7 @@ export class RowMover {
   constructor(
     ort: Ort,
     geometry: Geometry,
-    options: { device: Device; capacity: number; element: KvElement },
+    options: { device: Device; capacity: number; precision: Precision },
   ) {
     const { layers, kvHeads, headDim } = geometry;
     this.#ort = ort;
@@ -46,9 +47,9 @@ export class RowMover {
       inputs: ort.tensorList(graph.inputs),
       outputs: ort.tensorList(graph.outputs),
     });
-    this.#read = open(readGraph(this.#planes, headDim, options.element));
-    this.#write = open(writeGraph(this.#planes, headDim, options.element));
-    this.#copy = open(copyGraph(this.#planes, headDim, options.element));
+    this.#read = open(readGraph(this.#planes, headDim, options.precision));
+    this.#write = open(writeGraph(this.#planes, headDim, options.precision));
+    this.#copy = open(copyGraph(this.#planes, headDim, options.precision));
     const rowsMax = kvHeads * options.capacity;
     this.#narrow = mapAnonymousMemory(rowsMax * 4);
     this.#wide = mapAnonymousMemory(rowsMax * 8);

@@ -89,21 +89,13 @@ export function declareHeads({ graph, config }: Build): void {
 
 /** amplitude · cos and sin of position · frequency, each [positions, rotated pairs]. */
 export function rotaryTables({ graph, config }: Build): RotaryTables {
+  const { positions } = config;
   return config.ropes.map(({ frequencies, amplitude }, rope) => {
-    const pairs = frequencies.length;
-    const cos = new Float32Array(config.positions * pairs);
-    const sin = new Float32Array(config.positions * pairs);
-    for (const [j, exact] of frequencies.entries()) {
-      // transformers computes the angle in float32; so do we, to agree to the last bit or so.
-      const frequency = Math.fround(exact);
-      for (let position = 0; position < config.positions; position++) {
-        const angle = Math.fround(position * frequency);
-        cos[position * pairs + j] = amplitude * Math.cos(angle);
-        sin[position * pairs + j] = amplitude * Math.sin(angle);
-      }
-    }
-    const shape = [config.positions, pairs];
-    const name = `rotary.${rope}`;
-    return [graph.weight(`${name}.cos`, cos, shape), graph.weight(`${name}.sin`, sin, shape)];
+    const table = (wave: 'cos' | 'sin'): string =>
+      graph.weight(
+        { kind: 'rotary', wave, positions, frequencies: [...frequencies], amplitude },
+        { name: `rotary.${rope}.${wave}`, type: 'float32', shape: [positions, frequencies.length] },
+      );
+    return [table('cos'), table('sin')];
   });
 }

@@ -2,6 +2,7 @@
 // all of them take. Multipliers and offsets of an architecture go into the weights here, so that they
 // cost nothing when the graph runs.
 
+import { findMatrix, type Matrix } from '../checkpoint/matrix.ts';
 import type { ModelConfig } from '../config.ts';
 import type { Bits } from '../quantize.ts';
 import type { Weights } from '../safetensors.ts';
@@ -32,25 +33,24 @@ export type Projection = {
 
 /** […, columns] → […, Σ rows]: input · weightᵀ (+ bias). Returns the output's name. */
 export function project(build: Build, projection: Projection): string {
-  const { graph, weights, bits } = build;
-  const { name, input, parts, columns, bias, scale = 1 } = projection;
-  const matrices = parts.map(([part, rows]) =>
-    scaled(weights.get(`${part}.weight`, [rows, columns]).floats(), scale),
-  );
-  const output = linear(graph, { name, input, output: `${name}.out`, matrices, columns, bits });
+  const { graph, config, weights, bits } = build;
+  const { name, input, parts: names, columns, bias, scale = 1 } = projection;
+  const source = { weights, scheme: config.scheme };
+  const parts = names.map(([part, rows]) => findMatrix(source, part, [rows, columns]));
+  const output = linear(graph, { name, input, output: `${name}.out`, parts, scale, bits });
   if (!bias) return output;
-  const values = parts.flatMap(([part, rows]) => [
-    ...scaled(weights.get(`${part}.bias`, [rows]).floats(), scale),
-  ]);
-  const vector = graph.weight(`${name}.bias`, Float32Array.from(values), [values.length]);
+  const biases = names.map(([part, rows]) => vectorOf(weights, `${part}.bias`, rows));
+  const length = names.reduce((sum, [, rows]) => sum + rows, 0);
+  const vector = graph.weight(
+    { kind: 'floats', parts: biases, scale, plus: 0 },
+    { name: `${name}.bias`, type: 'float32', shape: [length] },
+  );
   return graph.node('Add', [output, vector], [`${name}.biased`]);
 }
 
-/** x · scale. */
-export function scaled(values: Float32Array, scale: number): Float32Array {
-  if (scale === 1) return values;
-  const factor = Math.fround(scale); // transformers multiplies float32 by float32
-  return values.map((value) => value * factor);
+/** A tensor of one dimension. */
+function vectorOf(weights: Weights, name: string, size: number): Matrix {
+  return { kind: 'dense', rows: size, columns: 1, data: weights.get(name, [size]).span };
 }
 
 /** norm(input) · weight. Returns the output's name. */
@@ -80,7 +80,8 @@ export function skipNorm(
 }
 
 function gamma({ graph, config, weights }: Build, name: string, size: number, scale = 1): string {
-  const stored = weights.get(name, [size]).floats();
-  const values = config.normsFromOne ? stored.map((value) => value + 1) : stored;
-  return graph.weight(name, scaled(values, scale), [size]);
+  const parts = [vectorOf(weights, name, size)];
+  const plus = config.normsFromOne ? 1 : 0;
+  const recipe = { kind: 'floats', parts, scale, plus } as const;
+  return graph.weight(recipe, { name, type: 'float32', shape: [size] });
 }

@@ -1,11 +1,19 @@
-// An ONNX graph under construction: nodes, typed inputs and outputs, and weights that are written to
-// one external data file as they come, so that a large model never lies in memory twice.
-// Field numbers from onnx.proto3 (ModelProto, GraphProto, NodeProto, TensorProto, …).
+// An ONNX graph under construction: nodes, typed inputs and outputs, and weights. Weights lie in one
+// external file; here they get their places in it, for sizes follow from shapes, and the recipes by which
+// somebody else fills them. Field numbers from onnx.proto3 (ModelProto, GraphProto, NodeProto, …).
 
+import { type Recipe, unitsOf } from '../recipe.ts';
 import { Message } from './proto.ts';
 
-export const onnxType = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
+export const onnxType = {
+  ...{ float32: 1, uint8: 2, int32: 6, int64: 7 },
+  ...{ float16: 10, bfloat16: 16 },
+} as const;
 export type OnnxType = keyof typeof onnxType;
+
+/** What a graph computes in. float16: on devices whose kernels want it. */
+export const precisions = ['float32', 'float16'] as const;
+export type Precision = (typeof precisions)[number];
 
 export type Attribute = number | { readonly float: number } | readonly number[] | string;
 /** A dimension is a number or a name for one that varies. */
@@ -16,19 +24,40 @@ export type NodeOptions = {
   readonly attributes?: Readonly<Record<string, Attribute>>;
 };
 
-/** Takes weights in order and keeps them in the data file. */
-export type WeightSink = { append(bytes: Uint8Array): { offset: number; length: number } };
+/** What a recipe gives, and where each of its outputs begins in the data file. */
+export type Placed = { readonly recipe: Recipe; readonly offsets: readonly number[] };
+
+type Output = {
+  readonly name: string;
+  readonly type: OnnxType;
+  readonly shape: readonly number[];
+};
+
+/** Weights begin at page boundaries, so that ONNX Runtime can map them. */
+const alignment = 4096;
 
 export class Graph {
   readonly #graph = new Message();
-  readonly #sink: WeightSink;
   readonly #dataFile: string;
+  readonly precision: Precision;
+  readonly #placed: Placed[] = [];
+  #end = 0;
 
   /** @param dataFile name of the external data file, relative to the model file. */
-  constructor(name: string, dataFile: string, sink: WeightSink) {
+  constructor(name: string, dataFile: string, precision: Precision = 'float32') {
+    this.precision = precision;
     this.#graph.text(2, name);
     this.#dataFile = dataFile;
-    this.#sink = sink;
+  }
+
+  /** What the data file must be filled with. */
+  get placed(): readonly Placed[] {
+    return this.#placed;
+  }
+
+  /** Of the data file. */
+  get dataBytes(): number {
+    return this.#end;
   }
 
   input(name: string, type: OnnxType, shape: readonly Dimension[]): string {
@@ -40,21 +69,37 @@ export class Graph {
     this.#graph.message(12, valueInfo(name, type, shape));
   }
 
-  /** An initializer in the external file. */
-  weight(name: string, values: Float32Array | Uint8Array, shape: readonly number[]): string {
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    const place = this.#sink.append(bytes);
-    const type = values instanceof Uint8Array ? 'uint8' : 'float32';
-    const tensor = tensorHead(name, type, shape).varint(14, 1); // data_location EXTERNAL
-    for (const [key, value] of [
-      ['location', this.#dataFile],
-      ['offset', String(place.offset)],
-      ['length', String(place.length)],
-    ] as const) {
-      tensor.message(13, new Message().text(1, key).text(2, value));
-    }
-    this.#graph.message(5, tensor);
-    return name;
+  /**
+   * Initializers in the external file, one for each output of the recipe, float32 in the graph's
+   * precision. Returns the first's name.
+   */
+  weight(given: Recipe, ...wanted: readonly Output[]): string {
+    const { recipe, outputs } = this.#precise(given, wanted);
+    const { units, bytes } = unitsOf(recipe);
+    const offsets = outputs.map(({ name, type, shape }, index) => {
+      const offset = Math.ceil(this.#end / alignment) * alignment;
+      const length = units * (bytes[index] ?? 0);
+      this.#end = offset + length;
+      const tensor = tensorHead(name, type, shape).varint(14, 1); // data_location EXTERNAL
+      for (const [key, value] of [
+        ['location', this.#dataFile],
+        ['offset', String(offset)],
+        ['length', String(length)],
+      ] as const) {
+        tensor.message(13, new Message().text(1, key).text(2, value));
+      }
+      this.#graph.message(5, tensor);
+      return offset;
+    });
+    this.#placed.push({ recipe, offsets });
+    return outputs[0]?.name ?? '';
+  }
+
+  #precise(recipe: Recipe, outputs: readonly Output[]) {
+    const marks = outputs.map(({ type }) => type === 'float32' && this.precision === 'float16');
+    if (!marks.includes(true)) return { recipe, outputs };
+    const narrow = outputs.map((one, i) => (marks[i] ? { ...one, type: this.precision } : one));
+    return { recipe: { kind: 'halved', recipe, marks } as const, outputs: narrow };
   }
 
   /** A small integer initializer inside the model file; shape [] makes it a scalar. */

@@ -3,9 +3,7 @@
 // seen as [rows, headDim]; a plane that is written is input and output at once, so only the rows that
 // are named are touched.
 
-import { Graph, type OnnxType, onnxType } from './graph.ts';
-
-export type KvElement = 'float32' | 'float16';
+import { Graph, type OnnxType, onnxType, type Precision } from './graph.ts';
 
 export type RowGraph = {
   readonly model: Uint8Array;
@@ -14,7 +12,7 @@ export type RowGraph = {
 };
 
 /** planes, `rows` int32 [n] → `packed` float32 [planes · n, headDim], plane by plane. */
-export function readGraph(planes: number, headDim: number, element: KvElement): RowGraph {
+export function readGraph(planes: number, headDim: number, element: Precision): RowGraph {
   const graph = open('read');
   const names = declare(graph, 'plane', { planes, headDim, element });
   graph.input('rows', 'int32', ['n']);
@@ -28,7 +26,7 @@ export function readGraph(planes: number, headDim: number, element: KvElement): 
 }
 
 /** planes, `rows` int64 [n, 1], `packed` float32 [planes, n, headDim] → the planes with those rows. */
-export function writeGraph(planes: number, headDim: number, element: KvElement): RowGraph {
+export function writeGraph(planes: number, headDim: number, element: Precision): RowGraph {
   const graph = open('write');
   const names = declare(graph, 'plane', { planes, headDim, element });
   graph.input('rows', 'int64', ['n', 1]);
@@ -44,7 +42,7 @@ export function writeGraph(planes: number, headDim: number, element: KvElement):
 }
 
 /** `from.i`, `to.i`, `source` int32 [n], `target` int64 [n, 1] → `to.i` with the rows of `from.i`. */
-export function copyGraph(planes: number, headDim: number, element: KvElement): RowGraph {
+export function copyGraph(planes: number, headDim: number, element: Precision): RowGraph {
   const graph = open('copy');
   const from = declare(graph, 'from', { planes, headDim, element });
   const to = declare(graph, 'to', { planes, headDim, element });
@@ -60,17 +58,13 @@ export function copyGraph(planes: number, headDim: number, element: KvElement): 
 const rowAxis = { attributes: { axis: 0 } } as const;
 
 function open(name: string): Graph {
-  return new Graph(name, '', {
-    append: () => {
-      throw new Error('assertion failed: a graph that moves rows has no weights');
-    },
-  });
+  return new Graph(name, ''); // without weights, so without a file of them
 }
 
 function declare(
   graph: Graph,
   name: string,
-  planes: { planes: number; headDim: number; element: KvElement },
+  planes: { planes: number; headDim: number; element: Precision },
 ): string[] {
   return Array.from({ length: planes.planes }, (_, i) =>
     graph.input(`${name}.${i}`, planes.element, [`${name}.rows`, planes.headDim]),
@@ -80,7 +74,7 @@ function declare(
 function scatter(
   graph: Graph,
   inputs: readonly string[],
-  plane: { headDim: number; element: KvElement; i: number },
+  plane: { headDim: number; element: Precision; i: number },
 ): string {
   const name = `kept.${plane.i}`;
   graph.output(name, plane.element, ['kept.rows', plane.headDim]);
