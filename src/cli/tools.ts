@@ -45,7 +45,7 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure requests; bench engine, kv, gateway: these alone; bench model: random weights to measure with',
+      help: 'measure requests; bench engine, kv, gateway, device: these alone; bench model: random weights to measure with',
       run: async (argv, output, env) => {
         const [first, ...rest] = argv;
         const print = (line: string) => output.out(line);
@@ -57,6 +57,10 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
         }
         if (first === 'gateway') {
           return await (await import('../bench/gateway/bench.ts')).runGatewayBench(rest, print);
+        }
+        if (first === 'device') {
+          const settings = deploymentWorker('bench device', rest, env, []);
+          return await (await import('../bench/device/bench.ts')).runDeviceBench(settings, print);
         }
         if (first === 'model') {
           return await (await import('../bench/model-folder.ts')).runModelFolder(rest, print);

@@ -3,8 +3,8 @@
 import { dlopen, ptr } from 'bun:ffi';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { cudaLibrary } from '../model/ort-library.ts';
-import type { DeviceFacts, DeviceMemory } from './device-choice.ts';
+import { cudaLibrary, ortLibraryIn, ortLibraryPath } from '../model/ort-library.ts';
+import type { ComputeKind, DeviceFacts, DeviceMemory } from './device-choice.ts';
 
 /** @param ortDir `--ort-dir`, where there is one. */
 export function lookAtDevices(ortDir: string | null): DeviceFacts {
@@ -17,6 +17,16 @@ export function lookAtDevices(ortDir: string | null): DeviceFacts {
     cudaSearched: searched,
     memory,
   };
+}
+
+/** ONNX Runtime's library for a device: CUDA's provider works with the one that lies beside it alone. */
+export async function libraryFor(
+  device: ComputeKind,
+  { cudaDir }: DeviceFacts,
+  cacheDir: string,
+): Promise<string> {
+  if (device === 'cuda' && cudaDir !== null) return ortLibraryIn(cudaDir);
+  return await ortLibraryPath(cacheDir);
 }
 
 function canOpen(library: string): boolean {

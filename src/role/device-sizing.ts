@@ -2,6 +2,7 @@
 // there are no pages that cost nothing until written, as the host has. Pure.
 
 import { tokenBytes } from '../kv/geometry.ts';
+import type { Precision } from '../model/onnx/graph.ts';
 import { limit } from '../protocol/limit.ts';
 import { Fault } from '../std/fault.ts';
 import type { DeviceMemory } from './device-choice.ts';
@@ -10,16 +11,24 @@ import type { Sizing, SizingOptions } from './sizing.ts';
 /** Where the user names no length: at least so many sequences of the length that is chosen. */
 const slotsWanted = 8;
 
+export type DeviceRoom = {
+  readonly memory: DeviceMemory;
+  /** What of it may be used. */
+  readonly share: number;
+  readonly precision: Precision;
+};
+
 /** @param arenaBytes of host memory, which is sized as on the CPU. */
 export function sizeOnDevice(
   options: SizingOptions,
-  device: DeviceMemory,
-  memoryShare: number,
+  { memory, share, precision }: DeviceRoom,
   arenaBytes: number,
 ): Sizing {
-  const { geometry, positions, isContext, seqCountMax, requestCountMax, weightBytes } = options;
-  const perToken = tokenBytes(geometry);
-  const usable = Math.floor(device.freeBytes * memoryShare);
+  const { geometry, positions, isContext, seqCountMax, requestCountMax } = options;
+  const part = precision === 'float16' ? 0.5 : 1;
+  const perToken = tokenBytes(geometry) * part;
+  const weightBytes = options.weightBytes * part;
+  const usable = Math.floor(memory.freeBytes * share);
   const tokens = Math.floor((usable - weightBytes) / perToken);
   // One more than there are slots: prompts are computed in a slot aside.
   const lengthFor = (slots: number): number => Math.floor(tokens / (slots + 1));

@@ -6,8 +6,7 @@ import type { KvDtype } from '../protocol/kv-size.ts';
 import { limit } from '../protocol/limit.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
-import type { DeviceMemory } from './device-choice.ts';
-import { sizeOnDevice } from './device-sizing.ts';
+import { type DeviceRoom, sizeOnDevice } from './device-sizing.ts';
 
 /** An arena holds at least so many of the longest prompts, unless the user says otherwise. */
 const arenaPrompts = 4;
@@ -42,7 +41,7 @@ export type SizingOptions = {
   readonly memoryBytes: number;
   readonly weightBytes: number;
   /** Where slots and weights lie in a device's memory; null: in the host's, as all the rest. */
-  readonly device?: { readonly memory: DeviceMemory; readonly share: number } | null;
+  readonly device?: DeviceRoom | null;
 };
 
 /** Throws a Fault `config` with both numbers when limits contradict each other. */
@@ -70,8 +69,7 @@ export function sizeWorker(options: SizingOptions): Sizing {
   }
   const arenaBytes = options.hasArena ? sizeArena(options) : 0;
   if (options.device) {
-    const { memory, share } = options.device;
-    const sizing = sizeOnDevice(options, memory, share, arenaBytes);
+    const sizing = sizeOnDevice(options, options.device, arenaBytes);
     refuseSmallArena(options, sizing.maxModelLen, arenaBytes);
     return sizing;
   }

@@ -3,7 +3,6 @@
 import { availableParallelism } from 'node:os';
 import type { WorkerConfig } from '../cli/config.ts';
 import type { Model } from '../model/folder.ts';
-import { ortLibraryIn, ortLibraryPath } from '../model/ort-library.ts';
 import { weightMemoryBytes } from '../model/weight-memory.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { toFault } from '../std/fault.ts';
@@ -16,7 +15,7 @@ import {
   type DeviceFacts,
   type DeviceMemory,
 } from './device-choice.ts';
-import { lookAtDevices } from './device-look.ts';
+import { libraryFor, lookAtDevices } from './device-look.ts';
 import { type EngineHandle, startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
 import { freeMemoryBytes, freeShmBytes, memoryBytes } from './free-memory.ts';
@@ -87,17 +86,17 @@ async function engineOptions(
     freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
     memoryBytes: Math.floor(memoryBytes() * config.memoryShare),
     weightBytes: weightMemoryBytes(model.config, model.quantization),
-    device: device === 'cpu' ? null : { memory: deviceMemory(facts), share: config.memoryShare },
+    device:
+      device === 'cpu'
+        ? null
+        : { memory: deviceMemory(facts), share: config.memoryShare, precision },
   });
   return {
     namespace: config.namespace,
     workerId,
     role: config.kind,
     device,
-    libraryPath:
-      device === 'cuda' && facts.cudaDir !== null
-        ? ortLibraryIn(facts.cudaDir)
-        : await ortLibraryPath(cache),
+    libraryPath: await libraryFor(device, facts, cache),
     modelPath,
     // KV of the one precision is not quite KV of the other.
     modelDigest:
