@@ -9,6 +9,7 @@ import { bunPath, checkNode, installPackages } from './setup/packages.mjs';
 import { serve } from './setup/serve.mjs';
 import { runStages } from './setup/stages.mjs';
 import { Problem, root, run } from './setup/step.mjs';
+import { findSoftwareVulkan } from './setup/vulkan.mjs';
 
 const commands = {
   setup: async () => built(prepare({ natsNeeded: false })),
@@ -41,7 +42,11 @@ const commands = {
     built(prepare({ natsNeeded: true }));
     return await serve('./tdist', ['bench', 'soak', ...args]);
   },
-  test: async (args) => await runStages(prepare({ natsNeeded: true }), args),
+  test: async (args) => {
+    const bun = prepare({ natsNeeded: true });
+    if (!findSoftwareVulkan()) console.log('setup: no Vulkan driver: tests of WebGPU are skipped');
+    return await runStages(bun, args);
+  },
 };
 
 /** Packages, Bun and nats-server, each only if missing or out of date. Answers with Bun's path. */

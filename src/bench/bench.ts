@@ -17,8 +17,10 @@ const help = `Usage: tdist bench [flags of --role all]
        tdist bench engine [--quick] [part …]
        tdist bench kv [--quick] [part …]
        tdist bench gateway
+       tdist bench device [--device cpu|webgpu|cuda] [flags of a worker]
        tdist bench faults [--quick]
        tdist bench soak [--minutes N]
+       tdist bench model SIZE
 
 Measures starts, first tokens, hand-over, decode steps and routing; prints a table and a JSON line.
 `;

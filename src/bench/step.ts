@@ -59,6 +59,8 @@ export async function openStepBench(bench: StepBenchOptions): Promise<StepBench>
     namespace: 'bench',
     workerId: 'bench',
     role: 'baseline',
+    device: 'cpu',
+    precision: 'float32',
     libraryPath: await ortLibraryPath(cacheDir()),
     modelPath,
     modelDigest: model.modelDigest,

@@ -69,10 +69,13 @@ export type WorkerSettings = {
   /** Share of the memory for weights and KV, in (0, 1]. */
   readonly memoryShare: number;
   readonly ignoreEos: boolean;
-  readonly device: 'cpu';
+  readonly device: 'cpu' | 'auto' | 'webgpu' | 'cuda';
+  /** Where ONNX Runtime's CUDA provider is; null: beside the executable. */
+  readonly ortDir: string | null;
   /** Intra-op threads of one worker process. */
   readonly threadCount: number | null;
-  readonly weightDtype: 'float32';
+  /** What is computed in; the CPU knows float32 alone. */
+  readonly weightDtype: 'auto' | 'float32' | 'float16' | 'bfloat16';
   /** auto: as it suits the checkpoint. */
   readonly quantization: 'auto' | 'none' | 'int8' | 'int4';
   /** How the model writes tool calls and thoughts; auto: its chat template says it. */

@@ -183,7 +183,16 @@ const worker = {
   }),
   'max-batch-size': number('integer', workers, 10_000, 'queued + running requests of a worker'),
   'ignore-eos': boolean(workers, false, 'default of the request field of that name'),
-  device: choice(workers, 'cpu', { cpu: [], auto: [], webgpu: [], cuda: [] }, 'where to compute'),
+  device: choice(
+    workers,
+    'cpu',
+    { cpu: [], auto: [], webgpu: [], cuda: [] },
+    'where to compute; auto: a GPU if there is one',
+  ),
+  'ort-dir': text(workers, null, "folder of ONNX Runtime's CUDA provider and library", {
+    example: './onnxruntime/capi',
+    unset: 'beside the executable',
+  }),
   threads: number('integer', workers, null, 'threads of one worker', {
     max: 1024,
     example: '4',

@@ -12,8 +12,6 @@ export function refuseUnavailable(values: Values, role: Role): void {
   for (const name of ['context-tp-size', 'generate-tp-size', 'baseline-tp-size'] as const) {
     refuse(role, name, values[name], values[name] > 1, '1: tensor parallelism is not available');
   }
-  const { device } = values;
-  refuse(role, 'device', device, device === 'webgpu' || device === 'cuda', 'cpu or auto');
 }
 
 function refuse(role: Role, name: FlagName, found: unknown, bad: boolean, wanted: string): void {
@@ -30,8 +28,8 @@ export function noticesOf({ values, given }: Parsed, role: Role): readonly Notic
     ['nats-url', true, 'is an old name; use --request-plane-uri'],
     [
       'dtype',
-      dtype !== 'auto' && dtype !== 'float32',
-      `${dtype}: weights are float32 in this version`,
+      values.device === 'cpu' && dtype !== 'auto' && dtype !== 'float32',
+      `${dtype}: on the CPU everything is computed in float32`,
     ],
     ['enable-chunked-prefill', !values['enable-chunked-prefill'], 'off: prefill is always chunked'],
     ['enforce-eager', values['enforce-eager'], 'has no meaning here'],

@@ -45,7 +45,7 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
   [
     'bench',
     {
-      help: 'measure requests; bench engine, kv, gateway, faults, soak: these alone; bench model: random weights',
+      help: 'measure requests, or: engine, kv, gateway, device, faults, soak; model: random weights',
       run: async (argv, output, env) => {
         const [first, ...rest] = argv;
         const print = (line: string) => output.out(line);
@@ -63,6 +63,10 @@ export const tools: ReadonlyMap<string, Tool> = new Map<string, Tool>([
         }
         if (first === 'soak') {
           return await (await import('../bench/soak/bench.ts')).runSoakBench(rest, print);
+        }
+        if (first === 'device') {
+          const settings = deploymentWorker('bench device', rest, env, []);
+          return await (await import('../bench/device/bench.ts')).runDeviceBench(settings, print);
         }
         if (first === 'model') {
           return await (await import('../bench/model-folder.ts')).runModelFolder(rest, print);

@@ -18,7 +18,7 @@ import type { Codec } from './codec/codec.ts';
 import { codecs } from './codec/table.ts';
 import { sameGeometry, tokenBytes } from './geometry.ts';
 import type { KvIdentity } from './identity.ts';
-import type { KvPool } from './pool.ts';
+import type { KvSlots } from './pool.ts';
 
 /** Rows of a slot: `count` positions from `first` on. */
 export type Rows = { readonly slot: number; readonly first: number; readonly count: number };
@@ -37,7 +37,7 @@ export type Payload = { readonly address: number; readonly bytes: Uint8Array };
 export function writeBlock(
   target: { readonly arena: ArenaView; readonly index: number; readonly generation: number },
   block: NamedRows,
-  pool: KvPool,
+  pool: KvSlots,
 ): string {
   const { arena, index, generation } = target;
   const { kv, hash, rows } = block;
@@ -78,7 +78,7 @@ export type WantedBlock = {
 export function readBlock(
   arena: ArenaView,
   block: { readonly kv: KvIdentity; readonly wanted: WantedBlock; readonly rows: Rows },
-  pool: KvPool,
+  pool: KvSlots,
 ): void {
   const { kv, wanted, rows } = block;
   const fail = (flaw: string): never => {
@@ -112,7 +112,7 @@ function payloadOf(arena: ArenaView, begin: number, bytes: number): Payload {
   return { address, bytes: arena.bytes.subarray(begin, begin + bytes) };
 }
 
-function encodeRows(codec: Codec, rows: Rows, pool: KvPool, payload: Payload): void {
+function encodeRows(codec: Codec, rows: Rows, pool: KvSlots, payload: Payload): void {
   if (codec.dtype === 'float32') return pool.copyRows('out', rows, payload.address);
   const { address, floats } = pool.staging;
   pool.copyRows('out', rows, address);
@@ -123,7 +123,7 @@ function encodeRows(codec: Codec, rows: Rows, pool: KvPool, payload: Payload): v
   );
 }
 
-export function decodeRows(codec: Codec, rows: Rows, pool: KvPool, payload: Payload): void {
+export function decodeRows(codec: Codec, rows: Rows, pool: KvSlots, payload: Payload): void {
   if (codec.dtype === 'float32') return pool.copyRows('in', rows, payload.address);
   const { address, floats } = pool.staging;
   codec.decode(
@@ -134,7 +134,7 @@ export function decodeRows(codec: Codec, rows: Rows, pool: KvPool, payload: Payl
   pool.copyRows('in', rows, address);
 }
 
-function valueCount({ count }: Rows, { geometry }: KvPool): number {
+function valueCount({ count }: Rows, { geometry }: KvSlots): number {
   return (count * tokenBytes(geometry)) / Float32Array.BYTES_PER_ELEMENT;
 }
 

@@ -11,7 +11,7 @@ import { type ArenaView, blockBegin } from './arena.ts';
 import { blockHeaderBytes, readGeneration, readHeader, writeGeneration } from './block.ts';
 import { decodeRows, describes, type NamedRows } from './block-io.ts';
 import { codecs } from './codec/table.ts';
-import type { KvPool } from './pool.ts';
+import type { KvSlots } from './pool.ts';
 
 /** Bytes of a block of `count` tokens. */
 export function frameBytes(dtype: KvDtype, geometry: Geometry, count: number): number {
@@ -47,7 +47,7 @@ export function frameDtype(frame: Uint8Array<ArrayBuffer>): KvDtype {
 }
 
 /** Reads a frame into a slot. Throws a Fault `transfer` when it is not the block wanted or damaged. */
-export function readFrame(frame: Uint8Array<ArrayBuffer>, block: NamedRows, pool: KvPool): void {
+export function readFrame(frame: Uint8Array<ArrayBuffer>, block: NamedRows, pool: KvSlots): void {
   const { kv, rows } = block;
   const header = readHeader(frame);
   if ('flaw' in header) throw flaw('corrupt', header.flaw);

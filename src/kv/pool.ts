@@ -21,6 +21,21 @@ import { rowBytes, tokenBytes } from './geometry.ts';
 /** Room for one block's packed rows, on their way from or to another dtype. */
 export type Staging = { readonly address: number; readonly floats: Float32Array };
 
+/** What others do with a worker's slots, wherever they lie (on a device: model/device/pool.ts). */
+export type KvSlots = Pick<
+  KvPool,
+  | 'geometry'
+  | 'slots'
+  | 'capacity'
+  | 'copyRows'
+  | 'moveSlot'
+  | 'touch'
+  | 'forget'
+  | 'residentTokens'
+  | 'staging'
+  | 'close'
+>;
+
 export class KvPool {
   readonly geometry: Geometry;
   readonly slots: number;

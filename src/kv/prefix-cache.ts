@@ -11,7 +11,7 @@ import { type Rows, readBlock, writeBlock } from './block-io.ts';
 import type { BlockStore } from './block-store.ts';
 import type { KvIdentity } from './identity.ts';
 import type { FoundBlock, PeerArenas } from './peers.ts';
-import type { KvPool } from './pool.ts';
+import type { KvSlots } from './pool.ts';
 import type { KnownPrompt, KvCache } from './transfer.ts';
 
 export type OwnArena = { readonly arena: Arena; readonly store: BlockStore };
@@ -19,11 +19,11 @@ export type OwnArena = { readonly arena: Arena; readonly store: BlockStore };
 export class PrefixCache implements KvCache {
   readonly #own: OwnArena;
   readonly #peers: PeerArenas;
-  readonly #pool: KvPool;
+  readonly #pool: KvSlots;
   readonly #kv: KvIdentity;
   #keepCount = 0;
 
-  constructor(options: { own: OwnArena; peers: PeerArenas; pool: KvPool; kv: KvIdentity }) {
+  constructor(options: { own: OwnArena; peers: PeerArenas; pool: KvSlots; kv: KvIdentity }) {
     this.#own = options.own;
     this.#peers = options.peers;
     this.#pool = options.pool;

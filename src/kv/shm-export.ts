@@ -8,7 +8,7 @@ import { blockBegin } from './arena.ts';
 import { readHeader } from './block.ts';
 import { writeBlock } from './block-io.ts';
 import type { KvIdentity } from './identity.ts';
-import type { KvPool } from './pool.ts';
+import type { KvSlots } from './pool.ts';
 import { type OwnArena, publish } from './prefix-cache.ts';
 import type { KvExport } from './transfer.ts';
 
@@ -29,7 +29,7 @@ type Prompt = {
 
 export class ShmExport implements KvExport {
   readonly #own: OwnArena;
-  readonly #pool: KvPool;
+  readonly #pool: KvSlots;
   readonly #clock: Clock;
   readonly #kv: KvIdentity;
   readonly #owner: string;
@@ -37,7 +37,7 @@ export class ShmExport implements KvExport {
 
   constructor(options: {
     own: OwnArena;
-    pool: KvPool;
+    pool: KvSlots;
     clock: Clock;
     kv: KvIdentity;
     owner: string;

@@ -11,12 +11,12 @@ import { frameDtype, readFrame } from './frame.ts';
 import { describeGeometry, sameGeometry } from './geometry.ts';
 import type { KvIdentity } from './identity.ts';
 import type { PeerArenas } from './peers.ts';
-import type { KvPool } from './pool.ts';
+import type { KvSlots } from './pool.ts';
 import type { ArrivedBlock, KnownPrompt, KvImport } from './transfer.ts';
 
 export class ShmImport implements KvImport {
   readonly #peers: PeerArenas;
-  readonly #pool: KvPool;
+  readonly #pool: KvSlots;
   readonly #kv: KvIdentity;
   readonly #worker: string;
   /** Of the prompt whose blocks arrive: they come one by one. */
@@ -26,7 +26,7 @@ export class ShmImport implements KvImport {
     readonly hashes: readonly string[];
   } | null = null;
 
-  constructor(options: { peers: PeerArenas; pool: KvPool; kv: KvIdentity; worker: string }) {
+  constructor(options: { peers: PeerArenas; pool: KvSlots; kv: KvIdentity; worker: string }) {
     this.#peers = options.peers;
     this.#pool = options.pool;
     this.#kv = options.kv;

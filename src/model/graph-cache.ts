@@ -22,6 +22,7 @@ import { allocateFile } from '../std/memory.ts';
 import { waitForLock } from './build-lock.ts';
 import type { ModelConfig } from './config.ts';
 import { buildDecoder, type Decoder } from './onnx/decoder.ts';
+import type { Precision } from './onnx/graph.ts';
 import type { Quantization } from './quantize.ts';
 import type { Weights } from './safetensors.ts';
 import { type Crew, writeTogether, writeWeights } from './weight-writer.ts';
@@ -34,6 +35,8 @@ const lockEnd = '.lock';
 export type GraphOptions = {
   readonly modelDigest: string;
   readonly quantization?: Quantization;
+  /** What the graph computes in; float32 unless said. */
+  readonly precision?: Precision;
   readonly cacheDir: string;
   /** Called only when the graph has to be built. */
   readonly weights: () => Weights;
@@ -109,8 +112,12 @@ export async function builtGraph(
 
 type Place = { readonly shelf: string; readonly folder: string; readonly path: string };
 
-function placeOf({ modelDigest, quantization = 'none', cacheDir }: GraphOptions): Place {
-  const key = digest(`graph ${graphVersion} ${quantization}\n`, modelDigest).slice(0, 32);
+function placeOf(options: GraphOptions): Place {
+  const { modelDigest, quantization = 'none', precision = 'float32', cacheDir } = options;
+  const key = digest(`graph ${graphVersion} ${quantization} ${precision}\n`, modelDigest).slice(
+    0,
+    32,
+  );
   const shelf = join(cacheDir, 'graphs');
   const folder = join(shelf, key);
   return { shelf, folder, path: join(folder, 'model.onnx') };
@@ -126,10 +133,10 @@ type Begun = Disposable & {
 function beginGraph(
   config: ModelConfig,
   weights: Weights,
-  { quantization = 'none', cacheDir }: GraphOptions,
+  { quantization = 'none', precision = 'float32', cacheDir }: GraphOptions,
   folder: string,
 ): Begun {
-  const decoder = buildDecoder(config, weights, { dataFile, quantization });
+  const decoder = buildDecoder(config, weights, { dataFile, quantization, precision });
   writeFileSync(join(folder, 'model.onnx'), decoder.model);
   const path = join(folder, dataFile);
   const fd = openSync(path, 'wx');

@@ -28,7 +28,18 @@ export function make(recipe: Recipe, begin: number, end: number): readonly Uint8
       return [bytesIn(rotate(recipe, begin, end))];
     case 'values':
       return [bytesIn(recipe.values)];
+    case 'halved':
+      return make(recipe.recipe, begin, end).map((bytes, i) =>
+        recipe.marks[i] ? halved(bytes) : bytes,
+      );
   }
+}
+
+/** Float32 as float16, to the nearest. */
+function halved({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array {
+  return new Uint8Array(
+    new Float16Array(new Float32Array(buffer, byteOffset, byteLength / 4)).buffer,
+  );
 }
 
 /** (x + plus) · scale. */

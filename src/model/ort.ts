@@ -8,8 +8,17 @@ import { Fault } from '../std/fault.ts';
 import { mapAnonymousMemory, pointer, viewBytes } from '../std/memory.ts';
 import { ortVersion } from './ort-library.ts';
 
-export const elementType = { float32: 1, int32: 6 } as const;
+export const elementType = { float32: 1, int32: 6, int64: 7, float16: 10 } as const;
 export type ElementType = (typeof elementType)[keyof typeof elementType];
+
+/** What computes, by ONNX Runtime's name, with its settings. */
+export type Provider = {
+  readonly name: string;
+  readonly options?: Readonly<Record<string, string>>;
+};
+
+/** Handles of a kind of memory and of who gives it out. */
+export type DeviceMemory = { readonly info: number; readonly allocator: number };
 
 const apiVersion = 30;
 /** Position in struct OrtApi, argument types, result. */
@@ -17,16 +26,27 @@ const table = {
   getErrorMessage: [2, ['ptr'], 'ptr'],
   createEnv: [3, ['i32', 'ptr', 'ptr'], 'ptr'],
   createSession: [7, ['ptr', 'ptr', 'ptr', 'ptr'], 'ptr'],
+  createSessionFromArray: [8, ['ptr', 'ptr', 'usize', 'ptr', 'ptr'], 'ptr'],
   run: [9, ['ptr', 'ptr', 'ptr', 'ptr', 'usize', 'ptr', 'usize', 'ptr'], 'ptr'],
   createSessionOptions: [10, ['ptr'], 'ptr'],
   disableMemPattern: [17, ['ptr'], 'ptr'],
   setIntraOpNumThreads: [24, ['ptr', 'i32'], 'ptr'],
+  createDeviceTensor: [48, ['ptr', 'ptr', 'usize', 'i32', 'ptr'], 'ptr'],
   createTensor: [49, ['ptr', 'ptr', 'usize', 'ptr', 'usize', 'i32', 'ptr'], 'ptr'],
+  getTensorData: [51, ['ptr', 'ptr'], 'ptr'],
+  createMemoryInfo: [68, ['ptr', 'i32', 'i32', 'i32', 'ptr'], 'ptr'],
   createCpuMemoryInfo: [69, ['i32', 'i32', 'ptr'], 'ptr'],
   releaseStatus: [93, ['ptr'], 'void'],
   releaseSession: [95, ['ptr'], 'void'],
+  releaseValue: [96, ['ptr'], 'void'],
   releaseSessionOptions: [100, ['ptr'], 'void'],
   addSessionConfigEntry: [130, ['ptr', 'ptr', 'ptr'], 'ptr'],
+  createAllocator: [131, ['ptr', 'ptr', 'ptr'], 'ptr'],
+  appendCuda: [204, ['ptr', 'ptr'], 'ptr'],
+  createCudaOptions: [205, ['ptr'], 'ptr'],
+  updateCudaOptions: [206, ['ptr', 'ptr', 'ptr', 'usize'], 'ptr'],
+  releaseCudaOptions: [208, ['ptr'], 'void'],
+  appendProvider: [216, ['ptr', 'ptr', 'ptr', 'ptr', 'usize'], 'ptr'],
 } as const;
 
 type Call = (...args: readonly (number | Pointer | null)[]) => number;
@@ -61,8 +81,14 @@ export class Ort {
     this.#memoryInfo = this.#create((out) => this.#call.createCpuMemoryInfo(0, 0, out));
   }
 
-  /** A session over the model file at `path`; `threads` = threads of one operator. */
-  createSession(path: string, options: { threads: number }): number {
+  /**
+   * A session over a model: the path of its file, or a small one's bytes. `threads` = threads of one
+   * operator; `provider`: ONNX Runtime's name of what computes in place of the CPU.
+   */
+  createSession(
+    model: string | Uint8Array,
+    options: { threads: number; provider?: Provider },
+  ): number {
     const call = this.#call;
     const settings = this.#create((out) => call.createSessionOptions(out));
     this.check(call.setIntraOpNumThreads(pointer(settings), options.threads), 'setting threads');
@@ -81,32 +107,121 @@ export class Ort {
       this.check(status, `setting ${key}`);
     }
     try {
-      return this.#create(
-        (out) =>
-          call.createSession(pointer(this.#env), this.#scratch.text(path), pointer(settings), out),
-        `creating a session from ${path}`,
-      );
+      if (options.provider !== undefined) this.#append(settings, options.provider);
+      return this.#openSession(model, settings);
     } finally {
       call.releaseSessionOptions(pointer(settings));
     }
+  }
+
+  #append(settings: number, { name, options = {} }: Provider): void {
+    const entries = Object.entries(options);
+    const texts = (values: readonly string[]): Pointer => {
+      const list = this.#scratch.take(Math.max(1, values.length) * 8);
+      const view = new BigUint64Array(viewBytes(list, Math.max(1, values.length) * 8).buffer);
+      view.set(values.map((value) => BigInt(this.#scratch.text(value))));
+      return pointer(list);
+    };
+    const keys = texts(entries.map(([key]) => key));
+    const values = texts(entries.map(([, value]) => value));
+    const doing = `starting ${name}`;
+    const call = this.#call;
+    if (name !== 'CUDA') {
+      const named = this.#scratch.text(name);
+      const status = call.appendProvider(pointer(settings), named, keys, values, entries.length);
+      return this.check(status, doing);
+    }
+    // The one provider that has calls of its own.
+    const cuda = this.#create((out) => call.createCudaOptions(out), doing);
+    try {
+      this.check(call.updateCudaOptions(pointer(cuda), keys, values, entries.length), doing);
+      this.check(call.appendCuda(pointer(settings), pointer(cuda)), doing);
+    } finally {
+      call.releaseCudaOptions(pointer(cuda));
+    }
+  }
+
+  #openSession(model: string | Uint8Array, settings: number): number {
+    const call = this.#call;
+    if (typeof model === 'string') {
+      const path = this.#scratch.text(model);
+      return this.#create(
+        (out) => call.createSession(pointer(this.#env), path, pointer(settings), out),
+        `creating a session from ${model}`,
+      );
+    }
+    const bytes = this.#scratch.take(model.byteLength);
+    viewBytes(bytes, model.byteLength).set(model);
+    return this.#create(
+      (out) =>
+        call.createSessionFromArray(
+          pointer(this.#env),
+          pointer(bytes),
+          model.byteLength,
+          pointer(settings),
+          out,
+        ),
+      'creating a session',
+    );
   }
 
   releaseSession(session: number): void {
     this.#call.releaseSession(pointer(session));
   }
 
-  /** A tensor over memory that stays the caller's: `bytes` bytes at `address` with `shape`. */
+  /** Memory of the device that `session` computes on, by ONNX Runtime's name of its kind. */
+  deviceMemory(session: number, kind: string): DeviceMemory {
+    const call = this.#call;
+    const name = this.#scratch.text(kind);
+    const info = this.#create((out) => call.createMemoryInfo(name, 0, 0, 0, out));
+    const allocator = this.#create(
+      (out) => call.createAllocator(pointer(session), pointer(info), out),
+      `asking for memory of ${kind}`,
+    );
+    return { info, allocator };
+  }
+
+  /** A tensor in the device's memory, which it owns. `data` names that memory for tensors over it. */
+  createDeviceTensor(
+    memory: DeviceMemory,
+    shape: readonly number[],
+    type: ElementType,
+  ): { tensor: number; data: number } {
+    const call = this.#call;
+    const tensor = this.#create(
+      (out) =>
+        call.createDeviceTensor(
+          pointer(memory.allocator),
+          this.#scratch.shape(shape),
+          shape.length,
+          type,
+          out,
+        ),
+      `making a tensor of shape [${shape.join(', ')}] on the device`,
+    );
+    return { tensor, data: this.#create((out) => call.getTensorData(pointer(tensor), out)) };
+  }
+
+  releaseTensor(tensor: number): void {
+    this.#call.releaseValue(pointer(tensor));
+  }
+
+  /**
+   * A tensor over memory that stays the caller's: `bytes` bytes at `address` with `shape`, the host's
+   * memory unless said.
+   */
   createTensor(
     address: number,
     bytes: number,
     shape: readonly number[],
     type: ElementType,
+    memory?: DeviceMemory,
   ): number {
     const shapeAddress = this.#scratch.shape(shape);
     return this.#create(
       (out) =>
         this.#call.createTensor(
-          pointer(this.#memoryInfo),
+          pointer(memory?.info ?? this.#memoryInfo),
           pointer(address),
           bytes,
           shapeAddress,

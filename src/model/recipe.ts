@@ -27,7 +27,9 @@ export type Recipe =
       readonly frequencies: readonly number[];
       readonly amplitude: number;
     }
-  | { readonly kind: 'values'; readonly values: Float32Array };
+  | { readonly kind: 'values'; readonly values: Float32Array }
+  /** Another's, with the outputs that are so marked as float16 instead of float32. */
+  | { readonly kind: 'halved'; readonly recipe: Recipe; readonly marks: readonly boolean[] };
 
 export type Packing = {
   readonly bits: Bits;
@@ -68,6 +70,10 @@ export function unitsOf(recipe: Recipe): { units: number; bytes: readonly number
       return { units: recipe.positions, bytes: [recipe.frequencies.length * 4] };
     case 'values':
       return { units: 1, bytes: [recipe.values.byteLength] };
+    case 'halved': {
+      const { units, bytes } = unitsOf(recipe.recipe);
+      return { units, bytes: bytes.map((count, i) => (recipe.marks[i] ? count / 2 : count)) };
+    }
   }
 }
 
@@ -80,6 +86,8 @@ export function readBy(recipe: Recipe): readonly Span[] {
       return recipe.parts.flatMap(spansOf);
     case 'copied':
       return [recipe.span];
+    case 'halved':
+      return readBy(recipe.recipe);
     case 'rotary':
     case 'values':
       return [];

@@ -4,24 +4,34 @@
 
 import type { KvPool } from '../kv/pool.ts';
 import { limit } from '../protocol/limit.ts';
+import type { Geometry } from '../protocol/ticket.ts';
 import { assert } from '../std/fault.ts';
 import { mapAnonymousMemory, viewFloats, viewInts } from '../std/memory.ts';
 import { decoderNames } from './onnx/decoder.ts';
-import { elementType, type Ort, type TensorList } from './ort.ts';
+import { elementType, type Ort, type Provider, type TensorList } from './ort.ts';
 
 export type SessionOptions = {
   readonly modelPath: string;
-  readonly pool: KvPool;
+  readonly pool: KvPool | KvPlaces;
   readonly vocabSize: number;
   readonly threads: number;
+  /** What computes; the CPU unless said. */
+  readonly provider?: Provider;
   /** Tokens of one call at most, padding included. */
   readonly stepTokens: number;
+};
+
+/** KV that only its owner can name: past and present tensors of a run of slots, layer by layer. */
+export type KvPlaces = {
+  readonly slots: number;
+  readonly geometry: Geometry;
+  readonly caches: (slot: number, count: number) => BigUint64Array;
 };
 
 export class OrtSession {
   readonly vocabSize: number;
   readonly #ort: Ort;
-  readonly #pool: KvPool;
+  readonly #caches: (slot: number, count: number) => BigUint64Array;
   readonly #session: number;
   readonly #inputs: TensorList;
   readonly #outputs: TensorList;
@@ -32,15 +42,13 @@ export class OrtSession {
   readonly #logits: { address: number; view: Float32Array };
   /** Tensor handles by shape, so that none is made twice. */
   readonly #tensors = new Map<string, bigint>();
-  /** Past/present handles by "first slot:count". */
-  readonly #caches = new Map<string, BigUint64Array>();
 
   constructor(ort: Ort, options: SessionOptions) {
     const { pool, vocabSize, stepTokens } = options;
     this.vocabSize = vocabSize;
     this.#ort = ort;
-    this.#pool = pool;
-    this.#session = ort.createSession(options.modelPath, { threads: options.threads });
+    this.#caches = 'caches' in pool ? pool.caches : hostCaches(ort, pool);
+    this.#session = ort.createSession(options.modelPath, options);
     const names = decoderNames(pool.geometry.layers);
     this.#inputs = ort.tensorList(names.inputs);
     this.#outputs = ort.tensorList(names.outputs);
@@ -110,7 +118,7 @@ export class OrtSession {
   /** Slots [slot, slot + batch), `length` tokens each; logits of the first `rows` of `lastRows`. */
   #run(slot: number, batch: number, length: number, rows = batch): Float32Array {
     const { address: ids } = this.#ids;
-    const cache = this.#cache(slot, batch);
+    const cache = this.#caches(slot, batch);
     const inputs = this.#inputs.handles;
     inputs[0] = this.#int32('ids', ids, [batch, length]);
     inputs[1] = this.#int32('lengths', this.#lengths.address, [batch]);
@@ -127,22 +135,6 @@ export class OrtSession {
     outputs.set(cache, 1);
     this.#ort.run(this.#session, this.#inputs, this.#outputs);
     return this.#logits.view;
-  }
-
-  #cache(slot: number, batch: number): BigUint64Array {
-    const key = `${slot}:${batch}`;
-    const known = this.#caches.get(key);
-    if (known !== undefined) return known;
-    const { layers, kvHeads, headDim } = this.#pool.geometry;
-    const shape = [batch, kvHeads, this.#pool.capacity, headDim];
-    const handles = new BigUint64Array(layers * 2);
-    for (let plane = 0; plane < layers * 2; plane++) {
-      const address = this.#pool.slotAddress(plane >> 1, plane & 1 ? 1 : 0, slot);
-      const bytes = batch * this.#pool.slotBytes;
-      handles[plane] = BigInt(this.#ort.createTensor(address, bytes, shape, elementType.float32));
-    }
-    this.#caches.set(key, handles);
-    return handles;
   }
 
   #int32(name: string, address: number, shape: readonly number[]): bigint {
@@ -163,6 +155,26 @@ export class OrtSession {
     this.#tensors.set(key, handle);
     return handle;
   }
+}
+
+/** Tensors over the pool's own memory, made once for each run of slots. */
+function hostCaches(ort: Ort, pool: KvPool): (slot: number, count: number) => BigUint64Array {
+  const known = new Map<string, BigUint64Array>();
+  const { layers, kvHeads, headDim } = pool.geometry;
+  return (slot, count) => {
+    const key = `${slot}:${count}`;
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const shape = [count, kvHeads, pool.capacity, headDim];
+    const handles = new BigUint64Array(layers * 2);
+    for (let plane = 0; plane < layers * 2; plane++) {
+      const address = pool.slotAddress(plane >> 1, plane & 1 ? 1 : 0, slot);
+      const bytes = count * pool.slotBytes;
+      handles[plane] = BigInt(ort.createTensor(address, bytes, shape, elementType.float32));
+    }
+    known.set(key, handles);
+    return handles;
+  };
 }
 
 function int32Buffer(count: number): { address: number; view: Int32Array } {

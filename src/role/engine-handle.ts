@@ -9,6 +9,8 @@ import type { EngineOptions, FromEngine, ToEngine } from './engine-thread.ts';
 export type EngineHandle = EnginePort & {
   /** What grammars are matched with; requests that have one are refused before. */
   learn(vocabulary: Vocabulary): void;
+  /** Tokens of one step at most. */
+  readonly stepTokens: number;
   /** Tokens generated since the start. */
   tokenCount(): number;
   /** Lets go of everything native and ends the thread. */
@@ -73,7 +75,8 @@ export async function attachEngine(
   let tokenCount = 0;
   let counters: Load['counters'];
   let prefixKeys: readonly string[] = [];
-  const started = Promise.withResolvers<void>();
+  let stepTokens = 0;
+  const started = Promise.withResolvers<number>();
   const stopped = Promise.withResolvers<void>();
   const post = (message: ToEngine): void => thread.postMessage(message);
   let state: 'starting' | 'running' | 'stopping' = 'starting';
@@ -81,7 +84,7 @@ export async function attachEngine(
   thread.onmessage = ({ data: message }) => {
     switch (message.type) {
       case 'started':
-        return started.resolve();
+        return started.resolve(message.stepTokens);
       case 'failed':
         // The code crossed a thread as text; it was one of ours when it left.
         return started.reject(new Fault(message.code as FaultCode, message.message));
@@ -108,7 +111,7 @@ export async function attachEngine(
   };
   post(start);
   try {
-    await started.promise;
+    stepTokens = await started.promise;
   } catch (thrown) {
     thread.terminate();
     throw thrown;
@@ -125,6 +128,7 @@ export async function attachEngine(
     },
     load: () => ({ ...load, counters, prefixKeys }),
     learn: (vocabulary) => post({ type: 'vocabulary', vocabulary }),
+    stepTokens,
     tokenCount: () => tokenCount,
     async stop() {
       state = 'stopping';

@@ -12,7 +12,7 @@ import { Arena } from '../kv/arena.ts';
 import { BlockStore } from '../kv/block-store.ts';
 import { KvIdentity } from '../kv/identity.ts';
 import { PeerArenas } from '../kv/peers.ts';
-import type { KvPool } from '../kv/pool.ts';
+import type { KvSlots } from '../kv/pool.ts';
 import { type OwnArena, PrefixCache } from '../kv/prefix-cache.ts';
 import { ShmExport } from '../kv/shm-export.ts';
 import type { ShmFiles } from '../kv/shm-files.ts';
@@ -47,7 +47,7 @@ export type RoomOptions = {
 
 export type RoomPorts = {
   readonly runner: Runner;
-  readonly pool: KvPool;
+  readonly pool: KvSlots;
   readonly clock: Clock;
   readonly files: ShmFiles;
   /** Tokens of one step. */

@@ -4,6 +4,7 @@
 import { availableParallelism } from 'node:os';
 import type { Model } from '../model/folder.ts';
 import { builtGraph } from '../model/graph-cache.ts';
+import type { Precision } from '../model/onnx/graph.ts';
 import { realClock } from '../std/clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createProgress } from './progress.ts';
@@ -12,9 +13,15 @@ import { openWeightCrew } from './weight-crew.ts';
 /** Path of the model file. Throws a Fault `config`, or the signal's reason. */
 export async function graphOf(
   model: Model,
-  options: { cacheDir: string; threadCount: number | null; log: Log; signal?: AbortSignal },
+  options: {
+    cacheDir: string;
+    threadCount: number | null;
+    log: Log;
+    precision?: Precision;
+    signal?: AbortSignal;
+  },
 ): Promise<string> {
-  const { cacheDir, threadCount, log, signal } = options;
+  const { cacheDir, threadCount, log, signal, precision = 'float32' } = options;
   const clock = realClock;
   const { stderr } = process;
   const draw = stderr.isTTY ? (text: string) => void stderr.write(text) : null;
@@ -27,6 +34,7 @@ export async function graphOf(
       {
         modelDigest: model.modelDigest,
         quantization: model.quantization,
+        precision,
         cacheDir,
         weights: model.weights,
       },

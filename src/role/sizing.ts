@@ -6,6 +6,7 @@ import type { KvDtype } from '../protocol/kv-size.ts';
 import { limit } from '../protocol/limit.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { Fault } from '../std/fault.ts';
+import { type DeviceRoom, sizeOnDevice } from './device-sizing.ts';
 
 /** An arena holds at least so many of the longest prompts, unless the user says otherwise. */
 const arenaPrompts = 4;
@@ -39,6 +40,8 @@ export type SizingOptions = {
   /** The same share of all memory, used or not: what follows from it is the same at each start. */
   readonly memoryBytes: number;
   readonly weightBytes: number;
+  /** Where slots and weights lie in a device's memory; null: in the host's, as all the rest. */
+  readonly device?: DeviceRoom | null;
 };
 
 /** Throws a Fault `config` with both numbers when limits contradict each other. */
@@ -65,6 +68,11 @@ export function sizeWorker(options: SizingOptions): Sizing {
     );
   }
   const arenaBytes = options.hasArena ? sizeArena(options) : 0;
+  if (options.device) {
+    const sizing = sizeOnDevice(options, options.device, arenaBytes);
+    refuseSmallArena(options, sizing.maxModelLen, arenaBytes);
+    return sizing;
+  }
   const tokens = Math.floor((freeBytes - weightBytes - arenaBytes) / perToken);
   // An arena of our own choice bounds prompts that we choose the length of; the user's numbers stand.
   const isOurs = options.isContext && options.arenaBytes === null;

@@ -2,27 +2,20 @@
 // baseline; only the engine's parts differ. Everything it starts it also stops, last first.
 
 import { rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import type { WorkerConfig } from '../cli/config.ts';
 import type { RoleIo } from '../cli/role-io.ts';
 import { arenaPrefix, shmFolder } from '../kv/arena.ts';
 import { sweepArenas } from '../kv/janitor.ts';
 import { type Model, openModel } from '../model/folder.ts';
-import { ortLibraryPath } from '../model/ort-library.ts';
-import { weightMemoryBytes } from '../model/weight-memory.ts';
 import { createWorkerNode } from '../plane/worker.ts';
 import type { Card } from '../protocol/message.ts';
-import type { Geometry } from '../protocol/ticket.ts';
 import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type Meter, noMeter } from '../telemetry/metric.ts';
 import { detectReasoningParser, detectToolParser } from '../text/tool/detect.ts';
 import { cacheDir } from './cache-dir.ts';
-import { startEngine } from './engine-handle.ts';
 import type { EngineOptions } from './engine-thread.ts';
-import { freeMemoryBytes, freeShmBytes, memoryBytes } from './free-memory.ts';
-import { graphOf } from './graph.ts';
 import { hostIdentity, seesArena } from './host.ts';
 import { openKvPaths } from './kv-paths.ts';
 import { type MetricsServer, serveMetrics } from './metrics-server.ts';
@@ -31,10 +24,10 @@ import { ObjectAccess } from './object-access.ts';
 import { bindToSupervisor, isOrphan, isSupervised } from './parent.ts';
 import { openPlane, startPlane } from './plane.ts';
 import { mustEnd, stopSignal } from './signals.ts';
-import { sizeWorker } from './sizing.ts';
 import { startStatistics } from './statistics.ts';
 import { superviseWorkers } from './supervisor.ts';
 import { loadVocabulary, withVocabulary } from './vocabulary.ts';
+import { startWorkerEngine } from './worker-engine.ts';
 import { countSaved, meteredEngine } from './worker-metrics.ts';
 
 export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<number> {
@@ -69,18 +62,25 @@ export async function runWorker(config: WorkerConfig, io: RoleIo): Promise<numbe
   const stopping = new AbortController();
   void stop.then((signal) => stopping.abort(signal));
   const { signal } = stopping;
-  const options = await unlessStopped(
-    engineOptions(config, model, workerId, { log, signal }),
+  removeAtExit(workerId);
+  const started = await unlessStopped(
+    startWorkerEngine({ config, model, workerId, log, signal }, crash.resolve),
     signal,
   );
-  if (options === null) return 0;
-  removeAtExit(workerId);
-  const engine = await startEngine(options, crash.resolve);
+  if (started === null) return 0;
+  const { engine, options } = started;
   ends.defer(() => engine.stop());
   const { maxModelLen, slots, tokensMax, threads } = options;
   const { source, quantization } = model;
   log.info('Model loaded', {
     model: source,
+    ...(options.device === 'cpu'
+      ? {}
+      : {
+          device: options.device,
+          precision: options.precision,
+          stepTokens: engine.stepTokens,
+        }),
     ...(quantization === 'none' ? {} : { quantization }),
     maxModelLen,
     slots,
@@ -185,61 +185,11 @@ async function openMetrics(
   return { meter, server };
 }
 
-async function engineOptions(
-  config: WorkerConfig,
-  model: Model,
-  workerId: string,
-  { log, signal }: { log: Log; signal: AbortSignal },
-): Promise<EngineOptions> {
-  const geometry: Geometry = {
-    layers: model.config.layers,
-    kvHeads: model.config.kvHeads,
-    headDim: model.config.headDim,
-    blockTokens: config.blockTokens,
-  };
-  const cache = cacheDir();
-  const { threadCount } = config;
-  const modelPath = await graphOf(model, { cacheDir: cache, threadCount, log, signal });
-  const sizing = sizeWorker({
-    geometry,
-    kvDtype: config.kvDtype,
-    positions: model.config.positions,
-    isContext: config.kind === 'context',
-    hasArena: config.kind === 'context' || config.prefixCaching,
-    requestCountMax: config.requestCountMax,
-    arenaBytes: config.kvArenaBytes,
-    maxModelLen: config.maxModelLen,
-    seqCountMax: config.seqCountMax,
-    // Others on this host need theirs, and most start at the same moment: a third each.
-    shmBytes: Math.floor(freeShmBytes() / 3),
-    freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
-    memoryBytes: Math.floor(memoryBytes() * config.memoryShare),
-    weightBytes: weightMemoryBytes(model.config, model.quantization),
-  });
-  return {
-    namespace: config.namespace,
-    workerId,
-    role: config.kind,
-    libraryPath: await ortLibraryPath(cache),
-    modelPath,
-    modelDigest: model.modelDigest,
-    geometry,
-    kvDtype: config.kvDtype,
-    vocabSize: model.config.vocabSize,
-    eosIds: model.config.eosIds,
-    ignoreEos: config.ignoreEos,
-    ...sizing,
-    threads: threadCount ?? availableParallelism(),
-    queueCountMax: config.requestCountMax,
-    prefixCaching: config.prefixCaching,
-  };
-}
-
 function cardOf(config: WorkerConfig, model: Model, options: EngineOptions): Card {
   return {
     model: config.servedName,
     source: model.source,
-    modelDigest: model.modelDigest,
+    modelDigest: options.modelDigest,
     textDigest: model.textDigest,
     geometry: options.geometry,
     kvDtype: config.kvDtype,

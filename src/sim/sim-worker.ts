@@ -147,7 +147,9 @@ export class SimWorker {
     const room = this.#room();
     const claims = { store: this.#store, namespace, clock, chance: dice.asChance(), log };
     const bus = withClaims({ bus: this.bus, ...claims });
-    const model = { libraryPath: '', modelPath: '', vocabSize, threads: 1 }; // nothing is loaded here
+    // Nothing is loaded here.
+    const nothing = { libraryPath: '', modelPath: '', threads: 1 } as const;
+    const model = { device: 'cpu', precision: 'float32', vocabSize, ...nothing } as const;
     const handle = await attachEngine(
       this.thread,
       { start: { type: 'start', options: { ...room, ...model } }, sizes: room },

@@ -4,6 +4,7 @@
 import { KvPool } from '../kv/pool.ts';
 import type { ShmFiles } from '../kv/shm-files.ts';
 import type { EngineEvent } from '../protocol/engine.ts';
+import { limit } from '../protocol/limit.ts';
 import type { EngineThread } from '../role/engine-handle.ts';
 import { type EngineRoom, openEngineRoom, type RoomOptions } from '../role/engine-room.ts';
 import type { FromEngine, ToEngine } from '../role/engine-thread.ts';
@@ -95,7 +96,7 @@ export class SimThread implements EngineThread {
   #take(message: ToEngine): void {
     switch (message.type) {
       case 'start':
-        return this.#post({ type: 'started' });
+        return this.#post({ type: 'started', stepTokens: limit.stepTokens });
       case 'command':
         if (message.command.type === 'pause') this.#onSeen('pause');
         return this.room.submit(message.command);

@@ -222,7 +222,6 @@ describe('roles', () => {
 describe('refused', () => {
   test.each([
     ['--role generate --context-tp-size 2', '--context-tp-size 2: this version offers only 1'],
-    ['--role all --device cuda', '--device cuda: this version offers only cpu or auto'],
     ['--role context --context-worker-count 0', 'leaves --role context nothing to do'],
     ['--role all --context-worker-count 0', 'without a worker'],
     ['--role api --namespace a.b', 'wanted letters, digits'],

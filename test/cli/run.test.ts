@@ -100,7 +100,7 @@ describe('exit codes', () => {
     const { code, out, err } = await ran('--role context --dtype half --dump-config');
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ role: 'worker', kind: 'context' });
-    expect(err).toBe('tdist: --dtype float16: weights are float32 in this version\n');
+    expect(err).toBe('tdist: --dtype float16: on the CPU everything is computed in float32\n');
   });
 
   test('the stack comes only at debug level', async () => {

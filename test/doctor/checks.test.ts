@@ -158,7 +158,7 @@ describe('the model', () => {
   });
 
   test('one of the hub: in the cache, in part, not at all', async () => {
-    const model = await tried(() => openModel('tdist/demo', 'none', 'org/tiny'));
+    const model = await tried(() => openModel('tdist/demo', 'none', null, 'org/tiny'));
     const cached = { commit: 'c'.repeat(40), folder: '/f', missing: [] };
     const hub = { name: 'org/tiny', cacheDir: '/hub', offline: false, cached };
     expect(checkModel(model, hub).finding).toMatch(/^org\/tiny, in the cache at commit c{12}: 8/);

@@ -18,6 +18,8 @@ test('before its first event a worker says the room that it has, not what its sl
         namespace: 'test',
         workerId: 'test',
         role: 'baseline',
+        device: 'cpu',
+        precision: 'float32',
         kvDtype: 'float32',
         libraryPath: await ortLibraryPath(cacheDir),
         modelPath: tiny.graphPath,

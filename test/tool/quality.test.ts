@@ -60,7 +60,8 @@ describe('the tool', () => {
   async function ran(dimensions: Dimensions, quantization: 'auto' | 'none' | 'int8' | 'int4') {
     const lines: string[] = [];
     const modelName = await randomModel(dimensions, { cacheDir: folder, seed: 1 });
-    const options = { modelName, quantization, threadCount: 1 };
+    const place = { device: 'cpu', ortDir: null, weightDtype: 'auto' } as const;
+    const options = { modelName, quantization, threadCount: 1, ...place };
     const code = await runQuality(options, (line) => lines.push(line));
     return { code, lines, sum: JSON.parse(lines.at(-1) ?? '') };
   }

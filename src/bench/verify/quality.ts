@@ -3,14 +3,13 @@
 // say what comes next. Each step gets float32's token, so an early difference counts once.
 
 import { availableParallelism } from 'node:os';
-import { KvPool } from '../../kv/pool.ts';
+import type { WorkerSettings } from '../../cli/config.ts';
+import type { Runner } from '../../engine/runner.ts';
 import { type Model, openModel } from '../../model/folder.ts';
-import { Ort } from '../../model/ort.ts';
-import { ortLibraryPath } from '../../model/ort-library.ts';
-import type { Quantization } from '../../model/quantize.ts';
-import { OrtSession } from '../../model/session.ts';
-import { limit } from '../../protocol/limit.ts';
 import { cacheDir } from '../../role/cache-dir.ts';
+import { openCompute } from '../../role/compute.ts';
+import { type Choice, chooseDevices, type DeviceFacts } from '../../role/device-choice.ts';
+import { libraryFor, lookAtDevices } from '../../role/device-look.ts';
 import { graphOf } from '../../role/graph.ts';
 import { Fault } from '../../std/fault.ts';
 import { createLog, stderrSink } from '../../telemetry/log.ts';
@@ -22,11 +21,10 @@ const answerTokens = 32;
 /** Longer prompts are left out: they cost minutes and say no more. */
 const capacityMost = 1100;
 
-export type QualityOptions = {
-  readonly modelName: string;
-  readonly quantization: Quantization | 'auto';
-  readonly threadCount: number | null;
-};
+export type QualityOptions = Pick<
+  WorkerSettings,
+  'modelName' | 'quantization' | 'threadCount' | 'device' | 'weightDtype' | 'ortDir'
+>;
 
 /** One prompt. */
 type Run = {
@@ -46,53 +44,68 @@ export async function runQuality(
   const { modelName, threadCount } = options;
   const exact = openModel(modelName, 'none', cacheDir());
   const small = openModel(modelName, options.quantization, cacheDir());
-  if (small.quantization === 'none') {
+  const facts = lookAtDevices(options.ortDir);
+  const { device, weightDtype: dtype } = options;
+  const [choice = onCpu] = chooseDevices({ device, dtype }, facts);
+  if (small.quantization === 'none' && choice.device === 'cpu') {
     throw new Fault(
       'usage',
-      `verify: ${modelName} is computed in float32 itself; give --quantization int8 or int4`,
+      `verify: ${modelName} is computed in float32 itself; give --quantization int8 or int4, or another --device`,
     );
   }
   const capacity = Math.min(capacityMost, exact.config.positions);
   const prompts = await builtInPrompts(exact, capacity - answerTokens);
-  const ort = new Ort(await ortLibraryPath(cacheDir()));
   const threads = threadCount ?? availableParallelism();
-  using reference = await open(ort, exact, { capacity, threads });
-  using candidate = await open(ort, small, { capacity, threads });
+  using reference = await open(exact, { capacity, threads, facts, choice: onCpu });
+  using candidate = await open(small, { capacity, threads, facts, choice });
   const runs = prompts.map((prompt) => compare(reference, candidate, prompt, exact.config.eosIds));
   print(report(runs));
   const all = summaryOf(runs);
   const { agreementPercent, meanKl, alike } = all;
+  const where = choice.device === 'cpu' ? '' : ` on ${choice.device} in ${choice.precision}`;
   print(
-    `\n${small.source} as ${small.quantization} against float32: ${figure(agreementPercent)} % of ${all.tokens} greedy ` +
+    `\n${small.source} as ${small.quantization}${where} against float32: ${figure(agreementPercent)} % of ${all.tokens} greedy ` +
       `tokens agree, ${alike} of ${runs.length} answers are alike, mean KL ${meanKl.toFixed(5)} nats`,
   );
   const { source: model, quantization } = small;
-  print(JSON.stringify({ model, quantization, against: 'float32', prompts: runs.length, ...all }));
+  print(
+    JSON.stringify({
+      model,
+      quantization,
+      ...choice,
+      against: 'float32',
+      prompts: runs.length,
+      ...all,
+    }),
+  );
   return 0;
 }
 
-type Opened = Disposable & { readonly session: OrtSession; readonly vocabSize: number };
+const onCpu: Choice = { device: 'cpu', precision: 'float32' };
+
+type Opened = Disposable & {
+  readonly runner: Runner;
+  readonly vocabSize: number;
+  readonly stepTokens: number;
+};
 
 async function open(
-  ort: Ort,
   model: Model,
-  { capacity, threads }: { capacity: number; threads: number },
+  options: { capacity: number; threads: number; facts: DeviceFacts; choice: Choice },
 ): Promise<Opened> {
+  const { capacity: maxModelLen, threads, facts, choice } = options;
   const log = createLog({ level: 1, sink: stderrSink, name: '' });
-  const modelPath = await graphOf(model, { cacheDir: cacheDir(), threadCount: threads, log });
+  const { precision } = choice;
+  const place = { cacheDir: cacheDir(), threadCount: threads, log, precision };
+  const modelPath = await graphOf(model, place);
+  const libraryPath = await libraryFor(choice.device, facts, cacheDir());
   const { layers, kvHeads, headDim, vocabSize } = model.config;
-  const pool = new KvPool({ layers, kvHeads, headDim, blockTokens: 64 }, { slots: 1, capacity });
-  const { stepTokens } = limit;
-  const session = new OrtSession(ort, { modelPath, pool, vocabSize, threads, stepTokens });
-  pool.touch(0, capacity);
-  return {
-    session,
-    vocabSize,
-    [Symbol.dispose]() {
-      session.close();
-      pool.close();
-    },
-  };
+  const geometry = { layers, kvHeads, headDim, blockTokens: 64 };
+  const size = { geometry, vocabSize, threads, slots: 1, maxModelLen };
+  const compute = openCompute({ ...choice, ...size, libraryPath, modelPath });
+  compute.pool.touch(0, maxModelLen);
+  const { runner, stepTokens } = compute;
+  return { runner, stepTokens, vocabSize, [Symbol.dispose]: () => compute.close() };
 }
 
 function compare(
@@ -110,17 +123,17 @@ function compare(
     divergences.push(divergence(wanted, found));
     if (divergences.length === answerTokens || eosIds.includes(token)) break;
     const step = { count: 1, ids: Int32Array.of(token), pasts: Int32Array.of(past) };
-    wanted = reference.session.decode(step).subarray(0, reference.vocabSize);
-    found = candidate.session.decode(step).subarray(0, candidate.vocabSize);
+    wanted = reference.runner.decode(step).subarray(0, reference.vocabSize);
+    found = candidate.runner.decode(step).subarray(0, candidate.vocabSize);
   }
   return { name, promptTokens: ids.length, tokens: divergences.length, agreed, divergences };
 }
 
-function prefill({ session, vocabSize }: Opened, ids: readonly number[]): Float32Array {
+function prefill({ runner, vocabSize, stepTokens }: Opened, ids: readonly number[]): Float32Array {
   let logits = new Float32Array();
-  for (let past = 0; past < ids.length; past += limit.stepTokens) {
-    const chunk = ids.slice(past, past + limit.stepTokens);
-    logits = Float32Array.from(session.prefill({ slot: 0, past, ids: chunk }));
+  for (let past = 0; past < ids.length; past += stepTokens) {
+    const chunk = ids.slice(past, past + stepTokens);
+    logits = Float32Array.from(runner.prefill({ slot: 0, past, ids: chunk }));
   }
   return logits.subarray(0, vocabSize);
 }

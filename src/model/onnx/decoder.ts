@@ -15,7 +15,7 @@ import type { Weights } from '../safetensors.ts';
 import { attention, declareHeads, rotaryTables } from './attention.ts';
 import { type Build, norm, project, skipNorm } from './build.ts';
 import { feedForward } from './feed-forward.ts';
-import { Graph, onnxType, type Placed } from './graph.ts';
+import { Graph, onnxType, type Placed, type Precision } from './graph.ts';
 import { linear } from './linear.ts';
 
 /** Names of the graph's inputs and outputs, in the order `session.ts` binds them. */
@@ -49,9 +49,9 @@ export type Decoder = {
 export function buildDecoder(
   config: ModelConfig,
   weights: Weights,
-  options: { dataFile: string; quantization: Quantization },
+  options: { dataFile: string; quantization: Quantization; precision: Precision },
 ): Decoder {
-  const graph = new Graph('decoder', options.dataFile);
+  const graph = new Graph('decoder', options.dataFile, options.precision);
   const bits = options.quantization === 'none' ? null : bitsOf(options.quantization);
   const build: Build = { graph, config, weights, bits };
   declareInputs(build);
@@ -141,8 +141,8 @@ function declareInputs({ graph, config }: Build): void {
   const cache = ['batch', config.kvHeads, 'capacity', config.headDim] as const;
   for (let i = 0; i < config.layers; i++) {
     for (const part of ['key', 'value']) {
-      graph.input(`past.${i}.${part}`, 'float32', cache);
-      graph.output(`present.${i}.${part}`, 'float32', cache);
+      graph.input(`past.${i}.${part}`, graph.precision, cache);
+      graph.output(`present.${i}.${part}`, graph.precision, cache);
     }
   }
   graph.output('logits', 'float32', ['rows', config.vocabSize]);
@@ -168,7 +168,7 @@ function embed(build: Build): { table: string; residual: string } {
   const table = graph.weight({ kind: 'copied', span: data }, { name, type, shape });
   const rows = graph.node('Gather', [table, 'input_ids'], ['embedded.stored']);
   const residual = graph.node('Cast', [rows], ['embedded'], {
-    attributes: { to: onnxType.float32 },
+    attributes: { to: onnxType[graph.precision] },
   });
   return { table, residual };
 }
@@ -192,7 +192,8 @@ function head(build: Build, options: { table: string; input: string }): void {
   const { graph, config, weights, bits } = build;
   const { table, input } = options;
   const { hidden, vocabSize, tiedEmbeddings, logitsSoftcap } = config;
-  const output = logitsSoftcap === null ? 'logits' : 'logits.uncapped';
+  const last = graph.precision === 'float32' ? 'logits' : 'logits.narrow';
+  const output = logitsSoftcap === null ? last : 'logits.uncapped';
   const source = { weights, scheme: config.scheme };
   const own = (): Matrix => findMatrix(source, 'lm_head', [vocabSize, hidden]);
   if (bits !== null) {
@@ -208,13 +209,18 @@ function head(build: Build, options: { table: string; input: string }): void {
       : graph.weight(recipe(), { name: 'lm_head', type: 'float32', shape });
     graph.node('Gemm', [input, matrix], [output], { attributes: { transB: 1 } });
   }
-  if (logitsSoftcap === null) return;
-  const bent = graph.node('Tanh', [output], ['logits.bent']);
+  if (logitsSoftcap !== null) capped(graph, output, last, logitsSoftcap);
+  if (last === 'logits') return;
+  graph.node('Cast', [last], ['logits'], { attributes: { to: onnxType.float32 } });
+}
+
+function capped(graph: Graph, input: string, output: string, most: number): void {
+  const bent = graph.node('Tanh', [input], ['logits.bent']);
   const cap = graph.weight(
-    { kind: 'values', values: Float32Array.of(logitsSoftcap) },
+    { kind: 'values', values: Float32Array.of(most) },
     { name: 'logits.cap', type: 'float32', shape: [1] },
   );
-  graph.node('Mul', [bent, cap], ['logits']);
+  graph.node('Mul', [bent, cap], [output]);
 }
 
 /**

@@ -11,6 +11,10 @@ export const onnxType = {
 } as const;
 export type OnnxType = keyof typeof onnxType;
 
+/** What a graph computes in. float16: on devices whose kernels want it. */
+export const precisions = ['float32', 'float16'] as const;
+export type Precision = (typeof precisions)[number];
+
 export type Attribute = number | { readonly float: number } | readonly number[] | string;
 /** A dimension is a number or a name for one that varies. */
 export type Dimension = number | string;
@@ -23,17 +27,25 @@ export type NodeOptions = {
 /** What a recipe gives, and where each of its outputs begins in the data file. */
 export type Placed = { readonly recipe: Recipe; readonly offsets: readonly number[] };
 
+type Output = {
+  readonly name: string;
+  readonly type: OnnxType;
+  readonly shape: readonly number[];
+};
+
 /** Weights begin at page boundaries, so that ONNX Runtime can map them. */
 const alignment = 4096;
 
 export class Graph {
   readonly #graph = new Message();
   readonly #dataFile: string;
+  readonly precision: Precision;
   readonly #placed: Placed[] = [];
   #end = 0;
 
   /** @param dataFile name of the external data file, relative to the model file. */
-  constructor(name: string, dataFile: string) {
+  constructor(name: string, dataFile: string, precision: Precision = 'float32') {
+    this.precision = precision;
     this.#graph.text(2, name);
     this.#dataFile = dataFile;
   }
@@ -57,11 +69,12 @@ export class Graph {
     this.#graph.message(12, valueInfo(name, type, shape));
   }
 
-  /** Initializers in the external file, one for each output of the recipe. Returns the first's name. */
-  weight(
-    recipe: Recipe,
-    ...outputs: readonly { name: string; type: OnnxType; shape: readonly number[] }[]
-  ): string {
+  /**
+   * Initializers in the external file, one for each output of the recipe, float32 in the graph's
+   * precision. Returns the first's name.
+   */
+  weight(given: Recipe, ...wanted: readonly Output[]): string {
+    const { recipe, outputs } = this.#precise(given, wanted);
     const { units, bytes } = unitsOf(recipe);
     const offsets = outputs.map(({ name, type, shape }, index) => {
       const offset = Math.ceil(this.#end / alignment) * alignment;
@@ -80,6 +93,13 @@ export class Graph {
     });
     this.#placed.push({ recipe, offsets });
     return outputs[0]?.name ?? '';
+  }
+
+  #precise(recipe: Recipe, outputs: readonly Output[]) {
+    const marks = outputs.map(({ type }) => type === 'float32' && this.precision === 'float16');
+    if (!marks.includes(true)) return { recipe, outputs };
+    const narrow = outputs.map((one, i) => (marks[i] ? { ...one, type: this.precision } : one));
+    return { recipe: { kind: 'halved', recipe, marks } as const, outputs: narrow };
   }
 
   /** A small integer initializer inside the model file; shape [] makes it a scalar. */
