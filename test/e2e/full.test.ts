@@ -79,12 +79,12 @@ describe.skipIf(refusal !== null)('a full cache folder', () => {
   const cache = world.path('cache');
 
   test.each([
-    ['the graph', 1024, ['--role=generate'], 'graph'],
-    ['ONNX Runtime', 32_768, ['--role=generate'], 'ONNX Runtime'],
-    ['nats-server', 1024, allFlags, 'nats-server'],
-  ])('no room for %s: the folder, and the mend', async (_name, kib, flags, what) => {
+    ['the graph', 1024, ['--role=generate'], 'graph', 'MiB are free'],
+    ['ONNX Runtime', 32_768, ['--role=generate'], 'ONNX Runtime', 'ENOSPC'],
+    ['nats-server', 1024, allFlags, 'nats-server', 'ENOSPC'],
+  ])('no room for %s: the folder, and the mend', async (_name, kib, flags, what, why) => {
     await using program = startWithin(world, { folder: cache, kib }, flags);
-    expectOneLine(await program.exit(), what, cache, 'ENOSPC', 'XDG_CACHE_HOME');
+    expectOneLine(await program.exit(), what, cache, why, 'XDG_CACHE_HOME');
   });
 });
 
