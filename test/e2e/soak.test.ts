@@ -5,6 +5,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import type { WorkerEntry } from '../../src/cli/workers-api.ts';
+import { openModel } from '../../src/model/folder.ts';
+import { weightMemoryBytes } from '../../src/model/weight-memory.ts';
 import { seededChance } from '../../src/std/prng.ts';
 import { ask, type ChatBody, jsonOf, post, question, user } from './chat.ts';
 import { type Deployment, startAll } from './deployment.ts';
@@ -15,13 +17,14 @@ const world = openWorld();
 const requestCount = 2000;
 const slots = 16;
 const concurrency = 10 * slots;
+const weights = weightMemoryBytes(openModel('tdist/demo').config, 'none');
 let all: Deployment;
 
 beforeAll(async () => {
   all = await startAll(world, [
     `--max-num-seqs=${slots}`,
     // Of the machine's memory, so that even the largest has KV for a few of the longest prompts only.
-    `--gpu-memory-utilization=${share(176 * 2 ** 20)}`,
+    `--gpu-memory-utilization=${share(weights + 127 * 2 ** 20)}`,
     '--kv-arena-bytes=24MiB',
     '--max-model-len=2048',
     '--queue-timeout-ms=110000',
