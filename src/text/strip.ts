@@ -1,8 +1,10 @@
-// Python's str.strip, lstrip and rstrip with an argument. The Jinja library (0.5.11) ignores it and takes all
-// whitespace, while templates mean it: Qwen3's `content.lstrip('\n')` leaves spaces where they are. So calls
-// with an argument are turned into calls of functions from here, in the parsed template.
+// Python's str.strip, lstrip, rstrip and the filter trim. The Jinja library (0.5.11) ignores an argument, while
+// templates mean it: Qwen3's `content.lstrip('\n')` leaves spaces where they are; and without one it takes
+// JavaScript's white space, which U+FEFF is and U+0085 is not, the reverse of Python's. So these are turned
+// into calls of functions from here, in the parsed template.
 
 const prefix = 'tdist_';
+const space = /\p{White_Space}/u;
 
 /** For the template's context, under the names that `honourStrip` writes. */
 export const stripFunctions: Readonly<Record<string, unknown>> = {
@@ -15,7 +17,13 @@ export const stripFunctions: Readonly<Record<string, unknown>> = {
 export function honourStrip(node: unknown): void {
   if (typeof node !== 'object' || node === null) return;
   for (const child of Object.values(node)) honourStrip(child);
-  if (!isCall(node) || node.args.length === 0 || !isMember(node.callee)) return;
+  if (isTrim(node)) {
+    const args = 'args' in node.filter ? node.filter.args : [];
+    const callee = { type: 'Identifier', value: `${prefix}strip` };
+    Object.assign(node, { type: 'CallExpression', callee, args: [node.operand, ...args] });
+    return;
+  }
+  if (!isCall(node) || !isMember(node.callee)) return;
   const { object, property } = node.callee;
   const name = `${prefix}${property.value}`;
   if (!Object.hasOwn(stripFunctions, name)) return;
@@ -29,15 +37,31 @@ function strip(text: unknown, chars: unknown, left: boolean, right: boolean): st
   if (!isNone && typeof chars !== 'string') {
     throw new Error(`strip wants text or none, found ${typeof chars}`);
   }
-  const letters = [...text];
-  const goes = (letter: string | undefined): boolean =>
-    letter !== undefined &&
-    (typeof chars === 'string' ? chars.includes(letter) : letter.trim() === '');
+  // All white space is one code unit long, and texts can be; letters to strip may be two.
+  const letters = typeof chars === 'string' ? [...text] : text;
+  const goes = (letter: string): boolean =>
+    typeof chars === 'string' ? chars.includes(letter) : isSpace(letter);
   let from = 0;
   let to = letters.length;
-  while (left && from < to && goes(letters[from])) from++;
-  while (right && to > from && goes(letters[to - 1])) to--;
-  return letters.slice(from, to).join('');
+  while (left && from < to && goes(letters[from] ?? '')) from++;
+  while (right && to > from && goes(letters[to - 1] ?? '')) to--;
+  return typeof letters === 'string' ? letters.slice(from, to) : letters.slice(from, to).join('');
+}
+
+/** What Python's str.isspace says yes to. */
+function isSpace(letter: string): boolean {
+  return space.test(letter) || (letter >= '\u001c' && letter <= '\u001f');
+}
+
+type Trim = { operand: unknown; filter: { value: string } | Call };
+
+/** `operand | trim`, with or without an argument. */
+function isTrim(node: object): node is Trim {
+  if (!('type' in node) || node.type !== 'FilterExpression' || !('filter' in node)) return false;
+  const { filter } = node;
+  if (typeof filter !== 'object' || filter === null) return false;
+  const name = isCall(filter) ? filter.callee : filter;
+  return typeof name === 'object' && name !== null && 'value' in name && name.value === 'trim';
 }
 
 type Call = { type: 'CallExpression'; callee: unknown; args: unknown[] };

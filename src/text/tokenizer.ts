@@ -152,7 +152,7 @@ function compile(source: string): RegExp {
   const { pattern } = new SplitPreTokenizer({
     type: 'Split',
     pattern: { Regex: source },
-    behavior: 'isolated',
+    behavior: 'Isolated',
     invert: false,
   });
   if (pattern === null) throw new Error(`the pattern ${source} cannot be read`);

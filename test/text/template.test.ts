@@ -42,6 +42,10 @@ describe('ChatTemplate', () => {
     ["'abba'.rstrip('ab')", ''],
     ["('x' ~ 'y').lstrip('x').rstrip('y')", ''],
     ["'  ab '.strip()", 'ab'],
+    ["'\ufeff ab\ufeff'.strip()", '\ufeff ab\ufeff'],
+    ["'\u0085\u001c \ufeffab\u0085' | trim", '\ufeffab'],
+    ["('  x' ~ 'y ') | trim('y ') | trim", 'x'],
+    ["' a ' | trim | upper | trim", 'A'],
     ["'  ab '.lstrip(none)", 'ab '],
     ["{'strip': 'key'}['strip']", 'key'],
   ])('%s as Python has it', (expression, text) => {
