@@ -26,7 +26,7 @@ TEXTS = [
     "\u0000\u0001 control \u007f", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 \U0010ffff", "▁ lower ▁▁ block Ġ Ċ", "https://example.org/path?q=1&r=%20#top user@example.com", "!!!??? ... --- *** ((( ))) “quotes” – dash — em…",
     "<s>[INST] hi [/INST]</s>", "<|im_start|>user\nHi<|im_end|>\n", "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nx<|eot_id|>", "<start_of_turn>user\nHi<end_of_turn> <bos>",
     "<|user|>\nHi<|end|>\n<|assistant|> after", "<|im_start", "<think>\nhm\n</think>\n\nyes", "<tool_call>\n{\"name\": \"f\"}\n</tool_call>", "a" * 40, "ab " * 20, "<0x0A> <0xE4>", "<unk> <pad>",
-    "\ufeffmark at the beginning", "a \ufeff mark\ufeff  inside\ufeff\n", "next\u0085line \u0085\u2028 x\u2029", "dGhlIHN1biBpcyBhIHN0YXIK+/==", "12345678901234567890 ½½²", "\n" * 7 + " " * 9 + "\t" * 5, "😀" * 12,
+    "\ufeffmark at the beginning", "a  \ufeff. mark\ufeff   inside    \ufeff!\n\ufeff", "next\u0085line \u0085\u2028 x\u2029", "dGhlIHN1biBpcyBhIHN0YXIK+/==", "12345678901234567890 ½½²", "\n" * 7 + " " * 9 + "\t" * 5, "😀" * 12,
 ]
 
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
