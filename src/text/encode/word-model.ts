@@ -87,7 +87,7 @@ function byteWord(byte: number): string {
 }
 
 function isByte(word: string): boolean {
-  return /^<0x[0-9A-F]{2}>$/.test(word);
+  return word.startsWith('<0x') && /^<0x[0-9A-F]{2}>$/.test(word);
 }
 
 class ByteWords implements WordModel {
