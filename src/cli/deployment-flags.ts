@@ -2,6 +2,7 @@
 // them is one line of the tool's, and not one of a child's with another about its end.
 
 import { Fault } from '../std/fault.ts';
+import { asksHelp } from './asked-help.ts';
 import { configure } from './configure.ts';
 import { type Env, parseFlags } from './parse.ts';
 
@@ -18,7 +19,7 @@ export function deploymentFlags(
   env: Env,
   own: readonly string[] = [],
 ): readonly string[] {
-  if (argv.includes('--help') || argv.includes('-h')) return ['--help'];
+  if (asksHelp(argv)) return ['--help'];
   const parsed = parseFlags([...started, ...without(argv, own)], env, own);
   const { role, version, 'dump-config': dump } = parsed.values;
   if (role !== 'all') throw new Fault('usage', `${tool} starts --role all, not --role ${role}`);

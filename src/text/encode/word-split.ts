@@ -39,7 +39,7 @@ const stepSchema = v.variant('type', [
   v.object({
     type: v.literal('Metaspace'),
     replacement: v.optional(v.string(), '▁'),
-    prepend_scheme: v.picklist(['always', 'never', 'first']),
+    prepend_scheme: v.optional(v.picklist(['always', 'never', 'first']), 'always'),
     split: v.optional(v.boolean(), true),
   }),
 ]);
