@@ -7,7 +7,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Problem, root } from './step.mjs';
 
-const stageLimitMs = 15 * 60_000;
+const stageLimitMs = 20 * 60_000;
 const graceMs = 5000;
 /** Test folders that are stages of their own; every other one belongs to `unit`. */
 const apart = ['contract', 'golden', 'twin', 'fuzz', 'sim', 'e2e'];

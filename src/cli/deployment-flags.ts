@@ -2,6 +2,7 @@
 // them is one line of the tool's, and not one of a child's with another about its end.
 
 import { assert, Fault } from '../std/fault.ts';
+import { asksHelp } from './asked-help.ts';
 import type { AllConfig, WorkerSettings } from './config.ts';
 import { configure } from './configure.ts';
 import { type Env, parseFlags } from './parse.ts';
@@ -19,7 +20,7 @@ export function deploymentFlags(
   env: Env,
   own: readonly string[] = [],
 ): readonly string[] {
-  if (argv.includes('--help') || argv.includes('-h')) return ['--help'];
+  if (asksHelp(argv)) return ['--help'];
   check(tool, argv, env, own);
   return argv;
 }

@@ -2,6 +2,7 @@
 
 import { examine } from '../doctor/doctor.ts';
 import { findingsJson, findingsTable, hasFailed } from '../doctor/finding.ts';
+import { printedHelp } from './asked-help.ts';
 import { configure, roleOf } from './configure.ts';
 import { hubOf } from './hub-env.ts';
 import type { Output } from './output.ts';
@@ -26,10 +27,7 @@ export async function runDoctor(
   output: Output,
   env: Env,
 ): Promise<number> {
-  if (argv.includes('--help') || argv.includes('-h')) {
-    output.out(help);
-    return 0;
-  }
+  if (printedHelp(argv, help, output)) return 0;
   const parsed = parseFlags(
     argv.filter((word) => word !== '--json'),
     env,

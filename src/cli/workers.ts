@@ -3,6 +3,7 @@
 
 import { realClock } from '../std/clock.ts';
 import { Fault } from '../std/fault.ts';
+import { printedHelp } from './asked-help.ts';
 import type { Output } from './output.ts';
 import type { Env } from './parse.ts';
 import { redactUri } from './plane-uri.ts';
@@ -45,10 +46,7 @@ export async function runWorkers(
   output: Output,
   env: Env,
 ): Promise<number> {
-  if (argv.includes('--help') || argv.includes('-h')) {
-    output.out(help);
-    return 0;
-  }
+  if (printedHelp(argv, help, output)) return 0;
   const { command, id, url, wait, json } = readWords(argv, env);
   const show = (workers: readonly WorkerEntry[]): void =>
     output.out(json ? JSON.stringify(workers, null, 2) : table(workers));

@@ -137,15 +137,13 @@ export class ObjectPut {
   async #ensure(name: string, { bytes, frame, signal }: Wanted): Promise<Known> {
     const call = { timeoutMs: limit.objectCallMs, signal };
     const freshMs = Math.min(limit.objectFreshMs, this.#ttlMs / 2);
-    const there = await this.#bucket.info(name, { ...call, freshMs });
     // Of another's all that is known is that it has `freshMs` left: half of that is the reader's.
     const foreign = (info: ObjectInfo): Known => {
       this.savedBytes += bytes;
       return this.#note(name, { info, isOurs: false, leftMs: freshMs / 2 });
     };
-    if (there !== null) return foreign(there);
     for (;;) {
-      const put = await this.#bucket.put(name, frame(), { ...call, freshMs });
+      const put = await this.#bucket.put(name, frame, { ...call, freshMs });
       if (put.outcome !== 'full') this.#fullSinceMs = null;
       if (put.outcome === 'present') return foreign(put.info);
       if (put.outcome === 'stored') {

@@ -14,6 +14,7 @@ import type {
   ObjectCall,
   ObjectInfo,
   ObjectStore,
+  PutBytes,
   PutOutcome,
 } from './object-store.ts';
 
@@ -116,9 +117,10 @@ class MemoryBucket implements ObjectBucket {
     this.#trouble = trouble;
   }
 
-  async put(name: string, bytes: Uint8Array, call: FreshCall): Promise<PutOutcome> {
+  async put(name: string, wanted: PutBytes, call: FreshCall): Promise<PutOutcome> {
     const before = await this.#call(`put ${name}`, call, (held) => this.#fresh(held, name, call));
     if (before !== null) return { outcome: 'present', info: before };
+    const bytes = typeof wanted === 'function' ? wanted() : wanted;
     const info = this.#describe(name, bytes);
     const chunks = chunksOf(bytes);
     return await this.#call(`put ${name}`, call, (held) => {

@@ -17,6 +17,7 @@ import type {
   ObjectBucket,
   ObjectCall,
   ObjectInfo,
+  PutBytes,
   PutOutcome,
 } from './object-store.ts';
 
@@ -48,7 +49,7 @@ export class NatsBucket implements ObjectBucket {
     this.name = options.name;
   }
 
-  put(name: string, bytes: Uint8Array, call: FreshCall): Promise<PutOutcome> {
+  put(name: string, bytes: PutBytes, call: FreshCall): Promise<PutOutcome> {
     return this.#run(`put ${name}`, call, ({ jetStream, scope, layout, facts }) =>
       putObject({
         clock: this.#host.clock,

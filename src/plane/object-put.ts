@@ -9,7 +9,7 @@ import { CallScope, flaw } from './call-scope.ts';
 import { apiCode, isFull, type JetStream } from './jetstream.ts';
 import { type BucketLayout, chunkBytesWanted, encodeMeta } from './object-layout.ts';
 import { type FoundMeta, findMeta, writeMeta } from './object-meta.ts';
-import type { ObjectInfo, PutOutcome } from './object-store.ts';
+import type { ObjectInfo, PutBytes, PutOutcome } from './object-store.ts';
 import { ChunkWriter } from './object-writer.ts';
 
 /** How long what a failed put has left is waited for, and then purged, behind its caller's back. */
@@ -28,12 +28,14 @@ export type PutOptions = {
   readonly layout: BucketLayout;
   readonly isDirect: boolean;
   readonly name: string;
-  readonly bytes: Uint8Array;
+  readonly bytes: PutBytes;
   /** Whether what is there counts as there. */
   readonly isFresh: (found: FoundMeta) => boolean;
   /** Takes over work that goes on after the call. */
   readonly later: (work: Promise<void>) => void;
 };
+
+type WriteOptions = Omit<PutOptions, 'bytes'> & { readonly bytes: Uint8Array };
 
 export async function putObject(options: PutOptions): Promise<PutOutcome> {
   const { jetStream, layout, scope } = options;
@@ -41,7 +43,8 @@ export async function putObject(options: PutOptions): Promise<PutOutcome> {
   if (found.info !== null && options.isFresh(found)) {
     return { outcome: 'present', info: found.info };
   }
-  const writing = new Writing(options);
+  const bytes = typeof options.bytes === 'function' ? options.bytes() : options.bytes;
+  const writing = new Writing({ ...options, bytes });
   try {
     const outcome = await writing.run(found);
     if (outcome.outcome === 'stored') return outcome;
@@ -56,7 +59,7 @@ export async function putObject(options: PutOptions): Promise<PutOutcome> {
 }
 
 class Writing {
-  readonly #options: PutOptions;
+  readonly #options: WriteOptions;
   readonly #nuid: string;
   readonly #subject: string;
   readonly #chunkBytes: number;
@@ -64,7 +67,7 @@ class Writing {
   /** The meta message under way: its answer decides whether the chunks stay. */
   #metaSent: Promise<unknown> = Promise.resolve();
 
-  constructor(options: PutOptions) {
+  constructor(options: WriteOptions) {
     const { jetStream, scope, bytes, layout } = options;
     this.#options = options;
     this.#nuid = options.chance.id();

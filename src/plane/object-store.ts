@@ -33,13 +33,16 @@ export type ObjectCall = { readonly timeoutMs: number; readonly signal?: AbortSi
 /** An object that will expire within `freshMs` counts as absent. */
 export type FreshCall = ObjectCall & { readonly freshMs?: number };
 
+/** Bytes, or what makes them: asked once, and only where nothing of that name is there. */
+export type PutBytes = Uint8Array | (() => Uint8Array);
+
 export type ObjectBucket = {
   readonly name: string;
   /**
    * Puts unless one of that name is there; one that is not fresh any more is replaced. The bytes must
-   * stay as they are meanwhile. Throws a Fault (`transfer`, with an ObjectFlaw as reason).
+   * stay as they are meanwhile; what their maker throws is thrown. Throws a Fault (`transfer`, with an ObjectFlaw as reason).
    */
-  put(name: string, bytes: Uint8Array, call: FreshCall): Promise<PutOutcome>;
+  put(name: string, bytes: PutBytes, call: FreshCall): Promise<PutOutcome>;
   info(name: string, call: FreshCall): Promise<ObjectInfo | null>;
   /**
    * The bytes, digest checked, in a buffer of their own. Throws a Fault as `put`. Many may run at once;

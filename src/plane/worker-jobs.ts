@@ -58,61 +58,25 @@ export class WorkerJobs {
   }
 
   generate(message: GenerateMessage): Promise<Ack> {
-    const { requestId, promptIds, sampling, priority, stream, source } = message;
-    const { shared, cacheSalt, emittedIds = [] } = message;
-    const job = this.#open({
-      requestId,
-      stream,
-      source,
-      op: 'generate',
-      generateWorker: null,
-      contextWorker: message.contextWorker ?? null,
-      kvPath: 'shm',
-      givenTokens: promptIds.length + emittedIds.length,
-      nextIndex: emittedIds.length,
-    });
-    if (job === null) return Promise.resolve(duplicate(requestId));
-    this.#ports.engine.submit({
-      type: 'generate',
-      requestId,
-      promptIds,
-      emittedIds,
-      sampling,
-      priority,
-      shared,
-      cacheSalt,
-      source,
-    });
+    const { source, contextWorker = null } = message;
+    const kvPath = 'shm';
+    const job = this.#open(message, { source, generateWorker: null, contextWorker, kvPath });
+    if (job === null) return Promise.resolve(duplicate(message.requestId));
+    this.#ports.engine.submit({ type: 'generate', ...askedOf(message), source });
     return this.#admission(job);
   }
 
   prefill(message: PrefillMessage): Promise<Ack> {
-    const { requestId, promptIds, sampling, priority, stream, generateWorker } = message;
-    const { kvPath = 'shm', shared, cacheSalt, emittedIds = [] } = message;
-    const job = this.#open({
-      requestId,
-      stream,
+    const { generateWorker, kvPath = 'shm' } = message;
+    const job = this.#open(message, {
       source: 'local',
-      op: 'prefill',
       generateWorker,
       contextWorker: null,
       kvPath,
-      givenTokens: promptIds.length + emittedIds.length,
-      nextIndex: emittedIds.length,
     });
-    if (job === null) return Promise.resolve(duplicate(requestId));
+    if (job === null) return Promise.resolve(duplicate(message.requestId));
     this.#handover.beginSend(job, message);
-    this.#ports.engine.submit({
-      type: 'prefill',
-      requestId,
-      promptIds,
-      emittedIds,
-      sampling,
-      priority,
-      shared,
-      cacheSalt,
-      kvPath,
-    });
+    this.#ports.engine.submit({ type: 'prefill', ...askedOf(message), kvPath });
     return this.#admission(job);
   }
 
@@ -185,11 +149,24 @@ export class WorkerJobs {
   }
 
   /** Null: it is here already, or was aborted before it came (each try has an id of its own). */
-  #open(what: Omit<Job, 'admission' | 'handover' | 'over' | 'pauseTurn'>): Job | null {
-    if (this.#jobs.has(what.requestId) || this.#early.delete(what.requestId)) return null;
-    const over = new AbortController();
-    const job: Job = { ...what, admission: new Pending(), handover: null, over, pauseTurn: 0 };
-    this.#jobs.set(job.requestId, job);
+  #open(
+    { requestId, type, stream, promptIds, emittedIds = [] }: GenerateMessage | PrefillMessage,
+    way: Pick<Job, 'source' | 'generateWorker' | 'contextWorker' | 'kvPath'>,
+  ): Job | null {
+    if (this.#jobs.has(requestId) || this.#early.delete(requestId)) return null;
+    const job: Job = {
+      requestId,
+      op: type,
+      ...way,
+      stream,
+      givenTokens: promptIds.length + emittedIds.length,
+      admission: new Pending(),
+      handover: null,
+      nextIndex: emittedIds.length,
+      over: new AbortController(),
+      pauseTurn: 0,
+    };
+    this.#jobs.set(requestId, job);
     return job;
   }
 
@@ -317,6 +294,12 @@ export class WorkerJobs {
       return false;
     }
   }
+}
+
+/** What the engine is asked either way. */
+function askedOf(message: GenerateMessage | PrefillMessage) {
+  const { requestId, promptIds, emittedIds = [], sampling, priority, shared, cacheSalt } = message;
+  return { requestId, promptIds, emittedIds, sampling, priority, shared, cacheSalt };
 }
 
 /** A message of any length would make the chunk unreadable for the gateway. */

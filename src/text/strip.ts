@@ -1,8 +1,10 @@
-// Python's str.strip, lstrip and rstrip with an argument. The Jinja library (0.5.11) ignores it and takes all
-// whitespace, while templates mean it: Qwen3's `content.lstrip('\n')` leaves spaces where they are. So calls
-// with an argument are turned into calls of functions from here, in the parsed template.
+// Python's str.strip, lstrip, rstrip and the filter trim. The Jinja library (0.5.11) ignores an argument, while
+// templates mean it: Qwen3's `content.lstrip('\n')` leaves spaces where they are; and without one it takes
+// JavaScript's white space, which U+FEFF is and U+0085 is not, the reverse of Python's. So these are turned
+// into calls of functions from here, in the parsed template.
 
 const prefix = 'tdist_';
+const space = /\p{White_Space}/u;
 
 type Strip = (text: unknown, chars: unknown) => string;
 
@@ -17,7 +19,13 @@ export const stripFunctions: Readonly<Record<string, Strip>> = {
 export function honourStrip(node: unknown): void {
   if (typeof node !== 'object' || node === null) return;
   for (const child of Object.values(node)) honourStrip(child);
-  if (!isCall(node) || node.args.length === 0 || !isMember(node.callee)) return;
+  if (isTrim(node)) {
+    const args = 'args' in node.filter ? node.filter.args : [];
+    const callee = { type: 'Identifier', value: `${prefix}strip` };
+    Object.assign(node, { type: 'CallExpression', callee, args: [node.operand, ...args] });
+    return;
+  }
+  if (!isCall(node) || !isMember(node.callee)) return;
   const { object, property } = node.callee;
   const name = `${prefix}${property.value}`;
   if (!Object.hasOwn(stripFunctions, name)) return;
@@ -32,7 +40,7 @@ function strip(text: unknown, chars: unknown, left: boolean, right: boolean): st
     throw new Error(`strip wants text or none, found ${typeof chars}`);
   }
   const all = typeof chars === 'string' ? new Set(chars) : null;
-  const goes = (letter: string): boolean => (all === null ? letter.trim() === '' : all.has(letter));
+  const goes = (letter: string): boolean => (all === null ? isSpace(letter) : all.has(letter));
   let [from, to] = [0, text.length];
   while (left && from < to) {
     const letter = letterAt(text, from);
@@ -49,6 +57,22 @@ function strip(text: unknown, chars: unknown, left: boolean, right: boolean): st
 
 function letterAt(text: string, at: number): string {
   return String.fromCodePoint(text.codePointAt(at) ?? 0);
+}
+
+/** What Python's str.isspace says yes to. */
+function isSpace(letter: string): boolean {
+  return space.test(letter) || (letter >= '\u001c' && letter <= '\u001f');
+}
+
+type Trim = { operand: unknown; filter: { value: string } | Call };
+
+/** `operand | trim`, with or without an argument. */
+function isTrim(node: object): node is Trim {
+  if (!('type' in node) || node.type !== 'FilterExpression' || !('filter' in node)) return false;
+  const { filter } = node;
+  if (typeof filter !== 'object' || filter === null) return false;
+  const name = isCall(filter) ? filter.callee : filter;
+  return typeof name === 'object' && name !== null && 'value' in name && name.value === 'trim';
 }
 
 type Call = { type: 'CallExpression'; callee: unknown; args: unknown[] };

@@ -10,6 +10,9 @@ import { reasoningMarkers } from './reasoning.ts';
 import { type ChatTemplate, loadChatTemplate, type TemplateInput } from './template.ts';
 import { type EncodeOptions, loadTokenizer, type Tokenizer } from './tokenizer.ts';
 
+/** Words, characters of several bytes, and a word too long to be merged in one look. */
+const warmText = `What is it? 日本語 naïve 😀 ${'ab'.repeat(400)}${'語'.repeat(200)}`;
+
 /** A template writes special tokens itself: adding them again would double `bos_token`. */
 const bare: EncodeOptions = { addSpecialTokens: false };
 
@@ -132,6 +135,7 @@ export class TextModel {
     for (let i = 0; i < 3; i++) {
       const text = this.#template?.render({ messages, tools: null, addGenerationPrompt: true });
       const ids = this.tokenizer.encode(text ?? 'warm', { addSpecialTokens: false });
+      this.tokenizer.encode(warmText, { addSpecialTokens: false });
       const detokenizer = this.detokenizer();
       for (const id of ids) detokenizer.push(id);
     }

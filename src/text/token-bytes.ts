@@ -48,6 +48,11 @@ function byteLevelBytes(word: string): readonly number[] {
   return bytes;
 }
 
+/** By byte: the character that stands for it in the words of byte-level tokenizers. */
+export function byteChars(): readonly string[] {
+  return [...byteOfChar.keys()];
+}
+
 const byteOfChar: ReadonlyMap<string, number> = gpt2Bytes();
 
 /** Printable Latin-1 stands for itself; the other bytes, in order, for U+0100 and on. */

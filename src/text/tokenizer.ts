@@ -1,9 +1,17 @@
 // Text ⇄ token ids, by the Hugging Face tokenizer of the model. The only importer of that library:
 // its traps (spaces "cleaned up" by default, `decode([])` throws, ids without a word become
-// `undefined`) stay in here.
+// `undefined`, U+FEFF lost from a byte-fallback text) stay in here. Byte-pair models, which nearly all are,
+// encode by encode/: the library takes seconds for 100 KB of some texts.
 
-import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers';
+import {
+  ByteFallbackDecoder,
+  type Decoder as HubDecoder,
+  Tokenizer as HubTokenizer,
+  SequenceDecoder,
+  SplitPreTokenizer,
+} from '@huggingface/tokenizers';
 import { Fault, toFault } from '../std/fault.ts';
+import { BytePairEncoder, bytePairPartsOf } from './encode/byte-pair.ts';
 import { textOfBytes, utf8, type WordBytes, wordBytesOf } from './token-bytes.ts';
 
 export type EncodeOptions = {
@@ -17,6 +25,8 @@ export class Tokenizer {
   /** The longest word of the vocabulary; `chars / tokenCharsMax` is the fewest tokens possible. */
   readonly tokenCharsMax: number;
   readonly #hub: HubTokenizer;
+  /** Null: the library encodes. */
+  readonly #encoder: BytePairEncoder | null;
   readonly #wordBytes: WordBytes;
   /** Texts of single ids, special ones shown and not: as many as the vocabulary has at most. */
   readonly #texts = new Map<number, string>();
@@ -24,11 +34,13 @@ export class Tokenizer {
 
   constructor(parts: {
     readonly hub: HubTokenizer;
+    readonly encoder: BytePairEncoder | null;
     readonly specialIds: ReadonlySet<number>;
     readonly tokenCharsMax: number;
     readonly wordBytes: WordBytes;
   }) {
     this.#hub = parts.hub;
+    this.#encoder = parts.encoder;
     this.specialIds = parts.specialIds;
     this.tokenCharsMax = parts.tokenCharsMax;
     this.#wordBytes = parts.wordBytes;
@@ -37,6 +49,7 @@ export class Tokenizer {
   /** Ids of `text`. Special tokens written in the text are recognised in either case. */
   encode(text: string, options: EncodeOptions): number[] {
     if (text === '') return [];
+    if (this.#encoder !== null) return this.#encoder.encode(text, options);
     const encoding = this.#hub.encode(text, { add_special_tokens: options.addSpecialTokens });
     // A character that the vocabulary lacks, with no unknown-token to stand for it, has no id.
     return encoding.ids.filter((id) => Number.isInteger(id));
@@ -95,10 +108,35 @@ export function loadTokenizer(files: {
   const config = asObject(files.tokenizerConfig, 'tokenizer_config.json');
   const added = Array.isArray(tokenizer['added_tokens']) ? tokenizer['added_tokens'] : [];
   tokenizer['added_tokens'] = added.map(spelledOut);
-  let hub: HubTokenizer;
+  const { hub, encoder } = open(tokenizer, config);
+  let tokenCharsMax = 1;
+  for (const word of hub.get_vocab().keys()) {
+    if (typeof word === 'string' && word.length > tokenCharsMax) tokenCharsMax = word.length;
+  }
+  return new Tokenizer({
+    hub,
+    encoder,
+    specialIds: specialIdsOf(hub, config),
+    tokenCharsMax,
+    wordBytes: wordBytesOf(tokenizer['decoder']),
+  });
+}
+
+type Opened = { readonly hub: HubTokenizer; readonly encoder: BytePairEncoder | null };
+
+function open(tokenizer: Record<string, unknown>, config: Record<string, unknown>): Opened {
   try {
-    hub = new HubTokenizer(tokenizer, { ...config, clean_up_tokenization_spaces: false });
+    const isOdd = config['remove_space'] === true || config['do_lowercase_and_remove_accent'];
+    const parts = isOdd ? null : bytePairPartsOf(tokenizer, compile);
+    const { model } = tokenizer;
+    // The library's own table of merges takes as much memory as all the rest: nobody needs it then.
+    const lean =
+      parts === null ? tokenizer : { ...tokenizer, model: { ...Object(model), merges: [] } };
+    const hub = new HubTokenizer(lean, { ...config, clean_up_tokenization_spaces: false });
     hub.encode('probe');
+    keepMarks(hub.decoder);
+    const means = parts && { normalize: normalizerOf(hub), ...framesOf(hub) };
+    return { hub, encoder: parts && means && new BytePairEncoder(parts, means) };
   } catch (thrown) {
     throw new Fault(
       'config',
@@ -107,16 +145,41 @@ export function loadTokenizer(files: {
       { cause: thrown },
     );
   }
-  let tokenCharsMax = 1;
-  for (const word of hub.get_vocab().keys()) {
-    if (typeof word === 'string' && word.length > tokenCharsMax) tokenCharsMax = word.length;
-  }
-  return new Tokenizer({
-    hub,
-    specialIds: specialIdsOf(hub, config),
-    tokenCharsMax,
-    wordBytes: wordBytesOf(tokenizer['decoder']),
+}
+
+/** Patterns are written for Oniguruma; the library knows what they mean in JavaScript. */
+function compile(source: string): RegExp {
+  const { pattern } = new SplitPreTokenizer({
+    type: 'Split',
+    pattern: { Regex: source },
+    behavior: 'Isolated',
+    invert: false,
   });
+  if (pattern === null) throw new Error(`the pattern ${source} cannot be read`);
+  return pattern;
+}
+
+function normalizerOf({ normalizer }: HubTokenizer): (text: string) => string {
+  return normalizer === null ? (text) => text : (text) => normalizer(text);
+}
+
+/** What the post-processor puts around a text. */
+function framesOf(hub: HubTokenizer): { readonly begin: number[]; readonly end: number[] } {
+  const text = '\u0000text';
+  const words = hub.post_processor?.([text], null, true).tokens ?? [text];
+  const at = words.indexOf(text);
+  if (at < 0) throw new Error('the post_processor leaves the text out');
+  const ids = (some: readonly string[]): number[] =>
+    some.map((word) => hub.token_to_id(word)).filter((id) => id !== undefined);
+  return { begin: ids(words.slice(0, at)), end: ids(words.slice(at + 1)) };
+}
+
+/** A byte-order mark is a character like others, and not only at a text's beginning. */
+function keepMarks(decoder: HubDecoder | null): void {
+  if (decoder instanceof ByteFallbackDecoder) {
+    decoder.text_decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  }
+  if (decoder instanceof SequenceDecoder) for (const part of decoder.decoders) keepMarks(part);
 }
 
 /**

@@ -41,6 +41,14 @@ describe('help', () => {
     expect(out).not.toContain('--max-num-seqs');
   });
 
+  test.each(['workers', 'doctor'])('of the tool %s, wherever it is asked for', async (tool) => {
+    for (const words of ['--help', '-h', '--json --help', '--rol x -h']) {
+      const { code, out, err } = await ran(`${tool} ${words}`);
+      expect([code, err]).toEqual([0, '']);
+      expect(out).toStartWith(`Usage: tdist ${tool}`);
+    }
+  });
+
   test('nothing asked: help on stderr, exit 2', async () => {
     const { code, out, err } = await ran('');
     expect([code, out]).toEqual([2, '']);

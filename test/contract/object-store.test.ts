@@ -91,6 +91,22 @@ for (const world of [memoryObjectWorld(), natsObjectWorld()]) {
       expect(await mine.usedBytes(call)).toBe(usedBytes);
     });
 
+    test('bytes that a function makes are made once, and not for a name that is there', async () => {
+      const { mine, theirs } = open();
+      let made = 0;
+      const make = (): Uint8Array => bytesOf(mib, ++made);
+      const put = await mine.put('x', make, call);
+      if (put.outcome !== 'stored') throw new Error(put.outcome);
+      expect(sameBytes(await theirs.get(put.info, call), bytesOf(mib, 1))).toBe(true);
+      expect((await theirs.put('x', make, call)).outcome).toBe('present');
+      expect(made).toBe(1);
+      const never = (): never => {
+        throw new Error('no bytes');
+      };
+      await expect(mine.put('y', never, call)).rejects.toThrow('no bytes');
+      expect(await mine.info('y', call)).toBeNull();
+    });
+
     test('of writers at the same time one wins, and the others tell of its object', async () => {
       const { mine, theirs } = open();
       const writers = [mine, theirs, mine, theirs, mine];

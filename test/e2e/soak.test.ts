@@ -24,7 +24,7 @@ beforeAll(async () => {
   all = await startAll(world, [
     `--max-num-seqs=${slots}`,
     // Of the machine's memory, so that even the largest has KV for a few of the longest prompts only.
-    `--gpu-memory-utilization=${share(weights + 127 * 2 ** 20)}`,
+    `--gpu-memory-utilization=${share(2 * (weights + 39 * 2 ** 20))}`,
     '--kv-arena-bytes=24MiB',
     '--max-model-len=2048',
     '--queue-timeout-ms=110000',

@@ -37,7 +37,8 @@ export class FakeObjects implements ObjectStore {
     this.opened = options;
     return {
       name: options.name,
-      put: async (name, bytes, { timeoutMs }) => {
+      put: async (name, wanted, { timeoutMs }) => {
+        const bytes = typeof wanted === 'function' ? wanted() : wanted;
         this.waits.push(timeoutMs);
         await new Promise((resolve) => setImmediate(resolve)); // a round trip
         this.#check();

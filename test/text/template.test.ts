@@ -45,6 +45,10 @@ describe('ChatTemplate', () => {
     ["'😀a😀b😀😀'.strip('😀x')", 'a😀b'],
     ["'😀😀'.rstrip('😀')", ''],
     ["'a😀'.rstrip('\ude00')", 'a😀'],
+    ["'\ufeff ab\ufeff'.strip()", '\ufeff ab\ufeff'],
+    ["'\u0085\u001c \ufeffab\u0085' | trim", '\ufeffab'],
+    ["('  x' ~ 'y ') | trim('y ') | trim", 'x'],
+    ["' a ' | trim | upper | trim", 'A'],
     ["'  ab '.lstrip(none)", 'ab '],
     ["{'strip': 'key'}['strip']", 'key'],
   ])('%s as Python has it', (expression, text) => {

@@ -3,6 +3,7 @@
 
 import { runParts } from '../part.ts';
 import { measureDecode } from './decode.ts';
+import { measureEncode } from './encode.ts';
 import { measureGrammar } from './grammar.ts';
 import { measureInterference } from './interference.ts';
 import { measureKvCopy } from './kv-copy.ts';
@@ -13,6 +14,7 @@ const bench = {
   name: 'bench engine',
   parts: {
     decode: measureDecode,
+    encode: measureEncode,
     sampling: measureSampling,
     grammar: measureGrammar,
     'kv-copy': measureKvCopy,

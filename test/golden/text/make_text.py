@@ -17,7 +17,7 @@ from templates import TEMPLATES
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-# U+FEFF is left out: the JavaScript library takes it for white space (GPT-2's split) and drops it from fallback bytes.
+# U+FEFF and U+0085: what JavaScript's \\s takes for white space and Rust's does not, and the reverse.
 TEXTS = [
     "", " ", "a", "Hello, world!", " leading and trailing ", "two  spaces   three    four", "\n", "line\nbreak\r\nand\n\n\nblank", "\ttab\t\tseparated  \n  \t mix",
     "def f(x):\n    if x:\n        return x ** 2  # square\n\n\treturn None\n", "for (int i = 0; i < 10; ++i) { a[i] = b->c(&d); }", "{\"a\": [1, 2, {\"b\": null}], \"é\": \"\\n\"}",
@@ -26,6 +26,7 @@ TEXTS = [
     "\u0000\u0001 control \u007f", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 \U0010ffff", "▁ lower ▁▁ block Ġ Ċ", "https://example.org/path?q=1&r=%20#top user@example.com", "!!!??? ... --- *** ((( ))) “quotes” – dash — em…",
     "<s>[INST] hi [/INST]</s>", "<|im_start|>user\nHi<|im_end|>\n", "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nx<|eot_id|>", "<start_of_turn>user\nHi<end_of_turn> <bos>",
     "<|user|>\nHi<|end|>\n<|assistant|> after", "<|im_start", "<think>\nhm\n</think>\n\nyes", "<tool_call>\n{\"name\": \"f\"}\n</tool_call>", "a" * 40, "ab " * 20, "<0x0A> <0xE4>", "<unk> <pad>",
+    "\ufeffmark at the beginning", "a  \ufeff. mark\ufeff   inside    \ufeff!\n\ufeff", "next\u0085line \u0085\u2028 x\u2029", "dGhlIHN1biBpcyBhIHN0YXIK+/==", "12345678901234567890 ½½²", "\n" * 7 + " " * 9 + "\t" * 5, "😀" * 12,
 ]
 
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -127,11 +128,14 @@ def make(family):
         tok = Tokenizer.from_file(str(folder / "tokenizer.json"))
     else:  # Training breaks ties at random: what is there stays.
         tok, trainer = kind()
-        tok.train_from_iterator([text for text in TEXTS if "\U0010ffff" not in text and "<" not in text] * 3, trainer)
+        tok.train_from_iterator([text for text in TEXTS[:43] if "\U0010ffff" not in text and "<" not in text] * 3, trainer)
         tok.add_tokens(added)
         if named.get("bos_token") and family != "granite":
             bos_first(tok, named["bos_token"])
-        tok.save(str(folder / "tokenizer.json"), pretty=False)
+        data = json.loads(tok.to_str())  # The trainer adds bytes as special tokens; models have them as words.
+        data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] not in FALLBACK]
+        (folder / "tokenizer.json").write_text(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+        tok = Tokenizer.from_file(str(folder / "tokenizer.json"))
     config = {**named, "chat_template": TEMPLATES[family], "clean_up_tokenization_spaces": False, "tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
     fast = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **named, clean_up_tokenization_spaces=False)
@@ -157,6 +161,35 @@ def make(family):
     print(family, tok.get_vocab_size(), "refused", sum(c["rendered"] is None for c in chats))
 
 
+def spaced(scheme, split):
+    return pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme, split=split)
+
+
+def odd_kinds():
+    """Ways to cut and to look up that no family above has, each with a vocabulary of a few words."""
+    split = lambda behavior, invert=False: pre_tokenizers.Split(Regex(r"[\s,]+|\d"), behavior, invert=invert)
+    behaviors = [split(b, i) for b in ("isolated", "removed", "merged_with_previous", "merged_with_next", "contiguous") for i in (False, True)]
+    texts = ["", " ", "a", "ab, ab12ab  ,b", ", 1ab", "ab ab\ufeffab \u0085ab", "ab12,,34 ", "▁ab ▁▁ ab", "  ab", "zéab zz ab z", "[x] ab[X]ab [y]a[y]b[y] ab\ufeff[x]  ab", "ab" * 40, "½1²ab"]
+    words = ["<unk>", "a", "b", "ab", " ", ",", "1", "2", "▁", "▁a", "▁ab", "▁▁", "abab", "b▁", ", "]
+    merges = [("a", "b"), ("▁", "ab"), ("ab", "ab"), ("▁", "▁"), ("▁", "a"), ("b", "▁"), (",", " ")]
+    added = [AddedToken("[x]", lstrip=True, normalized=True), AddedToken("[X]", rstrip=True, normalized=False, special=True), AddedToken("[y]", single_word=True, normalized=False)]
+    plans = [(one, {}, None) for one in [None, *behaviors, *(spaced(s, p) for s in ("always", "first", "never") for p in (False, True)),
+                                         pre_tokenizers.Digits(individual_digits=False), pre_tokenizers.Digits(individual_digits=True)]]
+    plans += [(None, {"unk_token": None}, None), (None, {"fuse_unk": False}, None), (None, {"ignore_merges": True}, None), (None, {}, normalizers.Lowercase())]
+    plans += [(pre_tokenizers.Sequence([split("isolated"), pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=r)]), {}, None) for r in (False, True)]
+    for cut, options, normalizer in plans:
+        model = {"unk_token": "<unk>", "fuse_unk": True, **options}
+        tok = Tokenizer(models.BPE(vocab={word: id for id, word in enumerate(words)}, merges=merges, **{k: v for k, v in model.items() if v is not None}))
+        if cut is not None:
+            tok.pre_tokenizer = cut
+        if normalizer is not None:
+            tok.normalizer = normalizer
+        tok.add_tokens(added)
+        yield {"tokenizer": json.loads(tok.to_str()), "texts": [{"text": text, "ids": tok.encode(text).ids} for text in texts]}
+
+
 if __name__ == "__main__":
     for family in FAMILIES:
         make(family)
+    rows = [json.dumps(kind, ensure_ascii=True) for kind in odd_kinds()]
+    (HERE / "odd.json").write_text("[\n" + ",\n".join(rows) + "\n]\n")

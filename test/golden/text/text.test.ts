@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { Detokenizer } from '../../../src/text/detokenizer.ts';
 import { loadChatTemplate } from '../../../src/text/template.ts';
+import { TextModel } from '../../../src/text/text-model.ts';
 import { loadTokenizer } from '../../../src/text/tokenizer.ts';
 
 const ids = v.array(v.number());
@@ -41,6 +42,21 @@ const families = readdirSync(import.meta.dir, { withFileTypes: true })
 
 test('nine families', () => {
   expect(families.length).toBe(9);
+});
+
+/** Tokenizers of further kinds, each with what it makes of some texts. */
+const oddSchema = v.array(
+  v.object({
+    tokenizer: v.looseObject({ pre_tokenizer: v.unknown() }),
+    texts: v.array(v.object({ text: v.string(), ids })),
+  }),
+);
+const odd = v.parse(oddSchema, JSON.parse(readFileSync(join(import.meta.dir, 'odd.json'), 'utf8')));
+
+test.each(odd)('ids of an odd kind %#', ({ tokenizer, texts }) => {
+  const loaded = loadTokenizer({ tokenizer, tokenizerConfig: {} });
+  const found = texts.map(({ text }) => loaded.encode(text, { addSpecialTokens: true }));
+  expect(found).toEqual(texts.map((one) => one.ids));
 });
 
 describe.each(families)('%s', (family) => {
@@ -78,6 +94,28 @@ describe.each(families)('%s', (family) => {
   test.each(golden.texts)('a user says text %#', (one) => {
     const said = [{ role: 'user', content: one.text }];
     expect(render({ messages: said, tools: null, addGenerationPrompt: true })).toBe(one.rendered);
+  });
+
+  test('at least thirty texts', () => {
+    expect(golden.texts.length).toBeGreaterThanOrEqual(30);
+  });
+
+  const texts = golden.texts.filter((one) => one.rendered !== null);
+  const model = new TextModel({ tokenizer: read('tokenizer.json'), tokenizerConfig });
+  const said = (content: string): number[] => {
+    const messages = [{ role: 'user', content }];
+    return model.promptIds({ messages, tools: null, addGenerationPrompt: true }, 1e6);
+  };
+  const specialsOf = (ids: readonly number[]): number[] =>
+    ids.filter((id) => model.tokenizer.specialIds.has(id));
+  /** Normalisers and templates change white space and compose characters. */
+  const letters = (text: string): string => text.normalize('NFC').replace(/[\s\ufeff▁]/g, '');
+
+  test.each(texts)('special tokens that a user writes stay text %#', (one) => {
+    const ids = said(one.text);
+    expect(specialsOf(ids)).toEqual(specialsOf(said('x')));
+    const text = model.tokenizer.decode(ids, { skipSpecial: false });
+    expect(letters(text)).toBe(letters(one.rendered ?? ''));
   });
 
   test.each(golden.chats)('conversation %#', (one) => {
