@@ -11,7 +11,7 @@ import { readRope } from './rope.ts';
 
 const positive = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
 const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const idList = v.union([tokenId, v.array(tokenId)]);
+export const idList = v.union([tokenId, v.array(tokenId)]);
 
 const headSchema = v.looseObject({
   model_type: v.optional(v.string()),
@@ -76,6 +76,15 @@ export function parseConfig(file: unknown, generation: unknown, where: string): 
     eosIds: eosIds(generation, raw.eos_token_id),
     scheme: readScheme(raw, where),
   };
+}
+
+/** Of a model whose graph exists already: how it computes is not said here, only what serving needs. */
+export function plainConfig(
+  shape: Omit<Shape, 'ffn' | 'normEpsilon'>,
+  ids: readonly number[],
+): ModelConfig {
+  const whole = { ...shape, ffn: 0, normEpsilon: 0 };
+  return { ...whole, ...traits(whole, false), ropes: [], eosIds: ids, scheme: { kind: 'dense' } };
 }
 
 /** `model_type` says it; files without one are known by their class. */
@@ -157,7 +166,7 @@ function parse<S extends v.GenericSchema>(
 const generationSchema = v.looseObject({ eos_token_id: v.nullish(idList) });
 
 /** generation_config.json wins over config.json, as in transformers. */
-function eosIds(generation: unknown, own: number | number[] | null | undefined): number[] {
+export function eosIds(generation: unknown, own: number | number[] | null | undefined): number[] {
   const read = v.safeParse(generationSchema, generation);
   const ids = (read.success ? read.output.eos_token_id : undefined) ?? own ?? [];
   return typeof ids === 'number' ? [ids] : ids;

@@ -20,6 +20,8 @@ import { Fault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import { allocateFile, isFileAt, lockFile } from '../std/memory.ts';
 import type { ModelConfig } from './config.ts';
+import type { Foreign } from './foreign/open.ts';
+import { writeForeign } from './foreign/write.ts';
 import { buildDecoder, type Decoder } from './onnx/decoder.ts';
 import type { Quantization } from './quantize.ts';
 import type { Weights } from './safetensors.ts';
@@ -27,6 +29,8 @@ import { type Crew, writeTogether, writeWeights } from './weight-writer.ts';
 
 /** Raise it when the graph built from the same files changes. */
 const graphVersion = 5;
+/** The same, of graphs that others made. */
+const foreignVersion = 1;
 const dataFile = 'weights.bin';
 const lockEnd = '.lock';
 /** Between two looks at a lock that another process holds. */
@@ -38,6 +42,8 @@ export type GraphOptions = {
   readonly cacheDir: string;
   /** Called only when the graph has to be built. */
   readonly weights: () => Weights;
+  /** A graph that others made: not built but rewritten. */
+  readonly foreign?: Foreign | null;
 };
 
 export type Builders = {
@@ -58,9 +64,11 @@ export function cachedGraph(config: ModelConfig, options: GraphOptions): string 
     mkdirSync(place.shelf, { recursive: true });
     const partial = mkdtempSync(`${place.folder}.`);
     try {
-      const weights = options.weights();
-      using begun = beginGraph(config, weights, options, partial);
-      writeWeights(begun.decoder.placed, begun.fd);
+      if (!copiesForeign(options, partial)) {
+        const weights = options.weights();
+        using begun = beginGraph(config, weights, options, partial);
+        writeWeights(begun.decoder.placed, begun.fd);
+      }
       renameSync(partial, place.folder);
     } finally {
       rmSync(partial, { recursive: true, force: true });
@@ -88,11 +96,13 @@ export async function builtGraph(
     removePartials(place); // of builders that were killed: nobody else builds this now
     const partial = mkdtempSync(`${place.folder}.`);
     try {
-      const weights = options.weights();
-      using begun = beginGraph(config, weights, options, partial);
-      const { placed, dataBytes } = begun.decoder;
-      using crew = disposable(builders.openCrew(begun.path));
-      await writeTogether(placed, crew, (bytes) => builders.onProgress(bytes, dataBytes));
+      if (!copiesForeign(options, partial)) {
+        const weights = options.weights();
+        using begun = beginGraph(config, weights, options, partial);
+        const { placed, dataBytes } = begun.decoder;
+        using crew = disposable(builders.openCrew(begun.path));
+        await writeTogether(placed, crew, (bytes) => builders.onProgress(bytes, dataBytes));
+      }
       renameSync(partial, place.folder);
     } finally {
       rmSync(partial, { recursive: true, force: true });
@@ -106,8 +116,13 @@ export async function builtGraph(
 
 type Place = { readonly shelf: string; readonly folder: string; readonly path: string };
 
-function placeOf({ modelDigest, quantization = 'none', cacheDir }: GraphOptions): Place {
-  const key = digest(`graph ${graphVersion} ${quantization}\n`, modelDigest).slice(0, 32);
+function placeOf(options: GraphOptions): Place {
+  const { modelDigest, quantization = 'none', cacheDir, foreign = null } = options;
+  const kind =
+    foreign === null
+      ? `graph ${graphVersion} ${quantization}\n`
+      : `foreign ${foreignVersion} ${foreign.identity}\n`;
+  const key = digest(kind, modelDigest).slice(0, 32);
   const shelf = join(cacheDir, 'graphs');
   const folder = join(shelf, key);
   return { shelf, folder, path: join(folder, 'model.onnx') };
@@ -155,15 +170,27 @@ function beginGraph(
   const decoder = buildDecoder(config, weights, { dataFile, quantization });
   writeFileSync(join(folder, 'model.onnx'), decoder.model);
   const path = join(folder, dataFile);
+  return { decoder, path, ...openData(path, decoder.dataBytes, cacheDir) };
+}
+
+/** False: there is none, the graph is to be built. */
+function copiesForeign({ foreign = null, cacheDir }: GraphOptions, folder: string): boolean {
+  if (foreign === null) return false;
+  writeForeign(foreign, folder, (path, bytes) => openData(path, bytes, cacheDir));
+  return true;
+}
+
+/** A new file with room for everything. */
+function openData(path: string, bytes: number, cacheDir: string): Disposable & { fd: number } {
   const fd = openSync(path, 'wx');
   const close = (): void => closeSync(fd);
   try {
-    reserve(fd, decoder.dataBytes, cacheDir);
+    reserve(fd, bytes, cacheDir);
   } catch (thrown) {
     close();
     throw thrown;
   }
-  return { decoder, fd, path, [Symbol.dispose]: close };
+  return { fd, [Symbol.dispose]: close };
 }
 
 /** All of the file's space, so that a full disk is found before minutes of work and not after. */

@@ -29,6 +29,7 @@ export async function graphOf(
         quantization: model.quantization,
         cacheDir,
         weights: model.weights,
+        foreign: model.foreign,
       },
       {
         clock,

@@ -9,7 +9,6 @@ import { arenaPrefix, shmFolder } from '../kv/arena.ts';
 import { sweepArenas } from '../kv/janitor.ts';
 import { type Model, openModel } from '../model/folder.ts';
 import { ortLibraryPath } from '../model/ort-library.ts';
-import { weightMemoryBytes } from '../model/weight-memory.ts';
 import { createWorkerNode } from '../plane/worker.ts';
 import type { Card } from '../protocol/message.ts';
 import type { Geometry } from '../protocol/ticket.ts';
@@ -194,7 +193,7 @@ async function engineOptions(
     shmBytes: Math.floor(freeShmBytes() / 3),
     freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
     memoryBytes: Math.floor(memoryBytes() * config.memoryShare),
-    weightBytes: weightMemoryBytes(model.config, model.quantization),
+    weightBytes: model.memoryBytes,
   });
   return {
     namespace: config.namespace,

@@ -6,6 +6,10 @@ export class Message {
   readonly #parts: Uint8Array[] = [];
   #bytes = 0;
 
+  get byteLength(): number {
+    return this.#bytes;
+  }
+
   varint(field: number, value: number | bigint): this {
     this.#tag(field, 0);
     this.#push(encodeVarint(BigInt.asUintN(64, BigInt(value))));
@@ -31,6 +35,12 @@ export class Message {
 
   message(field: number, value: Message): this {
     return this.bytes(field, value.finish());
+  }
+
+  /** A field that is one already, tag and all. */
+  whole(field: Uint8Array): this {
+    this.#push(field);
+    return this;
   }
 
   finish(): Uint8Array {
