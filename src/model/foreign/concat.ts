@@ -8,7 +8,7 @@
 // name. That the mask is the causal one cannot be seen here: the model's architecture says it (open.ts).
 
 import { Fault } from '../../std/fault.ts';
-import { describe, intOf, makeNode, type Net } from './net.ts';
+import { describe, describeAll, type Edits, intOf, makeNode, type Net } from './net.ts';
 import type { Node } from './parse.ts';
 import { numberOf } from './scalar.ts';
 
@@ -25,9 +25,9 @@ export type ConcatOptions = Heads & {
 const movers = new Set(['Identity', 'Reshape', 'Transpose', 'Unsqueeze', 'Expand', 'Cast']);
 const depthMax = 12;
 
-/** Throws a Fault `config`. What it leaves without a reader is to be pruned. */
-export function replaceConcat(net: Net, options: ConcatOptions): void {
-  new Layer(net, options).replace();
+/** Throws a Fault `config`. What the edits leave without a reader is to be pruned. */
+export function replaceConcat(net: Net, options: ConcatOptions): Edits {
+  return new Layer(net, options).replace();
 }
 
 class Layer {
@@ -41,7 +41,7 @@ class Layer {
     this.#options = options;
   }
 
-  replace(): void {
+  replace(): Edits {
     const { layer, scale, heads, kvHeads } = this.#options;
     const [key, value] = [this.#joined('key'), this.#joined('value')];
     const product = this.#readerOfValues(value.all);
@@ -55,16 +55,19 @@ class Layer {
     }
     const name = `tdist/attention.${layer}`;
     const [output = ''] = product.outputs;
-    this.#net.replace(
-      product,
+    const attention = [
       ...this.#flat(query, `${name}.q`),
       ...this.#flat(key.rows, `${name}.k`),
       ...this.#flat(value.rows, `${name}.v`),
       this.#attention(name),
       makeNode('Reshape', [name, 'tdist/heads'], [`${name}.heads`]),
       makeNode('Transpose', [`${name}.heads`], [output], { attributes: { perm: [0, 2, 1, 3] } }),
-    );
-    for (const { node } of [key, value]) this.#net.replace(node);
+    ];
+    return new Map([
+      [product, attention],
+      [key.node, []],
+      [value.node, []],
+    ]);
   }
 
   #attention(name: string): Node {
@@ -120,9 +123,7 @@ class Layer {
         .filter(({ type, inputs }) => type !== 'Shape' && inputs.indexOf(name) < 2);
       const [reader] = readers;
       if (reader === undefined || readers.length > 1) {
-        return this.#refuse(
-          `values are read by ${readers.map(describe).join(' and ') || 'nobody'}`,
-        );
+        return this.#refuse(`values are read by ${describeAll(readers)}`);
       }
       if (reader.type === 'MatMul' && reader.inputs[1] === name) {
         const { heads, kvHeads } = this.#options;
@@ -173,9 +174,11 @@ class Layer {
     }
     if (isMasked) return this.#refuse(`scores go through ${describe(node)} beside their mask`);
     if (node.type === 'Add') {
-      const [scores, mask] = this.#isProduct(first) ? [first, second] : [second, first];
-      if (this.#isProduct(mask)) return this.#refuse(`two products meet in ${describe(node)}`);
-      return this.#scores(scores, depth + 1, true);
+      const products = [first, second].filter((one) => this.#isProduct(one));
+      const [only] = products;
+      if (only !== undefined && products.length === 1) return this.#scores(only, depth + 1, true);
+      const types = [0, 1].map((input) => this.#producerType(node, input) ?? 'a constant');
+      this.#refuse(`a mask is not added to scores but ${types.join(' to ')}`);
     }
     if (node.type === 'Where') {
       const choice = [second, node.inputs[2] ?? ''].filter((one) => this.#isProduct(one));

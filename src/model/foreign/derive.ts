@@ -74,15 +74,7 @@ export function replaceLengths(
         'use an export with GroupQueryAttention or with position_ids, or the model’s safetensors',
     );
   }
-  for (const node of readers) {
-    const side = node.inputs[0]?.startsWith('past') ? 'past' : 'present';
-    const [begin, end] = [intOf(node, 'start', 0), intOf(node, 'end', 4)];
-    const shape = `tdist/shape.${side}`;
-    const [output = ''] = node.outputs;
-    net.addTensor(integers(`${output}.begin`, [begin]));
-    net.addTensor(integers(`${output}.end`, [end]));
-    net.replace(node, makeNode('Slice', [shape, `${output}.begin`, `${output}.end`], [output]));
-  }
+  net.replace(new Map(readers.map((node) => [node, [sliceInstead(net, node)]])));
   addSequence(net);
   net.addTensor(integers('tdist/kvHeads', [kvHeads]));
   net.addTensor(integers('tdist/headDim', [headDim]));
@@ -103,6 +95,17 @@ export function replaceLengths(
     shape('present', 'tdist/total.one'),
   );
   putSequenceFirst(net);
+}
+
+/** For a Shape node, which may ask for some dimensions only. */
+function sliceInstead(net: Net, node: Node): Node {
+  const side = node.inputs[0]?.startsWith('past') ? 'past' : 'present';
+  const [output = ''] = node.outputs;
+  const [begin, end] = [`tdist/begin/${output}`, `tdist/end/${output}`];
+  net.addTensor(integers(begin, [intOf(node, 'start', 0)]));
+  net.addTensor(integers(end, [intOf(node, 'end', 4)]));
+  const inputs = [`tdist/shape.${side}`, begin, end];
+  return makeNode('Slice', inputs, [output]);
 }
 
 const cache = /^(past|present)\.\d+\.(key|value)$/;

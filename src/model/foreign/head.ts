@@ -26,7 +26,8 @@ export function narrowHead(net: Net, type: number): void {
     net.putLast(...chosen(made.logits));
   } else {
     const [input = '', ...rest] = head.inputs;
-    net.replace(head, ...chosen(input), { ...head, inputs: [narrowed, ...rest] });
+    const changed = { ...head, inputs: [narrowed, ...rest] };
+    net.replace(new Map([[head, [...chosen(input), changed]]]));
     logits = made.logits;
   }
   const last =
@@ -70,7 +71,7 @@ function isFixed(net: Net, name: string): boolean {
     if (net.tensor(next) !== null) continue;
     const node = net.producerOf(next);
     if (node === null || seen.size > looksMax) return false;
-    left.push(...node.inputs);
+    for (const input of node.inputs) left.push(input);
   }
   return true;
 }

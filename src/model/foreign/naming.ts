@@ -64,7 +64,7 @@ export function rename(model: OnnxModel, names: Names, where: string): Renamed {
         if (kind === 'output') continue;
         throw new Fault(
           'config',
-          `${where}: the graph has an input ${value.name} [${value.shape.join(', ')}], which a decoder of ` +
+          `${where}: the graph has an input ${value.name} [${value.shape.slice(0, 8).join(', ')}], which a decoder of ` +
             'text with a KV cache does not have; it cannot be served',
         );
       }
@@ -133,6 +133,7 @@ function renamed(model: OnnxModel, roles: ReadonlyMap<string, string>): OnnxMode
     roles.get(name) ?? (taken.test(name) || caches.test(name) ? `own/${name}` : name);
   const node = (one: Node): Node => ({
     ...one,
+    name: one.name.startsWith('tdist/') ? `own/${one.name}` : one.name,
     inputs: one.inputs.map(to),
     outputs: one.outputs.map(to),
   });

@@ -4,6 +4,9 @@
 import { type Attribute as AttributeValue, attribute } from '../onnx/graph.ts';
 import type { Attribute, Node, OnnxModel, Tensor } from './parse.ts';
 
+/** What stands in a node's place. */
+export type Edits = ReadonlyMap<Node, readonly Node[]>;
+
 export class Net {
   readonly #tensors: Map<string, Tensor>;
   #nodes: readonly Node[];
@@ -49,9 +52,9 @@ export class Net {
     return this.#consumers.get(name) ?? [];
   }
 
-  /** In the old one's place. */
-  replace(old: Node, ...nodes: readonly Node[]): void {
-    this.#set(this.#nodes.flatMap((node) => (node === old ? nodes : [node])));
+  /** Puts others in the places of nodes, all at once. */
+  replace(edits: Edits): void {
+    this.#set(this.#nodes.flatMap((node) => edits.get(node) ?? [node]));
   }
 
   putFirst(...nodes: readonly Node[]): void {
@@ -81,7 +84,8 @@ export class Net {
       const node = this.producerOf(next);
       if (node === null || entered.has(node)) continue;
       entered.add(node);
-      left.push(node, ...node.inputs.filter((input) => input !== ''));
+      left.push(node);
+      for (const input of node.inputs) if (input !== '') left.push(input);
     }
     this.#set([...live]);
     for (const name of this.#tensors.keys()) if (!wanted.has(name)) this.#tensors.delete(name);
@@ -114,7 +118,8 @@ export function makeNode(
       message: attribute(name, value).finish(),
     },
   ]);
-  const name = `${type}/${outputs[0] ?? ''}`;
+  // No two nodes of a graph may have one name.
+  const name = `tdist/${type}/${outputs[0] ?? ''}`;
   return { type, domain, name, inputs, outputs, attributes: new Map(made) };
 }
 
@@ -131,7 +136,13 @@ export function integers(
 
 /** In messages. */
 export function describe({ type, domain, name }: Node): string {
-  return `${domain === '' ? '' : `${domain}.`}${type} node ${name}`;
+  return `${domain === '' ? '' : `${domain}.`}${type} node ${name}`.slice(0, 200);
+}
+
+/** Some of them, in messages. */
+export function describeAll(nodes: readonly Node[]): string {
+  const more = nodes.length > 3 ? ` and ${nodes.length - 3} more` : '';
+  return nodes.length === 0 ? 'nobody' : nodes.slice(0, 3).map(describe).join(' and ') + more;
 }
 
 export function intOf(node: Node, name: string, otherwise: number): number {

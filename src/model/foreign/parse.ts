@@ -70,6 +70,10 @@ export type OnnxModel = {
 
 /** Numbers of a tensor that are looked at: scalars and shapes. */
 const numbersMax = 16;
+/** Nodes, tensors, inputs and outputs: the largest decoders have some 20,000. */
+const partsMax = 250_000;
+/** Of a name. */
+const textBytesMax = 4096;
 
 /** @param where names the file in messages. Throws a Fault `config`. */
 export function parseOnnx(bytes: Uint8Array, where: string): OnnxModel {
@@ -116,6 +120,9 @@ class Parser {
     const inputs: Value[] = [];
     const outputs: Value[] = [];
     for (const { number, bytes: content } of this.#wire.fields(bytes)) {
+      if (nodes.length + tensors.length + inputs.length + outputs.length > partsMax) {
+        throw new Fault('config', `${this.#where} has more than ${partsMax} nodes and tensors`);
+      }
       if (number === 1) nodes.push(this.#node(content));
       else if (number === 5) tensors.push(this.#tensor(content));
       else if (number === 11) inputs.push(this.#value(content));
@@ -161,7 +168,7 @@ class Parser {
       if (number === 1) name = this.#text(content);
       else if (number === 2 && content.byteLength === 4) float = numbersIn(content, 1)[0] ?? 0;
       else if (number === 3) int = value;
-      else if (number === 4) text = this.#text(content);
+      else if (number === 4) text = content.byteLength > textBytesMax ? '' : this.#text(content);
       else if (number === 5) tensor = this.#tensor(content);
       else if (number === 8) addAll(ints, this.#wire.integers(field, content.byteLength > 0));
       else if (number === 6 || number === 11) {
@@ -268,6 +275,9 @@ class Parser {
   }
 
   #text(bytes: Uint8Array): string {
+    if (bytes.byteLength > textBytesMax) {
+      throw new Fault('config', `${this.#where} has a name of ${bytes.byteLength} bytes`);
+    }
     return this.#utf8.decode(bytes);
   }
 }

@@ -9,7 +9,7 @@ import { type Heads, replaceConcat } from './concat.ts';
 import { castIds, makeMask, makePositions, replaceLengths } from './derive.ts';
 import { narrowHead } from './head.ts';
 import { made, type Names, parts, rename } from './naming.ts';
-import { describe, integers, intOf, Net } from './net.ts';
+import { describe, describeAll, integers, intOf, Net } from './net.ts';
 import type { Node, OnnxModel } from './parse.ts';
 
 export type Dimensions = Heads & {
@@ -94,7 +94,7 @@ export function rewrite(original: OnnxModel, options: RewriteOptions): Rewritten
   return {
     model: { ...model, opsets, nodes: net.nodes, tensors: net.tensors },
     attention,
-    positions: Math.min(dimensions.positions, ...tableLengths(net)),
+    positions: tableLengths(net).reduce((a, b) => Math.min(a, b), dimensions.positions),
   };
 }
 
@@ -125,9 +125,9 @@ function wireAttention(net: Net, layers: number, options: RewriteOptions): Rewri
   const { where, dimensions } = options;
   const readers = Array.from({ length: layers }, (_, layer) => readerOf(net, layer, where));
   if (readers.every(isGroupQuery)) {
-    readers.forEach((node, layer) => {
-      wireGroupQuery(net, node, layer, options);
-    });
+    net.replace(
+      new Map(readers.map((node, layer) => [node, [wiredGroupQuery(node, layer, options)]])),
+    );
     return 'GroupQueryAttention';
   }
   const odd = readers.find(({ type }) => type !== 'Concat');
@@ -148,9 +148,10 @@ function wireAttention(net: Net, layers: number, options: RewriteOptions): Rewri
   const { heads, headDim } = dimensions;
   net.addTensor(integers('tdist/flat', [0, 0, -1]));
   net.addTensor(integers('tdist/heads', [0, 0, heads, headDim]));
-  for (let layer = 0; layer < layers; layer++) {
-    replaceConcat(net, { ...dimensions, layer, scale, where });
-  }
+  const edits = readers.map((_, layer) =>
+    replaceConcat(net, { ...dimensions, layer, scale, where }),
+  );
+  net.replace(new Map(edits.flatMap((one) => [...one])));
   return 'Concat';
 }
 
@@ -161,7 +162,7 @@ function readerOf(net: Net, layer: number, where: string): Node {
   if (reader !== undefined && readers.length === 1) return reader;
   throw new Fault(
     'config',
-    `${where}: keys of layer ${layer} are read by ${readers.map(describe).join(' and ') || 'nobody'}; wanted: one node`,
+    `${where}: keys of layer ${layer} are read by ${describeAll(readers)}; wanted: one node`,
   );
 }
 
@@ -169,7 +170,7 @@ function isGroupQuery({ type, domain }: Node): boolean {
   return type === 'GroupQueryAttention' && domain === 'com.microsoft';
 }
 
-function wireGroupQuery(net: Net, node: Node, layer: number, options: RewriteOptions): void {
+function wiredGroupQuery(node: Node, layer: number, options: RewriteOptions): Node {
   const { where, dimensions } = options;
   const { heads, kvHeads } = dimensions;
   const expected = [...parts.map((part) => `past.${layer}.${part}`)];
@@ -190,7 +191,7 @@ function wireGroupQuery(net: Net, node: Node, layer: number, options: RewriteOpt
   const inputs = [...node.inputs];
   inputs[5] = 'seqlens_k';
   inputs[6] = 'total_sequence_length';
-  net.replace(node, { ...node, inputs });
+  return { ...node, inputs };
 }
 
 /** Lengths of the tables that positions are looked up in. */

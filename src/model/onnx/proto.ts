@@ -6,10 +6,6 @@ export class Message {
   readonly #parts: Uint8Array[] = [];
   #bytes = 0;
 
-  get byteLength(): number {
-    return this.#bytes;
-  }
-
   varint(field: number, value: number | bigint): this {
     this.#tag(field, 0);
     this.#push(encodeVarint(BigInt.asUintN(64, BigInt(value))));

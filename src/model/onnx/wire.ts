@@ -5,8 +5,8 @@
 
 import { Fault } from '../../std/fault.ts';
 
-/** Fields of one file: the graph of the largest decoder has some 100,000. */
-const fieldsMax = 4_000_000;
+/** Fields of one file: the graph of the largest decoder has some 300,000. */
+const fieldsMax = 1_000_000;
 
 export type Field = {
   readonly number: number;

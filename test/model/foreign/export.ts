@@ -5,6 +5,7 @@
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Graph, type OnnxType } from '../../../src/model/onnx/graph.ts';
+import { blockSize, packMatrix } from '../../../src/model/quantize.ts';
 import { writeWeights } from '../../../src/model/weight-writer.ts';
 import { type TinyTensors, tinyConfig } from '../tiny-llama.ts';
 
@@ -19,6 +20,8 @@ export type Kind = {
   readonly keep: boolean;
   /** Names as a genai_config.json may give them. */
   readonly prefix?: string;
+  /** Products as others quantize them: MatMulNBits, or DynamicQuantizeLinear and MatMulInteger. */
+  readonly quantized?: 'int4' | 'int8';
   /** Kinds that are refused. */
   readonly flaw?: Flaw;
 };
@@ -100,8 +103,7 @@ class Export {
     if (flaw === 'last-logits') {
       last = this.#op('Slice', [last, this.#ints([-1]), this.#ints([2 ** 40]), this.#ints([1])]);
     }
-    const head = this.#weight('lm_head.weight', true);
-    this.graph.node('MatMul', [last, head], [this.#name('logits')]);
+    this.#head(last);
     this.graph.output(this.#name('logits'), 'float32', [
       'batch',
       flaw === 'last-logits' ? 1 : 'sequence',
@@ -348,7 +350,61 @@ class Export {
   }
 
   #product(input: string, weight: string): string {
-    return this.#op('MatMul', [input, this.#weight(weight, true)]);
+    switch (this.#kind.quantized) {
+      case 'int4':
+        return this.#blocks(input, weight, 4);
+      case 'int8':
+        return this.#integers(input, weight);
+      default:
+        return this.#op('MatMul', [input, this.#weight(weight, true)]);
+    }
+  }
+
+  #head(input: string): void {
+    const logits = this.#name('logits');
+    const { quantized } = this.#kind;
+    if (quantized === undefined) {
+      const weight = this.#weight('lm_head.weight', true);
+      this.graph.node('MatMul', [input, weight], [logits]);
+      return;
+    }
+    const isInt4 = quantized === 'int4';
+    const product = isInt4
+      ? this.#blocks(input, 'lm_head.weight', 8)
+      : this.#integers(input, 'lm_head.weight');
+    this.graph.node('Identity', [product], [logits]);
+  }
+
+  /** As our own graph has it, so that both give the same. */
+  #blocks(input: string, name: string, bits: 4 | 8): string {
+    const { shape, values } = this.#tensors.get(name) ?? { shape: [], values: new Float32Array() };
+    const [rows = 0, columns = 0] = shape;
+    const { blob, scales } = packMatrix([values], columns, bits);
+    const blocks = Math.ceil(columns / blockSize);
+    const codes = this.#bytes(name, blob, [rows, blocks, blob.length / rows / blocks]);
+    const scale = this.#values(`${name}.scales`, scales, [rows, blocks]);
+    const attributes = { K: columns, N: rows, bits, block_size: blockSize, accuracy_level: 4 };
+    return this.#op('MatMulNBits', [input, codes, scale], attributes, microsoft);
+  }
+
+  /** One scale a matrix, as onnxruntime.quantization.quantize_dynamic has it. */
+  #integers(input: string, name: string): string {
+    const { shape, values } = this.#tensors.get(name) ?? { shape: [], values: new Float32Array() };
+    const [rows = 0, columns = 0] = shape;
+    const scale = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127;
+    const codes = Uint8Array.from({ length: values.length }, (_, i) => {
+      const [column, row] = [Math.floor(i / rows), i % rows];
+      return Math.round((values[row * columns + column] ?? 0) / scale) + 128;
+    });
+    const matrix = this.#bytes(`${name}_quantized`, codes, [columns, rows]);
+    const zero = this.#op('Cast', [this.#ints(128)], { to: 2 });
+    const rounded = `/Quantize_${this.#count++}`;
+    const outputs = ['output', 'scale', 'zero_point'].map((part) => `${rounded}_${part}`);
+    const [output = '', inputScale = '', inputZero = ''] = outputs;
+    this.graph.node('DynamicQuantizeLinear', [input], outputs);
+    const product = this.#op('MatMulInteger', [output, matrix, inputZero, zero]);
+    const scales = this.#op('Mul', [inputScale, this.#float(scale)]);
+    return this.#op('Mul', [this.#op('Cast', [product], { to: 1 }), scales]);
   }
 
   #weight(name: string, isTurned = false): string {
@@ -364,6 +420,12 @@ class Export {
 
   #values(name: string, values: Float32Array, shape: readonly number[]): string {
     return this.graph.weight({ kind: 'values', values }, { name, type: 'float32', shape });
+  }
+
+  /** uint8; as many as fill whole floats. */
+  #bytes(name: string, bytes: Uint8Array, shape: readonly number[]): string {
+    const values = new Float32Array(bytes.slice().buffer);
+    return this.graph.weight({ kind: 'values', values }, { name, type: 'uint8', shape });
   }
 
   #float(value: number): string {

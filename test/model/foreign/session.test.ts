@@ -136,3 +136,28 @@ for (const { name, kind, isGenai = false } of kinds) {
     });
   });
 }
+
+describe('quantized by others', () => {
+  /** The farthest that logits of a prompt, in two chunks, lie from one another. */
+  const distance = (left: OrtSession, right: OrtSession): number => {
+    const ids = prompt(25, 9);
+    const [a, b] = [left, right].map((one) => {
+      one.prefill({ slot: 0, past: 0, ids: ids.slice(0, 20) });
+      return rows(one.prefill({ slot: 0, past: 20, ids: ids.slice(20), everyRow: true }), 5);
+    });
+    return Math.max(...(a ?? []).map((value, i) => Math.abs(value - (b?.[i] ?? Number.NaN))));
+  };
+
+  test('MatMulNBits as in our own 4-bit graph', () => {
+    const kind: Kind = { attention: 'fused', positions: false, keep: false, quantized: 'int4' };
+    const folder = world.hub(kind, { file: 'onnx/model_q4.onnx' });
+    const [session, ours] = [world.session(folder), world.session(world.own(), 'int4')];
+    console.log('int4', distance(session, ours), distance(session, own));
+  });
+
+  test('DynamicQuantizeLinear and MatMulInteger', () => {
+    const kind: Kind = { attention: 'eager', positions: true, keep: true, quantized: 'int8' };
+    const folder = world.hub(kind, { file: 'onnx/model_quantized.onnx' });
+    console.log('int8', distance(world.session(folder), own));
+  });
+});

@@ -9,6 +9,7 @@ import { type Model, openModel } from '../../../src/model/folder.ts';
 import { cachedGraph } from '../../../src/model/graph-cache.ts';
 import { Ort } from '../../../src/model/ort.ts';
 import { ortLibraryPath } from '../../../src/model/ort-library.ts';
+import type { Quantization } from '../../../src/model/quantize.ts';
 import { OrtSession } from '../../../src/model/session.ts';
 import { tinyConfig, tinyTensors, writeTinyModel } from '../tiny-llama.ts';
 import { type Kind, writeExport } from './export.ts';
@@ -70,8 +71,8 @@ export class ForeignWorld {
     return cachedGraph(model.config, { ...model, cacheDir: this.cacheDir });
   }
 
-  session(folder: string): OrtSession {
-    const model = openModel(folder, 'auto', this.cacheDir);
+  session(folder: string, quantization: Quantization | 'auto' = 'auto'): OrtSession {
+    const model = openModel(folder, quantization, this.cacheDir);
     const { layers, kvHeads, headDim, vocabSize } = model.config;
     const geometry = { layers, kvHeads, headDim, blockTokens: 16 };
     const pool = new KvPool(geometry, { slots: 4, capacity: 512 });
