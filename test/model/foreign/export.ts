@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { Graph, type OnnxType } from '../../../src/model/onnx/graph.ts';
 import { blockSize, packMatrix } from '../../../src/model/quantize.ts';
 import { writeWeights } from '../../../src/model/weight-writer.ts';
-import { type TinyTensors, tinyConfig } from '../tiny-llama.ts';
+import { tinyConfig } from '../tiny-llama.ts';
 
 export type Kind = {
   /**
@@ -37,17 +37,34 @@ export type Flaw =
   | 'windowed-kv'
   | 'no-past';
 
-const { num_hidden_layers: layers, num_attention_heads: heads, vocab_size: vocab } = tinyConfig;
-const { num_key_value_heads: kvHeads, head_dim: headDim } = tinyConfig;
-const positionsMax = tinyConfig.max_position_embeddings;
-const half = headDim / 2;
+/** What the script reads of a config.json. */
+export type ExportConfig = Pick<
+  typeof tinyConfig,
+  | 'num_hidden_layers'
+  | 'num_attention_heads'
+  | 'num_key_value_heads'
+  | 'vocab_size'
+  | 'head_dim'
+  | 'max_position_embeddings'
+  | 'rms_norm_eps'
+  | 'rope_theta'
+>;
+
+/** Weights by their names, [rows, columns] row-major. */
+export type Tensors = { get(name: string): { shape: number[]; values: Float32Array } | undefined };
+
 const microsoft = { domain: 'com.microsoft' } as const;
 
 /** Writes `path` and its data beside it. */
-export function writeExport(path: string, kind: Kind, tensors: TinyTensors): void {
+export function writeExport(
+  path: string,
+  kind: Kind,
+  tensors: Tensors,
+  config: ExportConfig = tinyConfig,
+): void {
   mkdirSync(dirname(path), { recursive: true });
   const dataFile = `${path.split('/').at(-1)}_data`;
-  const made = new Export(kind, tensors, dataFile);
+  const made = new Export({ kind, tensors, config, dataFile });
   writeFileSync(path, made.build());
   const fd = openSync(join(dirname(path), dataFile), 'w');
   writeWeights(made.graph.placed, fd);
@@ -57,10 +74,13 @@ export function writeExport(path: string, kind: Kind, tensors: TinyTensors): voi
 class Export {
   readonly graph: Graph;
   readonly #kind: Kind;
-  readonly #tensors: TinyTensors;
+  readonly #tensors: Tensors;
+  readonly #config: ExportConfig;
   #count = 0;
 
-  constructor(kind: Kind, tensors: TinyTensors, dataFile: string) {
+  constructor(source: { kind: Kind; tensors: Tensors; config: ExportConfig; dataFile: string }) {
+    const { kind, tensors, config, dataFile } = source;
+    this.#config = config;
     this.graph = new Graph('main_graph', dataFile);
     this.#kind = kind;
     this.#tensors = tensors;
@@ -76,7 +96,7 @@ class Export {
       this.#weight('model.embed_tokens.weight'),
       this.#name('input_ids'),
     ]);
-    for (let layer = 0; layer < layers; layer++) {
+    for (let layer = 0; layer < this.#config.num_hidden_layers; layer++) {
       const prefix = `model.layers.${layer}`;
       const normed = this.#norm(residual, `${prefix}.input_layernorm.weight`);
       const [q, k, v] = ['q', 'k', 'v'].map((part) =>
@@ -107,7 +127,7 @@ class Export {
     this.graph.output(this.#name('logits'), 'float32', [
       'batch',
       flaw === 'last-logits' ? 1 : 'sequence',
-      vocab,
+      this.#config.vocab_size,
     ]);
     if (!positions && attention !== 'fused') this.#positionsOfPast();
     return this.graph.finish();
@@ -126,13 +146,13 @@ class Export {
     if (flaw === 'odd-input') this.graph.input('past_conv.0', 'float32', ['batch', 64, 3]);
     const type: OnnxType = flaw === 'half-kv' ? 'float16' : 'float32';
     if (flaw === 'no-past') return;
-    for (let layer = 0; layer < layers; layer++) {
+    for (let layer = 0; layer < this.#config.num_hidden_layers; layer++) {
       for (const part of ['key', 'value']) {
         this.graph.input(this.#name(`past_key_values.${layer}.${part}`), type, [
-          ...['batch', kvHeads, 'past', headDim],
+          ...['batch', this.#config.num_key_value_heads, 'past', this.#config.head_dim],
         ]);
         this.graph.output(this.#name(`present.${layer}.${part}`), type, [
-          ...['batch', kvHeads, 'total', headDim],
+          ...['batch', this.#config.num_key_value_heads, 'total', this.#config.head_dim],
         ]);
       }
     }
@@ -152,10 +172,14 @@ class Export {
   #tables(): string[] {
     return ['cos', 'sin'].map((wave) => {
       const f = wave === 'cos' ? Math.cos : Math.sin;
-      const values = Float32Array.from({ length: positionsMax * half }, (_, i) =>
-        f(Math.floor(i / half) * frequency(i % half)),
+      const values = Float32Array.from(
+        { length: this.#config.max_position_embeddings * this.#half },
+        (_, i) => f(Math.floor(i / this.#half) * this.#frequency(i % this.#half)),
       );
-      return this.#values(`${wave}_cache`, values, [positionsMax, half]);
+      return this.#values(`${wave}_cache`, values, [
+        this.#config.max_position_embeddings,
+        this.#half,
+      ]);
     });
   }
 
@@ -166,12 +190,18 @@ class Export {
       this.#op(
         'RotaryEmbedding',
         [name, this.#name('position_ids'), ...tables],
-        { num_heads: count, rotary_embedding_dim: headDim, interleaved: 0 },
+        { num_heads: count, rotary_embedding_dim: this.#config.head_dim, interleaved: 0 },
         microsoft,
       );
     const isApart = attention === 'apart';
     const past = this.#cache('past_key_values', layer);
-    const inputs = isApart ? [rotated(q, heads), rotated(k, kvHeads), v] : [q, k, v];
+    const inputs = isApart
+      ? [
+          rotated(q, this.#config.num_attention_heads),
+          rotated(k, this.#config.num_key_value_heads),
+          v,
+        ]
+      : [q, k, v];
     const output = `attended.${layer}`;
     this.graph.node(
       'GroupQueryAttention',
@@ -180,10 +210,10 @@ class Export {
       {
         ...microsoft,
         attributes: {
-          num_heads: heads,
-          kv_num_heads: kvHeads,
+          num_heads: this.#config.num_attention_heads,
+          kv_num_heads: this.#config.num_key_value_heads,
           do_rotary: isApart ? 0 : 1,
-          scale: { float: 1 / Math.sqrt(headDim) },
+          scale: { float: 1 / Math.sqrt(this.#config.head_dim) },
           ...(flaw === 'windowed-kv' ? { sliding_window_cache: 1, local_window_size: 16 } : {}),
         },
       },
@@ -226,18 +256,26 @@ class Export {
       const length = this.#op('Add', [this.#lengthOfPast(), this.#ints([1])]);
       return ['cos', 'sin'].map((wave) => {
         const f = wave === 'cos' ? Math.cos : Math.sin;
-        const values = Float32Array.from({ length: positionsMax * headDim }, (_, i) =>
-          f(Math.floor(i / headDim) * frequency((i % headDim) % half)),
+        const values = Float32Array.from(
+          { length: this.#config.max_position_embeddings * this.#config.head_dim },
+          (_, i) =>
+            f(
+              Math.floor(i / this.#config.head_dim) *
+                this.#frequency((i % this.#config.head_dim) % this.#half),
+            ),
         );
-        const all = this.#values(`${wave}_cached`, values, [positionsMax, headDim]);
-        const end = this.#op('Add', [length, this.#ints([positionsMax])]);
+        const all = this.#values(`${wave}_cached`, values, [
+          this.#config.max_position_embeddings,
+          this.#config.head_dim,
+        ]);
+        const end = this.#op('Add', [length, this.#ints([this.#config.max_position_embeddings])]);
         const cut = this.#op('Slice', [all, this.#ints([0]), end, this.#ints([0])]);
         const own = this.#op('Gather', [cut, positions], { axis: 0 });
         return this.#op('Unsqueeze', [own, this.#ints([1])]);
       });
     }
-    const frequencies = Float32Array.from({ length: half }, (_, i) => frequency(i));
-    const inverse = this.#values('inv_freq', frequencies, [1, 1, half]);
+    const frequencies = Float32Array.from({ length: this.#half }, (_, i) => this.#frequency(i));
+    const inverse = this.#values('inv_freq', frequencies, [1, 1, this.#half]);
     const places = this.#op('Cast', [this.#op('Unsqueeze', [positions, this.#ints([2])])], {
       to: 1,
     });
@@ -265,9 +303,13 @@ class Export {
   #single(layer: number, qkv: readonly string[], mask: string, waves: string[]): string {
     const { attention, flaw } = this.#kind;
     const apart = (name: string): string =>
-      this.#op('Transpose', [this.#op('Reshape', [name, this.#ints([0, 0, -1, headDim])])], {
-        perm: [0, 2, 1, 3],
-      });
+      this.#op(
+        'Transpose',
+        [this.#op('Reshape', [name, this.#ints([0, 0, -1, this.#config.head_dim])])],
+        {
+          perm: [0, 2, 1, 3],
+        },
+      );
     const [q = '', k = '', v = ''] = qkv.map(apart);
     const [pastKey = '', pastValue = ''] = this.#cache('past_key_values', layer);
     const [key = '', value = ''] = this.#cache('present', layer);
@@ -281,7 +323,7 @@ class Export {
       attention === 'eager'
         ? this.#op('Div', [
             this.#op('MatMul', [query, keys]),
-            this.#float(flaw === 'odd-scale' ? 3 : Math.sqrt(headDim)),
+            this.#float(flaw === 'odd-scale' ? 3 : Math.sqrt(this.#config.head_dim)),
           ])
         : this.#scaledProduct(query, keys);
     if (flaw === 'capped-scores') scores = this.#op('Tanh', [scores]);
@@ -313,9 +355,13 @@ class Export {
   #rotate(name: string, [cos = '', sin = '']: readonly string[]): string {
     const slice = (begin: number, end: number): string =>
       this.#op('Slice', [name, this.#ints([begin]), this.#ints([end]), this.#ints([3])]);
-    const turned = this.#op('Concat', [this.#op('Neg', [slice(half, headDim)]), slice(0, half)], {
-      axis: -1,
-    });
+    const turned = this.#op(
+      'Concat',
+      [this.#op('Neg', [slice(this.#half, this.#config.head_dim)]), slice(0, this.#half)],
+      {
+        axis: -1,
+      },
+    );
     return this.#op('Add', [this.#op('Mul', [name, cos]), this.#op('Mul', [turned, sin])]);
   }
 
@@ -325,14 +371,28 @@ class Export {
     const at = (index: number): string =>
       this.#op('Slice', [shape, this.#ints([index]), this.#ints([index + 1]), this.#ints([0])]);
     const [batch, total] = [at(0), at(2)];
-    const sizes = [batch, this.#ints([kvHeads]), this.#ints([heads / kvHeads]), total];
+    const sizes = [
+      batch,
+      this.#ints([this.#config.num_key_value_heads]),
+      this.#ints([this.#config.num_attention_heads / this.#config.num_key_value_heads]),
+      total,
+    ];
     const wide = this.#op('Expand', [
       this.#op('Unsqueeze', [name, this.#ints([2])]),
-      this.#op('Concat', [...sizes, this.#ints([headDim])], { axis: 0 }),
+      this.#op('Concat', [...sizes, this.#ints([this.#config.head_dim])], { axis: 0 }),
     ]);
-    const flat = this.#op('Concat', [batch, this.#ints([heads]), total, this.#ints([headDim])], {
-      axis: 0,
-    });
+    const flat = this.#op(
+      'Concat',
+      [
+        batch,
+        this.#ints([this.#config.num_attention_heads]),
+        total,
+        this.#ints([this.#config.head_dim]),
+      ],
+      {
+        axis: 0,
+      },
+    );
     return this.#op('Reshape', [wide, flat]);
   }
 
@@ -340,12 +400,14 @@ class Export {
     const { attention } = this.#kind;
     const gamma = this.#weight(weight);
     if (attention === 'fused' || attention === 'apart') {
-      const attributes = { axis: -1, epsilon: { float: tinyConfig.rms_norm_eps }, stash_type: 1 };
+      const attributes = { axis: -1, epsilon: { float: this.#config.rms_norm_eps }, stash_type: 1 };
       return this.#op('SimplifiedLayerNormalization', [input, gamma], attributes);
     }
     const squares = this.#op('Pow', [input, this.#float(2)]);
     const mean = this.#op('ReduceMean', [squares, this.#ints([-1])]);
-    const root = this.#op('Sqrt', [this.#op('Add', [mean, this.#float(tinyConfig.rms_norm_eps)])]);
+    const root = this.#op('Sqrt', [
+      this.#op('Add', [mean, this.#float(this.#config.rms_norm_eps)]),
+    ]);
     return this.#op('Mul', [gamma, this.#op('Div', [input, root])]);
   }
 
@@ -428,6 +490,15 @@ class Export {
     return this.graph.weight({ kind: 'values', values }, { name, type: 'uint8', shape });
   }
 
+  /** Of one head's rotated halves. */
+  get #half(): number {
+    return this.#config.head_dim / 2;
+  }
+
+  #frequency(pair: number): number {
+    return this.#config.rope_theta ** ((-2 * pair) / this.#config.head_dim);
+  }
+
   #float(value: number): string {
     return this.#op('Constant', [], { value_float: { float: value } });
   }
@@ -447,8 +518,4 @@ class Export {
     const output = `/${type}_${this.#count++}_output_0`;
     return this.graph.node(type, inputs, [output], { ...options, attributes });
   }
-}
-
-function frequency(pair: number): number {
-  return tinyConfig.rope_theta ** ((-2 * pair) / headDim);
 }
