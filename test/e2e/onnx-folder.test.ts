@@ -45,7 +45,7 @@ test('a graph that cannot be served ends the worker with a line that says why', 
     '--request-plane-uri=localhost:1',
     `--model-name=${folder}`,
   ]);
-  expect({ code, lines: stderr.length }).toEqual({ code: 2, lines: 1 });
+  expect({ code, lines: stderr.length }).toEqual({ code: 1, lines: 1 });
   expect(stderr[0]).toMatch(/onnx\/model\.onnx is not an ONNX model that can be read/);
 });
 

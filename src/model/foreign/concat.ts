@@ -134,6 +134,7 @@ class Layer {
         return this.#refuse(`values are read by ${describe(reader)}`);
       }
       if (reader.type === 'Expand') repeats++;
+      if (reader.type === 'Unsqueeze') this.#checkAxis(reader, 'values');
       name = reader.outputs[0] ?? '';
     }
     return this.#refuse('values are not read by a MatMul');
@@ -242,15 +243,17 @@ class Layer {
       const node = this.#net.producerOf(at);
       if (node === null || node.type === 'Concat') break;
       if (node.type === 'Expand') expands++;
-      if (node.type === 'Unsqueeze') {
-        const axes = node.attributes.get('axes')?.ints[0] ?? this.#number(node.inputs[1] ?? '');
-        if (axes !== 2) this.#refuse(`${describe(node)} repeats keys along axis ${axes}`);
-      }
+      if (node.type === 'Unsqueeze') this.#checkAxis(node, 'keys');
       const [left = '', right = ''] = node.inputs;
       const isScaled = node.type === 'Mul' && this.#number(left) !== null;
       at = isScaled ? right : left;
     }
     if (expands !== 1) this.#refuse(`keys are repeated ${expands} times`);
+  }
+
+  #checkAxis(node: Node, what: 'keys' | 'values'): void {
+    const axis = node.attributes.get('axes')?.ints[0] ?? this.#number(node.inputs[1] ?? '');
+    if (axis !== 2) this.#refuse(`${describe(node)} repeats ${what} along axis ${axis}`);
   }
 
   #unscaled(name: string): string {

@@ -40,6 +40,7 @@ export type Rewritten = {
 };
 
 const float32 = 1;
+const int64 = 7;
 const typeNames: Readonly<Record<number, string>> = {
   ...{ 1: 'float32', 2: 'uint8', 3: 'int8', 6: 'int32', 7: 'int64' },
   ...{ 10: 'float16', 11: 'float64', 16: 'bfloat16' },
@@ -82,7 +83,7 @@ export function rewrite(original: OnnxModel, options: RewriteOptions): Rewritten
   net.prune(outputs);
   replaceLengths(net, { ...dimensions, hasPositions: declared.has(made.positions), where });
   net.prune(outputs);
-  const typeOf = (role: string): number => declared.get(role)?.type ?? 7;
+  const typeOf = (role: string): number => declared.get(role)?.type || int64;
   if (net.consumersOf(made.mask).length > 0) makeMask(net, typeOf(made.mask));
   if (net.consumersOf(made.positions).length > 0) makePositions(net, typeOf(made.positions));
   castIds(net, typeOf(made.ids));

@@ -35,6 +35,8 @@ export type Flaw =
   | 'odd-scale'
   | 'positions-of-kv'
   | 'windowed-kv'
+  | 'other-operator'
+  | 'repeated-apart'
   | 'no-past';
 
 /** What the script reads of a config.json. */
@@ -204,7 +206,7 @@ class Export {
       : [q, k, v];
     const output = `attended.${layer}`;
     this.graph.node(
-      'GroupQueryAttention',
+      flaw === 'other-operator' ? 'MultiHeadAttention' : 'GroupQueryAttention',
       [...inputs, ...past, ...lengths, ...(isApart ? [] : tables)],
       [output, ...this.#cache('present', layer)],
       {
@@ -378,7 +380,7 @@ class Export {
       total,
     ];
     const wide = this.#op('Expand', [
-      this.#op('Unsqueeze', [name, this.#ints([2])]),
+      this.#op('Unsqueeze', [name, this.#ints([this.#kind.flaw === 'repeated-apart' ? 1 : 2])]),
       this.#op('Concat', [...sizes, this.#ints([this.#config.head_dim])], { axis: 0 }),
     ]);
     const flat = this.#op(

@@ -106,6 +106,12 @@ describe('what is refused, by name', () => {
     ],
     ['last-logits', fused, /gives logits of the last position only \(prune_lm_head\)/],
     ['windowed-kv', fused, /GroupQueryAttention\/attended\.0 keeps a window of its KV only/],
+    [
+      'other-operator',
+      fused,
+      /KV is read by com\.microsoft\.MultiHeadAttention node .*; wanted: GroupQueryAttention, or Concat/,
+    ],
+    ['repeated-apart', eager, /Unsqueeze node .* repeats values along axis 1/],
     ['no-past', fused, /has no keys of layer 0 in its past KV/],
     [
       'capped-scores',
