@@ -4,7 +4,7 @@
 import { expect, test } from 'bun:test';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { writeDemoExport } from '../model/foreign/demo.ts';
-import type { Kind } from '../model/foreign/export.ts';
+import type { Kind } from '../model/foreign/export-ops.ts';
 import { ask, question } from './chat.ts';
 import { type Deployment, startAll } from './deployment.ts';
 import { openWorld, testNothingLeft } from './world.ts';

@@ -9,7 +9,8 @@ import { demoFiles, demoName } from '../../../src/model/demo.ts';
 import { isWeightDtype, toFloat32 } from '../../../src/model/dtype.ts';
 import { openModel } from '../../../src/model/folder.ts';
 import { bytesOf } from '../../../src/model/span.ts';
-import { type Kind, type Tensors, writeExport } from './export.ts';
+import { writeExport } from './export.ts';
+import type { Kind, Tensors } from './export-ops.ts';
 
 /** Into a folder that is there. */
 export function writeDemoExport(folder: string, attention: Kind['attention']): void {

@@ -17,7 +17,8 @@ import { dirname, join } from 'node:path';
 import { type Model, openModel } from '../../../src/model/folder.ts';
 import { toFault } from '../../../src/std/fault.ts';
 import { tinyConfig, tinyTensors } from '../tiny-llama.ts';
-import { type Flaw, type Kind, writeExport } from './export.ts';
+import { writeExport } from './export.ts';
+import type { Flaw, Kind } from './export-ops.ts';
 import { inlineWeights } from './inline.ts';
 import { ForeignWorld, genaiConfig, seed } from './world.ts';
 

@@ -14,7 +14,8 @@ import { Message } from '../../../src/model/onnx/proto.ts';
 import { Fault } from '../../../src/std/fault.ts';
 import { seededChance } from '../../../src/std/prng.ts';
 import { tinyTensors } from '../tiny-llama.ts';
-import { type Kind, writeExport } from './export.ts';
+import { writeExport } from './export.ts';
+import type { Kind } from './export-ops.ts';
 
 const where = 'model.onnx';
 const dimensions = {

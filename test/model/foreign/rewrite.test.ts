@@ -10,7 +10,8 @@ import { rewrite } from '../../../src/model/foreign/rewrite.ts';
 import { serialize } from '../../../src/model/foreign/serialize.ts';
 import { decoderNames } from '../../../src/model/onnx/decoder.ts';
 import { tinyTensors } from '../tiny-llama.ts';
-import { type Kind, writeExport } from './export.ts';
+import { writeExport } from './export.ts';
+import type { Kind } from './export-ops.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tdist-rewrite-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import type { OrtSession } from '../../../src/model/session.ts';
 import { tinyConfig } from '../tiny-llama.ts';
-import type { Kind } from './export.ts';
+import type { Kind } from './export-ops.ts';
 import { ForeignWorld } from './world.ts';
 
 const kinds: readonly { name: string; kind: Kind; isGenai?: boolean }[] = [

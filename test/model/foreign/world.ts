@@ -12,7 +12,8 @@ import { ortLibraryPath } from '../../../src/model/ort-library.ts';
 import type { Quantization } from '../../../src/model/quantize.ts';
 import { OrtSession } from '../../../src/model/session.ts';
 import { tinyConfig, tinyTensors, writeTinyModel } from '../tiny-llama.ts';
-import { type Kind, writeExport } from './export.ts';
+import { writeExport } from './export.ts';
+import type { Kind } from './export-ops.ts';
 
 export const seed = 7;
 
