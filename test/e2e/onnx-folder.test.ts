@@ -39,7 +39,7 @@ test('a graph that cannot be served ends the worker with a line that says why', 
   const folder = world.path('onnx-damaged');
   mkdirSync(folder);
   writeDemoExport(folder, 'fused');
-  writeFileSync(`${folder}/onnx/model.onnx`, 'version https://git-lfs.github.com/spec/v1');
+  writeFileSync(`${folder}/onnx/model.onnx`, 'no graph');
   const { code, stderr } = await world.run([
     '--role=generate',
     '--request-plane-uri=localhost:1',

@@ -45,6 +45,8 @@ const suffixes = {
   int4: ['_q4', '_bnb4'],
 } as const;
 const inOrder = ['none', 'int4', 'int8'] as const;
+/** What a clone without Git LFS has in the place of large files. */
+const lfsHead = 'version https://git-lfs';
 /** The format ends there. */
 const protobufBytesMax = 2 ** 31;
 
@@ -162,7 +164,12 @@ function mapped(path: string): Uint8Array {
     );
   }
   const { address, bytes } = regionOf(mapWeightFile(path, path));
-  return bytes === 0 ? new Uint8Array() : viewBytes(address, bytes);
+  const content = bytes === 0 ? new Uint8Array() : viewBytes(address, bytes);
+  if (new TextDecoder().decode(content.subarray(0, lfsHead.length)) !== lfsHead) return content;
+  throw new Fault(
+    'config',
+    `${path} is a Git LFS pointer and not the file itself; run git lfs pull in its folder`,
+  );
 }
 
 function dataPath(path: string, location: string): string {

@@ -180,6 +180,19 @@ describe('what is refused, by name', () => {
     );
   });
 
+  test('a file that is not there yet, or is none', () => {
+    const folder = world.hub(fused);
+    const path = join(folder, 'onnx/model.onnx');
+    for (const [content, message] of [
+      ['version https://git-lfs.github.com/spec/v1\noid sha256:0', /is a Git LFS pointer and not /],
+      ['', /onnx\/model\.onnx has no graph; download it again/],
+      ['no graph', /onnx\/model\.onnx is not an ONNX model that can be read/],
+    ] as const) {
+      writeFileSync(path, content);
+      expect(flawOf(() => openModel(folder))).toMatch(message);
+    }
+  });
+
   test('a genai_config.json of another kind', () => {
     const folder = world.genai(fused);
     const path = join(folder, 'genai_config.json');
