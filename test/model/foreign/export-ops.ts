@@ -18,6 +18,8 @@ export type Kind = {
   readonly prefix?: string;
   /** Products as others quantize them: MatMulNBits, or DynamicQuantizeLinear and MatMulInteger. */
   readonly quantized?: 'int4' | 'int8';
+  /** Logits as float16. */
+  readonly halfLogits?: boolean;
   /** Kinds that are refused. */
   readonly flaw?: Flaw;
 };
@@ -98,17 +100,22 @@ export class ExportOps {
 
   protected head(input: string): void {
     const logits = this.name('logits');
-    const { quantized } = this.kind;
-    if (quantized === undefined) {
+    if (this.kind.halfLogits === true) {
+      const cast = this.op('Cast', [this.headProduct(input)], { to: 10 });
+      this.graph.node('Identity', [cast], [logits]);
+    } else if (this.kind.quantized === undefined) {
       const weight = this.weight('lm_head.weight', true);
       this.graph.node('MatMul', [input, weight], [logits]);
-      return;
+    } else {
+      this.graph.node('Identity', [this.headProduct(input)], [logits]);
     }
-    const isInt4 = quantized === 'int4';
-    const product = isInt4
+  }
+
+  private headProduct(input: string): string {
+    // Eight bits beside four, as our own graph has it.
+    return this.kind.quantized === 'int4'
       ? this.blocks(input, 'lm_head.weight', 8)
-      : this.integers(input, 'lm_head.weight');
-    this.graph.node('Identity', [product], [logits]);
+      : this.product(input, 'lm_head.weight');
   }
 
   /** As our own graph has it, so that both give the same. */

@@ -65,7 +65,7 @@ class Export extends SingleAttention {
       last = this.op('Slice', [last, this.ints([-1]), this.ints([2 ** 40]), this.ints([1])]);
     }
     this.head(last);
-    this.graph.output(this.name('logits'), 'float32', [
+    this.graph.output(this.name('logits'), this.kind.halfLogits === true ? 'float16' : 'float32', [
       'batch',
       flaw === 'last-logits' ? 1 : 'sequence',
       this.config.vocab_size,

@@ -137,7 +137,7 @@ for (const { name, kind, isGenai = false } of kinds) {
   });
 }
 
-describe('quantized by others', () => {
+describe('in other numbers', () => {
   /** The farthest that logits of a prompt, in two chunks, lie from one another. */
   const distance = (left: OrtSession, right: OrtSession): number => {
     const ids = prompt(25, 9);
@@ -155,6 +155,13 @@ describe('quantized by others', () => {
     // Inputs are rounded to 8 bits: what differs in the last digit may be rounded to the next step.
     expect(distance(session, ours)).toBeLessThan(0.05);
     expect(distance(session, own)).toBeGreaterThan(0.2);
+  });
+
+  test('logits in float16', () => {
+    const kind: Kind = { attention: 'sdpa', positions: true, keep: false, halfLogits: true };
+    const found = distance(world.session(world.hub(kind)), own);
+    expect(found).toBeLessThan(2e-3);
+    expect(found).toBeGreaterThan(1e-6);
   });
 
   test('DynamicQuantizeLinear and MatMulInteger', () => {
