@@ -8,7 +8,6 @@ import type { HubSettings } from '../hub/settings.ts';
 import { type Model, openModel } from '../model/folder.ts';
 import { Ort } from '../model/ort.ts';
 import { ortLibraryPath, ortVersion } from '../model/ort-library.ts';
-import { weightMemoryBytes } from '../model/weight-memory.ts';
 import { openNatsBus } from '../plane/nats.ts';
 import { findNatsServer } from '../plane/nats-binary.ts';
 import { type PlaneUri, parsePlaneUris } from '../plane/uri.ts';
@@ -263,7 +262,7 @@ async function examineWorker(
   const kinds = kindsOf(config);
   const freeBytes = freeMemoryBytes();
   const shmBytes = 'error' in shm ? 0 : Math.floor(shm.freeBytes / 3); // as role/worker.ts
-  const weightBytes = weightMemoryBytes(model.config, model.quantization);
+  const weightBytes = model.memoryBytes;
   const sizings: MemoryFacts['sizings'] = await Promise.all(
     [...new Set(kinds)].map(async (kind) => ({
       kind,

@@ -15,7 +15,10 @@ const width = upTo(limit.modelWidthMax);
 const headCount = upTo(limit.modelHeadsMax);
 const length = upTo(limit.modelPositionsMax);
 const tokenId = v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(limit.modelVocabMax));
-const idList = v.union([tokenId, v.pipe(v.array(tokenId), v.maxLength(limit.modelEosCountMax))]);
+export const idList = v.union([
+  tokenId,
+  v.pipe(v.array(tokenId), v.maxLength(limit.modelEosCountMax)),
+]);
 
 const headSchema = v.looseObject({
   model_type: v.optional(v.string()),
@@ -94,6 +97,15 @@ function refuseStrangeNumbers(value: unknown, where: string, name = ''): void {
   for (const [key, entry] of Object.entries(value)) {
     refuseStrangeNumbers(entry, where, name === '' ? key : `${name}.${key}`);
   }
+}
+
+/** Of a model whose graph exists already: how it computes is not said here, only what serving needs. */
+export function plainConfig(
+  shape: Omit<Shape, 'ffn' | 'normEpsilon'>,
+  ids: readonly number[],
+): ModelConfig {
+  const whole = { ...shape, ffn: 0, normEpsilon: 0 };
+  return { ...whole, ...traits(whole, false), ropes: [], eosIds: ids, scheme: { kind: 'dense' } };
 }
 
 /** `model_type` says it; files without one are known by their class. */
@@ -175,7 +187,7 @@ function parse<S extends v.GenericSchema>(
 const generationSchema = v.looseObject({ eos_token_id: v.nullish(idList) });
 
 /** generation_config.json wins over config.json, as in transformers. */
-function eosIds(generation: unknown, own: number | number[] | null | undefined): number[] {
+export function eosIds(generation: unknown, own: number | number[] | null | undefined): number[] {
   const read = v.safeParse(generationSchema, generation);
   const ids = (read.success ? read.output.eos_token_id : undefined) ?? own ?? [];
   return typeof ids === 'number' ? [ids] : ids;

@@ -9,10 +9,12 @@ import { digest } from '../std/hash.ts';
 import { usualQuantization } from './checkpoint/scheme.ts';
 import { type ModelConfig, parseConfig } from './config.ts';
 import { demoFiles, demoName } from './demo.ts';
+import { type Foreign, isForeign, openForeign } from './foreign/open.ts';
 import type { Quantization } from './quantize.ts';
 import { readWeights, type Weights } from './safetensors.ts';
 import { contentDigest } from './weight-digest.ts';
 import { mapWeightFile, type WeightFile } from './weight-file.ts';
+import { weightMemoryBytes } from './weight-memory.ts';
 
 export type Model = {
   /** What the user called it. */
@@ -32,6 +34,10 @@ export type Model = {
   readonly tokenizerConfig: Uint8Array;
   /** Size of the weight files. */
   readonly weightBytes: number;
+  /** Memory that they take while they are served. */
+  readonly memoryBytes: number;
+  /** Its graph, where it brings one; there are no `weights` then. */
+  readonly foreign: Foreign | null;
   /** Reads the files' headers. What it gives is valid for the life of the process. */
   weights(): Weights;
 };
@@ -66,6 +72,7 @@ export function openModel(
 ): Model {
   const files = openFiles('--model-name', name);
   const { read, need, where } = files;
+  if (name !== demoName && isForeign(name)) return openGraph(name, files, quantization, cacheDir);
   const configBytes = need('config.json');
   const generation = read('generation_config.json');
   const config = parseConfig(
@@ -98,7 +105,33 @@ export function openModel(
     modelDigest: chosen === 'none' ? contents : digest(`${chosen}\n`, contents),
     textDigest: digest(text.tokenizer, text.tokenizerConfig),
     weightBytes: weightFiles.reduce((sum, { from }) => sum + sizeOf(from), 0),
+    memoryBytes: weightMemoryBytes(config, chosen),
+    foreign: null,
     weights,
+  };
+}
+
+/** A folder that brings its graph. */
+function openGraph(
+  name: string,
+  files: Files,
+  quantization: Quantization | 'auto',
+  cacheDir: string | null,
+): Model {
+  const readJson = (file: string): unknown => {
+    const bytes = files.read(file);
+    return bytes === null ? null : parseJson(bytes, files.where(file));
+  };
+  const text = readText(files);
+  const opened = openForeign(name, readJson, { quantization, cacheDir });
+  return {
+    ...text,
+    ...opened,
+    source: basename(name),
+    textDigest: digest(text.tokenizer, text.tokenizerConfig),
+    // Mapped, and once more in the form that the kernels want.
+    memoryBytes: Math.ceil(opened.weightBytes * 1.1),
+    weights: () => readWeights([]),
   };
 }
 

@@ -21,6 +21,8 @@ import { digest } from '../std/hash.ts';
 import { allocateFile } from '../std/memory.ts';
 import { waitForLock } from './build-lock.ts';
 import type { ModelConfig } from './config.ts';
+import type { Foreign } from './foreign/open.ts';
+import { writeForeign } from './foreign/write.ts';
 import { buildDecoder, type Decoder } from './onnx/decoder.ts';
 import type { Precision } from './onnx/graph.ts';
 import type { Quantization } from './quantize.ts';
@@ -29,6 +31,8 @@ import { type Crew, writeTogether, writeWeights } from './weight-writer.ts';
 
 /** Raise it when the graph built from the same files changes. */
 const graphVersion = 5;
+/** The same, of graphs that others made. */
+const foreignVersion = 1;
 const dataFile = 'weights.bin';
 const lockEnd = '.lock';
 
@@ -40,6 +44,8 @@ export type GraphOptions = {
   readonly cacheDir: string;
   /** Called only when the graph has to be built. */
   readonly weights: () => Weights;
+  /** A graph that others made: not built but rewritten. */
+  readonly foreign?: Foreign | null;
 };
 
 export type Builders = {
@@ -62,9 +68,11 @@ export function cachedGraph(config: ModelConfig, options: GraphOptions): string 
     mkdirSync(place.shelf, { recursive: true });
     const partial = mkdtempSync(`${place.folder}.`);
     try {
-      const weights = options.weights();
-      using begun = beginGraph(config, weights, options, partial);
-      writeWeights(begun.decoder.placed, begun.fd);
+      if (!copiesForeign(options, partial)) {
+        const weights = options.weights();
+        using begun = beginGraph(config, weights, options, partial);
+        writeWeights(begun.decoder.placed, begun.fd);
+      }
       renameSync(partial, place.folder);
     } finally {
       rmSync(partial, { recursive: true, force: true });
@@ -93,12 +101,14 @@ export async function builtGraph(
     removePartials(place); // of builders that were killed: nobody else builds this now
     const partial = mkdtempSync(`${place.folder}.`);
     try {
-      const weights = options.weights();
-      using begun = beginGraph(config, weights, options, partial);
-      const { placed, dataBytes } = begun.decoder;
-      using crew = disposable(builders.openCrew(begun.path));
-      const onProgress = (bytes: number): void => builders.onProgress(bytes, dataBytes);
-      await writeTogether(placed, crew, { onProgress, signal: builders.signal });
+      if (!copiesForeign(options, partial)) {
+        const weights = options.weights();
+        using begun = beginGraph(config, weights, options, partial);
+        const { placed, dataBytes } = begun.decoder;
+        using crew = disposable(builders.openCrew(begun.path));
+        const onProgress = (bytes: number): void => builders.onProgress(bytes, dataBytes);
+        await writeTogether(placed, crew, { onProgress, signal: builders.signal });
+      }
       renameSync(partial, place.folder);
     } finally {
       rmSync(partial, { recursive: true, force: true });
@@ -114,10 +124,12 @@ type Place = { readonly shelf: string; readonly folder: string; readonly path: s
 
 function placeOf(options: GraphOptions): Place {
   const { modelDigest, quantization = 'none', precision = 'float32', cacheDir } = options;
-  const key = digest(`graph ${graphVersion} ${quantization} ${precision}\n`, modelDigest).slice(
-    0,
-    32,
-  );
+  const { foreign = null } = options;
+  const kind =
+    foreign === null
+      ? `graph ${graphVersion} ${quantization} ${precision}\n`
+      : `foreign ${foreignVersion} ${foreign.identity}\n`;
+  const key = digest(kind, modelDigest).slice(0, 32);
   const shelf = join(cacheDir, 'graphs');
   const folder = join(shelf, key);
   return { shelf, folder, path: join(folder, 'model.onnx') };
@@ -139,15 +151,27 @@ function beginGraph(
   const decoder = buildDecoder(config, weights, { dataFile, quantization, precision });
   writeFileSync(join(folder, 'model.onnx'), decoder.model);
   const path = join(folder, dataFile);
+  return { decoder, path, ...openData(path, decoder.dataBytes, cacheDir) };
+}
+
+/** False: there is none, the graph is to be built. */
+function copiesForeign({ foreign = null, cacheDir }: GraphOptions, folder: string): boolean {
+  if (foreign === null) return false;
+  writeForeign(foreign, folder, (path, bytes) => openData(path, bytes, cacheDir));
+  return true;
+}
+
+/** A new file with room for everything. */
+function openData(path: string, bytes: number, cacheDir: string): Disposable & { fd: number } {
   const fd = openSync(path, 'wx');
   const close = (): void => closeSync(fd);
   try {
-    reserve(fd, decoder.dataBytes, cacheDir);
+    reserve(fd, bytes, cacheDir);
   } catch (thrown) {
     close();
     throw thrown;
   }
-  return { decoder, fd, path, [Symbol.dispose]: close };
+  return { fd, [Symbol.dispose]: close };
 }
 
 /** All of the file's space, so that a full disk is found before minutes of work and not after. */

@@ -37,6 +37,7 @@ export async function graphOf(
         precision,
         cacheDir,
         weights: model.weights,
+        foreign: model.foreign,
       },
       {
         clock,

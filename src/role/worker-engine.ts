@@ -3,9 +3,8 @@
 import { availableParallelism } from 'node:os';
 import type { WorkerConfig } from '../cli/config.ts';
 import type { Model } from '../model/folder.ts';
-import { weightMemoryBytes } from '../model/weight-memory.ts';
 import type { Geometry } from '../protocol/ticket.ts';
-import { toFault } from '../std/fault.ts';
+import { Fault, toFault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import type { Log } from '../telemetry/log.ts';
 import { cacheDir } from './cache-dir.ts';
@@ -37,8 +36,10 @@ export async function startWorkerEngine(
   onCrash: (reason: string) => void,
 ): Promise<{ readonly engine: EngineHandle; readonly options: EngineOptions }> {
   const { config, log, signal } = order;
-  const facts = lookAtDevices(config.ortDir);
-  const { device, weightDtype: dtype } = config;
+  const found = lookAtDevices(config.ortDir);
+  const { device } = config;
+  const dtype = dtypeOf(order);
+  const facts = order.model.foreign === null ? found : { ...found, cudaDir: null };
   const candidates = chooseDevices({ device, dtype }, facts);
   for (const [i, choice] of candidates.entries()) {
     try {
@@ -57,6 +58,16 @@ export async function startWorkerEngine(
     }
   }
   throw new Error('assertion failed: no device to try');
+}
+
+/** The graphs of others compute in float32 as they are. Throws a Fault `config` where that cannot be. */
+function dtypeOf({ config, model }: EngineOrder): WorkerConfig['weightDtype'] {
+  if (model.foreign === null) return config.weightDtype;
+  if (config.device !== 'cuda') return 'float32';
+  throw new Fault(
+    'config',
+    `--device cuda: ${model.source} is an ONNX graph whose KV is float32, and CUDA computes attention in float16; use --device webgpu or cpu, or the model's safetensors`,
+  );
 }
 
 async function engineOptions(
@@ -87,7 +98,7 @@ async function engineOptions(
     shmBytes: Math.floor(freeShmBytes() / 3),
     freeBytes: Math.floor(freeMemoryBytes() * config.memoryShare),
     memoryBytes: Math.floor(memoryBytes() * config.memoryShare),
-    weightBytes: weightMemoryBytes(model.config, model.quantization),
+    weightBytes: model.memoryBytes,
     device:
       device === 'cpu'
         ? null

@@ -147,7 +147,7 @@ function tensorHead(name: string, type: OnnxType, shape: readonly number[]): Mes
   return tensor.varint(2, onnxType[type]).text(8, name);
 }
 
-function valueInfo(name: string, type: OnnxType, shape: readonly Dimension[]): Message {
+export function valueInfo(name: string, type: OnnxType, shape: readonly Dimension[]): Message {
   const dimensions = new Message();
   for (const d of shape) {
     const dimension = new Message();
@@ -160,7 +160,7 @@ function valueInfo(name: string, type: OnnxType, shape: readonly Dimension[]): M
 }
 
 /** AttributeProto: name 1, f 2, i 3, s 4, ints 8, type 20 (FLOAT 1, INT 2, STRING 3, INTS 7). */
-function attribute(name: string, value: Attribute): Message {
+export function attribute(name: string, value: Attribute): Message {
   const message = new Message().text(1, name);
   if (typeof value === 'number') return message.varint(3, value).varint(20, 2);
   if (typeof value === 'string') return message.text(4, value).varint(20, 3);

@@ -33,6 +33,12 @@ export class Message {
     return this.bytes(field, value.finish());
   }
 
+  /** A field that is one already, tag and all. */
+  whole(field: Uint8Array): this {
+    this.#push(field);
+    return this;
+  }
+
   finish(): Uint8Array {
     const out = new Uint8Array(this.#bytes);
     let at = 0;
