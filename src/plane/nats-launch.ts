@@ -15,6 +15,7 @@ import type { PlaneUri } from './uri.ts';
 
 const readyTimeoutMs = 15_000;
 const stopTimeoutMs = 5000;
+const lastWordsMs = 2000;
 
 export type LaunchOptions = {
   /** Where it is to listen; port 0 = any free one. Its credentials are asked for. */
@@ -50,8 +51,9 @@ export function launchNats(options: LaunchOptions): NatsLife {
     stdin: 'ignore',
     stdout: 'ignore',
     stderr: 'pipe',
+    detached: true, // out of the terminal's group: Ctrl-C is for us, and we stop it last
   });
-  const output = watch(child.stderr, log);
+  const output = watch(child.stderr, log, clock);
   const how = child.exited.then((code) => `ended with ${child.signalCode ?? `exit code ${code}`}`);
   const ended = how.then((text) => {
     const words = output.lastWords();
@@ -97,8 +99,8 @@ type Watched = {
 };
 
 /** Reads the server's lines for as long as it lives. */
-function watch(stream: ReadableStream<Uint8Array>, log: Log): Watched {
-  let lastWords: string | null = null;
+function watch(stream: ReadableStream<Uint8Array>, log: Log, clock: Clock): Watched {
+  let lastWords: { readonly text: string; readonly atMs: number } | null = null;
   const port = new Promise<number>((resolve, reject) => {
     let found = 0;
     const onLine = (line: string) => {
@@ -106,7 +108,8 @@ function watch(stream: ReadableStream<Uint8Array>, log: Log): Watched {
       if (listening !== null) found = Number(listening[1]);
       if (line.includes('Server is ready')) resolve(found);
       const text = line.replace(/^\[\d+\] \S+ \S+ /, '');
-      if (/^\[(FTL|ERR)\]|^nats-server:|^cannot execute/.test(text)) lastWords = text;
+      if (/^\[(FTL|ERR)\]|^nats-server:|^cannot execute/.test(text))
+        lastWords = { text, atMs: clock.nowMs() };
       if (/^\[(FTL|ERR|WRN)\]/.test(text)) log.debug(`nats-server: ${text}`);
     };
     const read = async () => {
@@ -120,11 +123,13 @@ function watch(stream: ReadableStream<Uint8Array>, log: Log): Watched {
       onLine(rest);
     };
     read().then(
-      () => reject(new Error(lastWords ?? '')),
+      () => reject(new Error(lastWords?.text ?? '')),
       (error: unknown) => reject(new Error(String(error))),
     );
   });
-  return { port, lastWords: () => lastWords };
+  // What it complained of long before is not what it died of.
+  const isLast = (): boolean => lastWords !== null && clock.nowMs() - lastWords.atMs < lastWordsMs;
+  return { port, lastWords: () => (isLast() ? (lastWords?.text ?? null) : null) };
 }
 
 /** Connects once and waits for the line with which NATS greets: it really accepts. */

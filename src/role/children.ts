@@ -111,6 +111,8 @@ class Child {
       stdout: 'inherit',
       stderr: 'pipe',
       env: { ...this.#spec.env },
+      // Out of the terminal's group from its first moment: Ctrl-C is for the supervisor alone.
+      detached: true,
     });
     const tail = new Tail();
     this.#isSilent = this.#forward(child.stderr, tail);
@@ -153,7 +155,8 @@ class Child {
       return;
     }
     const { pauseMs } = verdict;
-    log.warn(`${this.name} died, starting it again`, { how, pauseMs });
+    if (isAsked) log.info(`${this.name} ended, starting another in its place`, { pauseMs });
+    else log.warn(`${this.name} died, starting it again`, { how, pauseMs });
     const timer = clock.after(pauseMs, () => {
       this.#process = this.#spawn();
     });

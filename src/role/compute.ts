@@ -2,7 +2,7 @@
 
 import type { Runner } from '../engine/runner.ts';
 import { KvPool, type KvSlots } from '../kv/pool.ts';
-import { devices } from '../model/device/device.ts';
+import { type DeviceKind, devices } from '../model/device/device.ts';
 import { DevicePool } from '../model/device/pool.ts';
 import { cachesOf, DeviceSession } from '../model/device/session.ts';
 import type { Precision } from '../model/onnx/graph.ts';
@@ -11,6 +11,7 @@ import { OrtSession } from '../model/session.ts';
 import { limit } from '../protocol/limit.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { realClock } from '../std/clock.ts';
+import { Fault, toFault } from '../std/fault.ts';
 import type { ComputeKind } from './device-choice.ts';
 import { trustedStep } from './device-trial.ts';
 
@@ -49,16 +50,15 @@ function openCpu(options: ComputeOptions): Compute {
   return { runner, pool, stepTokens, close: () => closeBoth(runner, pool) };
 }
 
-function openDevice(options: ComputeOptions, kind: keyof typeof devices): Compute {
+function openDevice(options: ComputeOptions, kind: DeviceKind): Compute {
   const { geometry, slots, maxModelLen: capacity } = options;
   const device = devices[kind];
   const ort = new Ort(options.libraryPath);
-  const pool = new DevicePool(ort, geometry, {
-    device,
-    slots,
-    capacity,
-    precision: options.precision,
-  });
+  const { precision } = options;
+  const pool = named(
+    kind,
+    () => new DevicePool(ort, geometry, { device, slots, capacity, precision }),
+  );
   const session = new OrtSession(ort, {
     ...options,
     pool: { slots, geometry, caches: cachesOf(pool) },
@@ -69,6 +69,21 @@ function openDevice(options: ComputeOptions, kind: keyof typeof devices): Comput
   const stepTokens = trustedStep(runner, { kind, capacity, stepTokens: limit.stepTokens });
   warmUp(runner, pool, stepTokens);
   return { runner, pool, stepTokens, close: () => closeBoth(runner, pool) };
+}
+
+/** ONNX Runtime's words for a machine without the device, in the user's. */
+function named<T>(kind: DeviceKind, open: () => T): T {
+  try {
+    return open();
+  } catch (thrown) {
+    const { message } = toFault(thrown);
+    if (kind !== 'webgpu' || !/adapter|Vulkan/i.test(message)) throw thrown;
+    throw new Fault(
+      'config',
+      "--device webgpu: Vulkan shows no GPU that WebGPU can use; install the GPU's Vulkan driver (`vulkaninfo --summary` lists what is there), or use --device cpu",
+      { cause: thrown },
+    );
+  }
 }
 
 function closeBoth(runner: { close(): void }, pool: KvSlots): void {

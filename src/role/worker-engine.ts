@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import type { WorkerConfig } from '../cli/config.ts';
 import type { Model } from '../model/folder.ts';
 import type { Geometry } from '../protocol/ticket.ts';
-import { Fault, toFault } from '../std/fault.ts';
+import { assert, Fault, toFault } from '../std/fault.ts';
 import { digest } from '../std/hash.ts';
 import type { Log } from '../telemetry/log.ts';
 import { cacheDir } from './cache-dir.ts';
@@ -41,23 +41,25 @@ export async function startWorkerEngine(
   const dtype = dtypeOf(order);
   const facts = order.model.foreign === null ? found : { ...found, cudaDir: null };
   const candidates = chooseDevices({ device, dtype }, facts);
-  for (const [i, choice] of candidates.entries()) {
+  for (let i = 0; ; i++) {
+    const choice = candidates[i];
+    assert(choice !== undefined, 'no device to try');
     try {
       const options = await engineOptions(order, choice, facts);
-      return { engine: await startEngine(options, onCrash), options };
+      const engine = await startEngine(options, onCrash);
+      if (device === 'auto') log.info(`--device auto: computing on ${choice.device}`);
+      return { engine, options };
     } catch (thrown) {
+      const { code, message } = toFault(thrown);
+      // A device that is not there, or has no room, is no better in another precision.
+      while (code === 'config' && candidates[i + 1]?.device === choice.device) i++;
       const next = candidates[i + 1];
       if (next === undefined || signal.aborted) throw thrown;
       const { device: failed, precision } = choice;
-      log.info(
-        `${failed} in ${precision} does not work, trying ${next.device} in ${next.precision}`,
-        {
-          reason: toFault(thrown).message,
-        },
-      );
+      const change = `${failed} in ${precision} does not work, trying ${next.device} in ${next.precision}`;
+      log.info(change, { reason: message });
     }
   }
-  throw new Error('assertion failed: no device to try');
 }
 
 /** The graphs of others compute in float32 as they are. Throws a Fault `config` where that cannot be. */

@@ -208,4 +208,20 @@ describe('what is taken or too small', () => {
   });
 });
 
+test.each(['webgpu', 'cuda'])(
+  '--device %s without one: what is missing, and the mend',
+  async (device) => {
+    const flags = ['--role=baseline', '--initialize-request-plane', `--device=${device}`];
+    const plane = '--request-plane-uri=nats://127.0.0.1:0';
+    const env = { VK_DRIVER_FILES: '/no/such/driver.json' };
+    const { code, stderr } = await world.run([...flags, plane], { env });
+    // A Vulkan loader that is there has words of its own before.
+    expect([code, stderr.at(-1)]).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^tdist: --device ${device}: .*; .*--device cpu`)),
+    ]);
+    await world.nothingLeft();
+  },
+);
+
 testNothingLeft(world);
