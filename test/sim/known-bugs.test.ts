@@ -2,8 +2,11 @@
 // seed must show it, by the rule that is meant for it. Restored afterwards, the same seed is clean.
 
 import { afterEach, describe, expect, test } from 'bun:test';
+import { Compute } from '../../src/engine/compute.ts';
 import { Scheduler } from '../../src/engine/scheduler.ts';
 import { TurnList } from '../../src/engine/waiting.ts';
+import { GrammarDesk } from '../../src/grammar/desk.ts';
+import { Lane } from '../../src/grammar/lane.ts';
 import { readHeader, writeGeneration, writeHeader } from '../../src/kv/block.ts';
 import { BlockStore } from '../../src/kv/block-store.ts';
 import { KvPool } from '../../src/kv/pool.ts';
@@ -208,6 +211,35 @@ describe('the auditor sees', () => {
         },
     );
     await expectFound({}, 'leaks', 'errors');
+  }, 30_000);
+
+  test('a sequence whose mask is late, and its row not computed again', async () => {
+    replace(Compute.prototype, 'takeLate', () => () => []);
+    await expectFound({}, 'leaks', 'errors', 'tokens');
+  }, 30_000);
+
+  test('a mask that is taken for the next one', async () => {
+    replace(
+      Lane.prototype,
+      'read',
+      (old) =>
+        function (this: Lane, ask) {
+          return old.call(this, ask) ?? (ask > 2 ? old.call(this, ask - 1) : null);
+        },
+    );
+    await expectFound({}, 'tokens');
+  }, 30_000);
+
+  test('a grammar that is followed for ever', async () => {
+    replace(
+      GrammarDesk.prototype,
+      'take',
+      (old) =>
+        function (this: GrammarDesk, ask) {
+          if (ask.type !== 'close') old.call(this, ask);
+        },
+    );
+    await expectFound({}, 'leaks');
   }, 30_000);
 
   test('an exception that ends a process', async () => {
