@@ -29,12 +29,11 @@ export async function readJsonObject(
   ports: BodyPorts,
 ): Promise<Record<string, unknown>> {
   const { bytesMax, timeoutMs } = ports.bodyBounds;
-  checkHeaders(request.headers, bytesMax);
+  const announced = checkHeaders(request.headers, bytesMax);
   const late = (): Fault =>
     new Fault('request_timeout', `The request body did not arrive within ${timeoutMs} ms.`);
   const gone = new AbortController();
   const crowded = Promise.withResolvers<never>();
-  const announced = Number(request.headers.get('content-length') ?? 0);
   const body = { address: addressOf(request), bytes: announced };
   const arrival = ports.arriving.enter(body, () => crowded.reject(tooSlow()));
   const reading = readBytes(request, { bytesMax, gone: gone.signal, arrival });
@@ -49,7 +48,8 @@ export async function readJsonObject(
   throw new Fault('invalid_request', `The request body is ${found}; it must be a JSON object.`);
 }
 
-function checkHeaders(headers: Headers, bytesMax: number): void {
+/** Bytes that are announced; 0: it says nothing of them. */
+function checkHeaders(headers: Headers, bytesMax: number): number {
   const contentType = headers.get('content-type') ?? '';
   const mediaType = contentType.split(';')[0]?.trim().toLowerCase();
   if (mediaType !== 'application/json') {
@@ -66,7 +66,16 @@ function checkHeaders(headers: Headers, bytesMax: number): void {
       `Content-Encoding is '${clip(encoding, 100)}'; send the body uncompressed.`,
     );
   }
-  if (Number(headers.get('content-length') ?? 0) > bytesMax) throw tooLarge(bytesMax);
+  const announced = announcedBytes(headers.get('content-length'));
+  if (announced > bytesMax) throw tooLarge(bytesMax);
+  return announced;
+}
+
+/** Bun joins several headers that say the same: `5, 5` is above no bound, being no number. */
+function announcedBytes(told: string | null): number {
+  if (told === null || /^\d+$/.test(told)) return Number(told ?? 0);
+  const found = `Content-Length is '${clip(told, 100)}'`;
+  throw new Fault('invalid_request', `${found}; send it once, as a whole number of bytes.`);
 }
 
 async function readBytes(

@@ -4,7 +4,7 @@
 import type { GrammarCheck } from '../grammar/guide.ts';
 import { limit } from '../protocol/limit.ts';
 import type { Cluster, TextAssets } from '../protocol/request.ts';
-import type { Clock } from '../std/clock.ts';
+import { type Clock, withDeadline } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Chance } from '../std/prng.ts';
 import { watchFiles } from '../std/watch.ts';
@@ -75,7 +75,7 @@ export type ApiServer = {
 const flushMs = 1000;
 
 export function createServer(options: ServerOptions): ApiServer {
-  const { clock, log, corsOrigins } = options;
+  const { log, corsOrigins } = options;
   const gateway = buildGateway(options);
   const origins = corsOrigins.map((origin) => `'${origin}'`).join(', ');
   log.warn(`Adding CORS for the following origins: [${origins}]`);
@@ -90,15 +90,10 @@ export function createServer(options: ServerOptions): ApiServer {
   log.info('Application startup complete.');
   log.say(`Listening on ${url}`);
 
-  const stop = async (limits: { readonly limitMs?: number } = {}): Promise<void> => {
+  const stop = async ({ limitMs }: { readonly limitMs?: number } = {}): Promise<void> => {
     const drained = gateway.gate.drain();
-    const late = new Fault('draining', 'The server shut down before the answer was complete.');
-    const timer =
-      limits.limitMs === undefined
-        ? null
-        : clock.after(limits.limitMs, () => gateway.gate.abortAll(late));
-    await drained;
-    timer?.cancel();
+    if (limitMs === undefined) await drained;
+    else await drainWithin(gateway, drained, limitMs);
     unwatch();
     await listener.stop(flushMs);
   };
@@ -112,6 +107,22 @@ export function createServer(options: ServerOptions): ApiServer {
       return stopping;
     },
   };
+}
+
+/** Who is broken off and does not even read that would not leave: the end of its connection ends it. */
+async function drainWithin(
+  { gate, clock }: Gateway,
+  drained: Promise<void>,
+  limitMs: number,
+): Promise<void> {
+  const late = (): Fault => new Fault('timeout', `not done within ${limitMs} ms`);
+  const isDone = await withDeadline(clock, limitMs, drained, late).then(
+    () => true,
+    () => false,
+  );
+  if (isDone) return;
+  gate.abortAll(new Fault('draining', 'The server shut down before the answer was complete.'));
+  await withDeadline(clock, flushMs, drained, late).catch(() => undefined);
 }
 
 function buildGateway(options: ServerOptions): Gateway {

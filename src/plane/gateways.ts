@@ -50,18 +50,22 @@ export function startGatewayHeartbeat(
   };
 }
 
-/** A worker's watch. `abort` ends all work for a gateway and says how much that was. */
+/**
+ * A worker's watch. `abort` ends all work for a gateway and says how much that was; one that was only
+ * silent may be there after all.
+ */
 export function watchGateways(
-  options: Ports & { readonly abort: (gateway: string) => number },
+  options: Ports & { readonly abort: (gateway: string, isSilent: boolean) => number },
 ): Ending {
   const { bus, clock, log, subjects, abort } = options;
   const heardMs = new Map<string, number>();
   let timer: Timer | null = null;
   let stopped = false;
 
-  const lose = (gateway: string, why: string) => {
+  const lose = (gateway: string, silentMs: number | null) => {
     heardMs.delete(gateway);
-    const aborted = abort(gateway);
+    const why = silentMs === null ? 'said goodbye' : `silent for ${silentMs} ms`;
+    const aborted = abort(gateway, silentMs !== null);
     if (aborted === 0) log.debug('gateway left', { gateway, why });
     else log.warn('Gateway lost, its requests are given up', { gateway, why, aborted });
   };
@@ -71,7 +75,7 @@ export function watchGateways(
     if (bus.trouble() === null && nowMs - dueMs <= stallMs) {
       for (const [gateway, atMs] of [...heardMs]) {
         const silentMs = nowMs - atMs;
-        if (silentMs >= limit.gatewaySilenceMs) lose(gateway, `silent for ${silentMs} ms`);
+        if (silentMs >= limit.gatewaySilenceMs) lose(gateway, silentMs);
       }
     }
     arm();
@@ -82,7 +86,7 @@ export function watchGateways(
     timer = clock.after(limit.heartbeatMs, () => look(dueMs));
   };
   const hear = ({ gateway, state }: GatewayMessage) => {
-    if (state === 'gone') return lose(gateway, 'said goodbye');
+    if (state === 'gone') return lose(gateway, null);
     if (!heardMs.has(gateway) && heardMs.size >= gatewayCountMax) return;
     heardMs.set(gateway, clock.nowMs());
     arm();

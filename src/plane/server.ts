@@ -58,18 +58,19 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     return launch({ uri: { ...uri, port, shown }, program, store, self, log, clock });
   };
   const first = launchAt(uri.port);
-  let port: number;
+  let port = uri.port;
+  const tell = (): void => {
+    if (token !== null) writeLocalToken(store, port, token);
+  };
   try {
     port = await first.ready;
+    tell();
   } catch (thrown) {
+    await first.stop();
     rmSync(store, { recursive: true, force: true });
     throw thrown;
   }
   const shown = uri.shown.replace(/:\d+$/, `:${port}`);
-  const tell = (): void => {
-    if (token !== null) writeLocalToken(store, port, token);
-  };
-  tell();
   const lives = new Lives({
     first,
     again: () => launchAt(port),
@@ -166,8 +167,6 @@ class Lives {
     try {
       this.#life = again();
       await this.#life.ready;
-      tell();
-      log.info(`${name} is back`);
     } catch (thrown) {
       const fault = toFault(thrown);
       // Neither the port's nor the folder's fault: what it left when it died may be what it cannot read.
@@ -176,6 +175,14 @@ class Lives {
         this.#clear(join(store, jetStreamFolder));
       }
       return fault.message;
+    }
+    try {
+      tell();
+      log.info(`${name} is back`);
+    } catch (thrown) {
+      // It runs, and its clients cannot find its token: the next life would find its port taken.
+      await this.#life.stop();
+      return toFault(thrown).message;
     }
     return await this.#life.ended;
   }

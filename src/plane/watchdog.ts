@@ -6,9 +6,11 @@ import type { Clock, Timer } from '../std/clock.ts';
 
 /**
  * How long a stream may be silent after an outage of our own. Workers are back within a second and then
- * go on at their pace, so one that was quick before and says nothing now has lost its last chunk.
+ * go on at their pace, so one that was quick before and says nothing now has lost its last chunk. Null: its
+ * pace is not known yet, as behind a hand-over or a pause.
  */
-export function outageSilenceMs(longestMs: number): number {
+export function outageSilenceMs(longestMs: number | null): number {
+  if (longestMs === null) return limit.outageSilenceMs;
   const patient = Math.max(limit.presenceMs, limit.outageSilenceFactor * longestMs);
   return Math.min(limit.outageSilenceMs, patient);
 }
@@ -18,7 +20,7 @@ export class Silence {
   readonly #late: (silentMs: number) => void;
   #limitMs: number;
   #lastMs: number;
-  #longestMs = 0;
+  #longestMs: number | null = null;
   #timer: Timer;
 
   constructor(clock: Clock, limitMs: number, late: (silentMs: number) => void) {
@@ -29,21 +31,21 @@ export class Silence {
     this.#timer = clock.after(limitMs, () => this.#look());
   }
 
-  /** The longest silence between two notes since the last restart. */
-  get longestMs(): number {
+  /** The longest silence before a note since the last restart; null: there was none. */
+  get longestMs(): number | null {
     return this.#longestMs;
   }
 
   /** Something was heard. */
   note(): void {
     const nowMs = this.#clock.nowMs();
-    this.#longestMs = Math.max(this.#longestMs, nowMs - this.#lastMs);
+    this.#longestMs = Math.max(this.#longestMs ?? 0, nowMs - this.#lastMs);
     this.#lastMs = nowMs;
   }
 
   /** Goes on with another limit, from now. */
   restart(limitMs: number): void {
-    this.#longestMs = 0;
+    this.#longestMs = null;
     this.hurry(limitMs);
   }
 

@@ -119,18 +119,25 @@ export class WorkerJobs {
     return yes;
   }
 
-  /** Gives up what nobody reads any more; how many requests that was. */
-  abortOf(gateway: string): number {
+  /**
+   * Gives up what nobody reads any more; how many requests that was. Should one that was silent be alive
+   * after all, it shall ask again at once, and not believe that its client has left.
+   */
+  abortOf(gateway: string, isSilent: boolean): number {
     const jobs = [...this.#jobs.values()].filter(({ stream }) => gatewayOf(stream) === gateway);
-    // Should it be alive after all, it shall ask again and not believe that its client has left.
-    const why = no('plane', `gateway ${gateway} was silent, its requests were given up`);
-    for (const { requestId } of jobs) this.#giveUp(requestId, why);
+    const why = `gateway ${gateway} was silent, its requests were given up`;
+    if (isSilent) this.#failThese(jobs, 'plane', why);
+    else for (const { requestId } of jobs) this.#giveUp(requestId, no('plane', why));
     return jobs.length;
   }
 
   /** Gives up everything that runs, telling each gateway why. */
   failAll(code: string, message: string): void {
-    for (const job of [...this.#jobs.values()]) {
+    this.#failThese([...this.#jobs.values()], code, message);
+  }
+
+  #failThese(jobs: readonly Job[], code: string, message: string): void {
+    for (const job of jobs) {
       this.#publish(job, { first: job.nextIndex, ids: [], finish: null, fault: { code, message } });
       this.#giveUp(job.requestId, no(code, message));
     }

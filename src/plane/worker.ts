@@ -184,7 +184,7 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     if (sent.state === 'ready') registered.resolve();
   };
   const heartbeat = startHeartbeat({ bus, clock, log, subjects, snapshot, onSent });
-  const abort = (gateway: string) => jobs.abortOf(gateway);
+  const abort = (gateway: string, isSilent: boolean) => jobs.abortOf(gateway, isSilent);
   const gateways = watchGateways({ bus, clock, log, subjects, abort });
 
   const enter = async (next: Heartbeat['state']) => {

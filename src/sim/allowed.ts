@@ -27,7 +27,7 @@ export const allowed: Readonly<Record<string, readonly FaultKind[]>> = {
   timeout: [...lostWorkers, ...lostPlane, 'load', 'slow'],
   /** A few wait already, and nobody takes them. */
   queue_full: [...lostWorkers, 'load', 'slow', 'runner_fail'],
-  engine: ['runner_fail'],
-  /** The second of two is refused, and may be heard of first. */
-  invalid_request: ['twice', 'late'],
+  engine: ['runner_fail', 'grammar_crash'],
+  /** The second of two is refused, and may be heard of first; a grammar that takes too long is. */
+  invalid_request: ['twice', 'late', 'grammar_slow'],
 };

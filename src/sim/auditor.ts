@@ -153,12 +153,15 @@ function ofGateway({ client, queue, gate, bus, lane }: SimGateway): Record<strin
 function ofWorker(worker: SimWorker): Record<string, number> {
   const { thread, node, kv, bus, lane, threadLane } = worker;
   const { engine, own } = thread.room;
+  const { open, followed } = thread.grammarCounts();
   const { held = 0, leased = 0 } = own?.store.counts() ?? {};
   return {
     ...kv?.held(),
     jobs: node?.jobCount() ?? 0,
     running: engine.scheduler.runningCount,
     waiting: engine.scheduler.waitingCount,
+    'open grammars': open,
+    'followed grammars': followed,
     'held blocks': held,
     'leased blocks': leased,
     questions: bus.pendingCount,

@@ -54,6 +54,7 @@ export class SimCluster {
     this.ground = {
       world,
       dice: new Dice(seed, 'ground'),
+      grammarDice: new Dice(seed, 'grammar threads'),
       server: this.server,
       objects: this.objects,
       namespace: 'sim',

@@ -5,7 +5,8 @@ import type { PlannedFault } from './fault-plan.ts';
 import type { Deployment } from './scenario.ts';
 
 const beginMs = 4500;
-type Kind = PlannedFault['kind'];
+/** Those of grammars come with the requests that have some (sim/rules.ts). */
+type Kind = Exclude<PlannedFault['kind'], 'grammar_crash' | 'grammar_slow'>;
 
 /** How often each kind is drawn, against the others. */
 const weights: Readonly<Record<Kind, number>> = {

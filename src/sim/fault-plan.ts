@@ -38,6 +38,9 @@ export type PlannedFault = { readonly atMs: number } & (
     }
   | { readonly kind: 'arena_corrupt'; readonly place: string; readonly forMs: number }
   | { readonly kind: 'runner_fail'; readonly place: string }
+  /** The thread of grammars dies, or takes too long. */
+  | { readonly kind: 'grammar_crash'; readonly place: string }
+  | { readonly kind: 'grammar_slow'; readonly place: string; readonly forMs: number }
   | { readonly kind: 'wall_clock'; readonly place: string; readonly shiftS: number }
   | { readonly kind: 'drain'; readonly place: string; readonly forMs: number }
   | {

@@ -58,6 +58,7 @@ export class Faults {
       if (!(process instanceof SimWorker)) continue;
       process.thread.slowness = 1;
       process.thread.runner.failsNext = false;
+      process.thread.isGrammarSlow = false;
     }
     for (const place of this.#cluster.workers.keys()) this.#cluster.startWorker(place);
     for (const place of this.#cluster.gateways.keys()) this.#cluster.startGateway(place);
@@ -116,6 +117,13 @@ export class Faults {
       case 'runner_fail':
         if (worker !== null) worker.thread.runner.failsNext = true;
         return;
+      case 'grammar_crash':
+        return worker?.thread.grammarThread?.crash();
+      case 'grammar_slow':
+        if (worker !== null) worker.thread.isGrammarSlow = true;
+        return this.#later(fault.forMs, () => {
+          if (worker !== null) worker.thread.isGrammarSlow = false;
+        });
       case 'arena_corrupt':
         if (worker === null) return;
         this.#corruptArena(worker);
@@ -237,7 +245,7 @@ export class Faults {
 }
 
 function freeze(process: SimWorker | SimGateway, untilMs: number): void {
-  const lanes = process instanceof SimWorker ? [process.lane, process.threadLane] : [process.lane];
+  const lanes = process instanceof SimWorker ? process.lanes() : [process.lane];
   // Never sooner than said before: what waits for that moment must not be overtaken.
   for (const lane of lanes) lane.frozenUntilMs = Math.max(lane.frozenUntilMs, untilMs);
 }

@@ -12,6 +12,8 @@ import type { Lane, World } from './world.ts';
 export type Ground = {
   readonly world: World;
   readonly dice: Dice;
+  /** How long threads of grammars take. */
+  readonly grammarDice: Dice;
   readonly server: SimServer;
   readonly objects: SimObjects;
   readonly namespace: string;

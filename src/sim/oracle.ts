@@ -6,24 +6,40 @@ import type { Sampling } from '../protocol/request.ts';
 
 export type Expected = { readonly ids: readonly number[]; readonly finish: 'stop' | 'length' };
 
+/** Tokens of the first set and of the second in turns, so many pairs of them. */
+export type Rule = {
+  readonly turns: readonly [readonly number[], readonly number[]];
+  readonly least: number;
+  readonly most: number;
+};
+
 export function expectedOf(
   promptIds: readonly number[],
   sampling: Sampling,
   model: { readonly vocabSize: number; readonly eosIds: readonly number[] },
+  rule: Rule | null = null,
 ): Expected {
   const ids: number[] = [];
   const { maxTokens, minTokens, stopTokenIds, ignoreEos } = sampling;
-  while (ids.length < maxTokens) {
+  for (;;) {
+    if (rule !== null && ids.length === 2 * rule.most) return { ids, finish: 'stop' };
+    if (ids.length === maxTokens) return { ids, finish: 'length' };
     const logits = logitsAfter([...promptIds, ...ids], model.vocabSize);
     if (ids.length < minTokens) {
       for (const id of [...model.eosIds, ...stopTokenIds]) logits[id] = Number.NEGATIVE_INFINITY;
     }
+    if (rule !== null) {
+      const isPair = ids.length % 2 === 0;
+      const mayEnd = isPair && ids.length >= 2 * rule.least;
+      const wanted = [...rule.turns[isPair ? 0 : 1], ...(mayEnd ? model.eosIds : [])];
+      for (const id of logits.keys()) if (!wanted.includes(id)) logits[id] = -Infinity;
+    }
     const token = choose(logits, sampling, promptIds.length + ids.length);
-    if (ignoreEos !== true && model.eosIds.includes(token)) return { ids, finish: 'stop' };
+    const heedsEos = ignoreEos !== true || rule !== null;
+    if (heedsEos && model.eosIds.includes(token)) return { ids, finish: 'stop' };
     if (stopTokenIds.includes(token)) return { ids, finish: 'stop' };
     ids.push(token);
   }
-  return { ids, finish: 'length' };
 }
 
 function logitsAfter(ids: readonly number[], vocabSize: number): number[] {

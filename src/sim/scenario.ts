@@ -8,6 +8,7 @@ import type { Ask } from './call.ts';
 import { Dice } from './dice.ts';
 import { drawFaults } from './draw-faults.ts';
 import type { FaultKind, PlannedFault } from './fault-plan.ts';
+import { drawRuleFaults, withRules } from './rules.ts';
 
 export type WorkerPlan = {
   readonly place: string;
@@ -69,8 +70,13 @@ export function drawScenario(seed: number): Scenario {
   const healMs = 5000 + new Dice(seed, 'window').skewed(1500, 25_000);
   const plan = drawAsks(new Dice(seed, 'asks'), deployment, { isClean, healMs });
   const { isLoad } = plan;
-  const asks = isSlow ? withStops(readers, plan.asks) : plan.asks;
-  const faults = isClean ? [] : drawFaults(new Dice(seed, 'faults'), deployment, healMs);
+  const rules = new Dice(seed, 'rules');
+  const isRuled = rules.chance(0.4);
+  const ruled = isRuled ? withRules(rules, plan.asks) : plan.asks;
+  const asks = isSlow ? withStops(readers, ruled) : ruled;
+  const drawnFaults = isClean ? [] : drawFaults(new Dice(seed, 'faults'), deployment, healMs);
+  const ruleFaults = isClean || !isRuled ? [] : drawRuleFaults(rules, deployment, healMs);
+  const faults = [...drawnFaults, ...ruleFaults].sort((a, b) => a.atMs - b.atMs);
   const standing: FaultKind[] = isLoad ? ['load'] : [];
   if (asks.some(({ leavesMs }) => leavesMs !== null)) standing.push('disconnect');
   const oddShare = isOdd ? 0.02 : 0;

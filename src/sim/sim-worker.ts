@@ -18,6 +18,7 @@ import type { Ground } from './ground.ts';
 import type { SimHost } from './host.ts';
 import { Link } from './link.ts';
 import { eosIds, geometryOf, modelDigest, type Pace, vocabSize } from './model.ts';
+import { vocabulary } from './rules.ts';
 import { SimStore } from './store.ts';
 import { SimThread } from './thread.ts';
 import { Lane } from './world.ts';
@@ -78,6 +79,7 @@ export class SimWorker {
       files: this.#files,
       pace: spec.pace,
       stepTokens: ground.stepTokens,
+      grammarDice: ground.grammarDice,
       onStep: () => ground.onStep(this),
       onSeen: (what) => ground.onSeen(what),
     });
@@ -105,13 +107,14 @@ export class SimWorker {
     this.#end();
   }
 
-  freeze(untilMs: number): void {
-    for (const lane of [this.lane, this.threadLane]) lane.frozenUntilMs = untilMs;
+  /** All its threads. */
+  lanes(): readonly Lane[] {
+    const { grammarThread } = this.thread;
+    return [this.lane, this.threadLane, ...(grammarThread === null ? [] : [grammarThread.lane])];
   }
 
   #end(): void {
-    this.lane.end();
-    this.threadLane.end();
+    for (const lane of this.lanes()) lane.end();
     this.#ground.world.note(`${this.id} ended`);
   }
 
@@ -155,6 +158,7 @@ export class SimWorker {
       { start: { type: 'start', options: { ...room, ...model } }, sizes: room },
       (reason) => ground.onBug(`${id}: engine crashed: ${reason}`),
     );
+    handle.learn(vocabulary);
     const engine: EnginePort = ground.wrapEngine(handle, this);
     const kv = openKvPaths({
       config: { kvPath: spec.kvPath, kvObject: ground.kvObject },

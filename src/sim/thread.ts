@@ -8,6 +8,9 @@ import { limit } from '../protocol/limit.ts';
 import type { EngineThread } from '../role/engine-handle.ts';
 import { type EngineRoom, openEngineRoom, type RoomOptions } from '../role/engine-room.ts';
 import type { FromEngine, ToEngine } from '../role/engine-thread.ts';
+import { ThreadGrammars } from '../role/grammar.ts';
+import type { Dice } from './dice.ts';
+import { SimGrammarThread } from './grammar-thread.ts';
 import { type Pace, SimRunner } from './model.ts';
 import type { Lane } from './world.ts';
 
@@ -37,6 +40,10 @@ export class SimThread implements EngineThread {
   readonly room: EngineRoom;
   readonly pool: KvPool;
   readonly runner: SimRunner;
+  /** Its present thread of grammars; null: none was needed yet. */
+  grammarThread: SimGrammarThread | null = null;
+  isGrammarSlow = false;
+  readonly #grammars: ThreadGrammars[] = [];
   readonly #lane: Lane;
   readonly #main: Lane;
   readonly #onSeen: (what: string) => void;
@@ -49,6 +56,7 @@ export class SimThread implements EngineThread {
     readonly files: ShmFiles;
     readonly pace: Pace;
     readonly stepTokens: number;
+    readonly grammarDice: Dice;
     /** After everything that happened on this thread. */
     readonly onStep: (thread: SimThread) => void;
     readonly onSeen: (what: string) => void;
@@ -69,8 +77,15 @@ export class SimThread implements EngineThread {
       nextTurn: (run) => {
         lane.world.after(lane.nowMs() - lane.world.nowMs, lane, () => {
           run();
+          this.#look();
           options.onStep(this);
         });
+      },
+      openGrammars: (wake) => {
+        const start = (): SimGrammarThread => this.#startGrammars(options.grammarDice);
+        const grammars = new ThreadGrammars({ clock: lane.clock, start, wake });
+        this.#grammars.push(grammars);
+        return grammars;
       },
       onEvents: (events, load) => {
         for (const event of events) {
@@ -81,6 +96,26 @@ export class SimThread implements EngineThread {
       },
       onPrefixes: (keys) => this.#post({ type: 'prefixes', keys }),
     });
+  }
+
+  /** Sequences whose grammars are followed, here and in the thread. */
+  grammarCounts(): { readonly open: number; readonly followed: number } {
+    const open = this.#grammars.reduce((sum, { openCount }) => sum + openCount, 0);
+    return { open, followed: this.grammarThread?.placeCount ?? 0 };
+  }
+
+  #startGrammars(dice: Dice): SimGrammarThread {
+    this.#onSeen('grammar thread');
+    const isSlow = (): boolean => this.isGrammarSlow;
+    this.grammarThread = new SimGrammarThread({ home: this.#lane, dice, isSlow });
+    return this.grammarThread;
+  }
+
+  /** Sequences whose masks are late. */
+  #look(): void {
+    for (const { awaitsMask, isPaused } of this.room.engine.scheduler.running()) {
+      if (awaitsMask) this.#onSeen(isPaused ? 'late mask in a pause' : 'late mask');
+    }
   }
 
   postMessage(message: ToEngine, moved: ArrayBuffer[] = []): void {
@@ -100,6 +135,8 @@ export class SimThread implements EngineThread {
       case 'command':
         if (message.command.type === 'pause') this.#onSeen('pause');
         return this.room.submit(message.command);
+      case 'vocabulary':
+        return this.room.learn(message.vocabulary);
       case 'stop':
         this.room.close();
         return this.#post({ type: 'stopped' });

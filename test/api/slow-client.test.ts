@@ -71,6 +71,15 @@ describe('a body that is not taken', () => {
     expect((await world.chat()).status).toBe(200);
   });
 
+  test('of a length that is told twice: no way around the limits', async () => {
+    await using world = openWorld(undefined, { bodyBytesMax: 2048, bodyTimeoutMs: 200 });
+    const head = [...post(4096), 'Content-Length: 4096', 'Connection: close'];
+    const answer = await trickle(world.server.port, head, null);
+    expect(answer).toStartWith('HTTP/1.1 400 ');
+    expect(answer).toContain("Content-Length is '4096, 4096'; send it once");
+    expect((await world.chat()).status).toBe(200);
+  });
+
   test('gzip', async () => {
     await using world = openWorld();
     const headers = { 'content-encoding': 'gzip' };

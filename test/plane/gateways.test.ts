@@ -125,6 +125,26 @@ describe('a gateway', () => {
     });
   });
 
+  test('that only stood still goes on with its streams at once, elsewhere or there', async () => {
+    const cluster = new Cluster();
+    const g = await cluster.worker('g', 'generate');
+    const asked = cluster.ask();
+    await settle();
+    g.engine.tokens('req-1', 0, [7]);
+    const text = read(await asked);
+    await cluster.pass(2 * limit.heartbeatMs);
+    const publish = cluster.bus.publish.bind(cluster.bus);
+    cluster.bus.publish = (subject, payload) => {
+      if (subject !== 'tdist.gateway.gw') publish(subject, payload);
+    };
+    await cluster.pass(limit.gatewaySilenceMs - limit.heartbeatMs);
+    expect(g.node.jobCount()).toBe(1);
+    g.engine.answer = [7, 8, 9];
+    await cluster.pass(3 * limit.heartbeatMs);
+    expect(await text).toBe('7 8 9 stop');
+    expect(g.engine.commands.at(-1)).toMatchObject({ emittedIds: [7] });
+  });
+
   test('that was never heard, as an older release: left alone', async () => {
     const cluster = new Cluster();
     const g = await cluster.worker('g', 'generate');

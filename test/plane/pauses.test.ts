@@ -80,6 +80,19 @@ test('a rest may be longer than any silence; one that goes on has the time to ge
   expect(await rest).toBe('timeout');
 });
 
+test('… also after an outage: its slot may be somebody else’s for a while', async () => {
+  const { cluster, g, generation, tell } = await begun();
+  await tell(9);
+  expect(await take(generation, 10)).toEqual(upTo(10));
+  cluster.bus.disconnect();
+  await settle();
+  cluster.bus.reconnect();
+  await cluster.pass(limit.outageSilenceMs - 1000);
+  await tell(1);
+  expect(await take(generation, 1)).toEqual([10]);
+  expect(g.engine.types).toEqual(['generate', 'pause', 'pause']);
+});
+
 describe('words that are lost', () => {
   test.each([true, false])(
     'are said again with the worker’s next sign of life (%p)',

@@ -156,14 +156,20 @@ describe('a nats-server that dies again and again', () => {
   /** Lives of no process: each ends when the test says so. */
   function mortal(answer: (life: number) => Promise<number>) {
     const ends: ((how: string) => void)[] = [];
+    const stopped: number[] = [];
     const launch = (): NatsLife => {
       const { promise, resolve } = Promise.withResolvers<string>();
       ends.push(resolve);
       const ready = answer(ends.length);
       ready.catch((fault: Error) => resolve(fault.message));
-      return { pid: ends.length, ready, ended: promise, stop: async () => resolve('stopped') };
+      const pid = ends.length;
+      const stop = async (): Promise<void> => {
+        stopped.push(pid);
+        resolve('stopped');
+      };
+      return { pid, ready, ended: promise, stop };
     };
-    return { ends, launch };
+    return { ends, stopped, launch };
   }
   const step = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -207,6 +213,24 @@ describe('a nats-server that dies again and again', () => {
       await until(`life ${life}`, () => ends.length === life);
     }
     expect(kept).toEqual([true, true, false]);
+    await server.stop();
+  });
+
+  test('one whose token cannot be written ends, and leaves port and store to the next', async () => {
+    const clock = new ManualClock();
+    const { ends, stopped, launch } = mortal(async () => 4711);
+    const server = await start({ clock, launch, token: 'ab'.repeat(32) });
+    const path = join(folder.path, stores()[0] ?? '');
+    mkdirSync(join(path, 'jetstream'));
+    mkdirSync(join(path, 'token-4711.new')); // in the draft's place, as a full disk would be
+    ends[0]?.('killed');
+    await until('its pause', () => clock.pendingCount === 1);
+    clock.advance(quick.pauseMaxMs);
+    await until('the next pause', () => clock.pendingCount === 1 && ends.length === 2);
+    expect([stopped, existsSync(join(path, 'jetstream'))]).toEqual([[2], true]);
+    rmSync(join(path, 'token-4711.new'), { recursive: true });
+    clock.advance(quick.pauseMaxMs);
+    await until('the third life', () => ends.length === 3);
     await server.stop();
   });
 });

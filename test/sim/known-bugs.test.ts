@@ -2,8 +2,11 @@
 // seed must show it, by the rule that is meant for it. Restored afterwards, the same seed is clean.
 
 import { afterEach, describe, expect, test } from 'bun:test';
+import { Compute } from '../../src/engine/compute.ts';
 import { Scheduler } from '../../src/engine/scheduler.ts';
 import { TurnList } from '../../src/engine/waiting.ts';
+import { GrammarDesk } from '../../src/grammar/desk.ts';
+import { Lane } from '../../src/grammar/lane.ts';
 import { readHeader, writeGeneration, writeHeader } from '../../src/kv/block.ts';
 import { BlockStore } from '../../src/kv/block-store.ts';
 import { KvPool } from '../../src/kv/pool.ts';
@@ -86,7 +89,7 @@ describe('the auditor sees', () => {
     );
     replace(BlockStore.prototype, 'expire', () => () => []);
     await expectFound({}, 'leaks', 'no crash');
-  });
+  }, 60_000);
 
   test('a token that comes twice under two numbers', async () => {
     const repeats = everyNth(40);
@@ -95,7 +98,7 @@ describe('the auditor sees', () => {
       return [{ ...event, ids: [...event.ids, ...event.ids] }];
     });
     await expectFound({ wrapEngine }, 'tokens', 'errors');
-  });
+  }, 60_000);
 
   test('an abort that the engine never hears of', async () => {
     const wrapEngine = (engine: EnginePort): EnginePort => ({
@@ -105,7 +108,7 @@ describe('the auditor sees', () => {
       },
     });
     await expectFound({ wrapEngine }, 'stops', 'leaks');
-  });
+  }, 60_000);
 
   test('a damaged block that is taken for a whole one', async () => {
     replace(
@@ -127,7 +130,7 @@ describe('the auditor sees', () => {
         },
     );
     await expectFound({}, 'tokens', 'errors');
-  });
+  }, 60_000);
 
   test('a lease that never ends', async () => {
     replace(
@@ -146,7 +149,7 @@ describe('the auditor sees', () => {
       },
     });
     await expectFound({ wrapEngine }, 'leaks');
-  });
+  }, 60_000);
 
   test('an answer that is lost without its connection', async () => {
     const loses = everyNth(25);
@@ -159,7 +162,7 @@ describe('the auditor sees', () => {
         },
     );
     await expectFound({}, 'leaks', 'errors', 'healed');
-  });
+  }, 60_000);
 
   test('another seed after a preemption', async () => {
     replace(
@@ -176,27 +179,27 @@ describe('the auditor sees', () => {
         },
     );
     await expectFound({}, 'tokens');
-  });
+  }, 60_000);
 
   test('a slot that is freed while it is in use', async () => {
     replace(Scheduler.prototype, 'isFree', () => () => true);
     await expectFound({}, 'tokens', 'no crash', 'errors');
-  });
+  }, 60_000);
 
   test('memory beyond its limit', async () => {
     replace(KvPool.prototype, 'forget', () => () => undefined);
     await expectFound({}, 'limits');
-  });
+  }, 60_000);
 
   test('a cancelled request that goes on', async () => {
     replace(Aborts.prototype, 'send', () => () => undefined);
     await expectFound({}, 'stops', 'leaks');
-  });
+  }, 60_000);
 
   test('a worker that is never told to rest', async () => {
     replace(Pauses.prototype, 'say', () => () => undefined);
     await expectFound({}, 'limits');
-  }, 30_000);
+  }, 60_000);
 
   test('a worker that is never told to go on', async () => {
     replace(
@@ -208,7 +211,36 @@ describe('the auditor sees', () => {
         },
     );
     await expectFound({}, 'leaks', 'errors');
-  }, 30_000);
+  }, 60_000);
+
+  test('a sequence whose mask is late, and its row not computed again', async () => {
+    replace(Compute.prototype, 'takeLate', () => () => []);
+    await expectFound({}, 'leaks', 'errors', 'tokens');
+  }, 60_000);
+
+  test('a mask that is taken for the next one', async () => {
+    replace(
+      Lane.prototype,
+      'read',
+      (old) =>
+        function (this: Lane, ask) {
+          return old.call(this, ask) ?? (ask > 2 ? old.call(this, ask - 1) : null);
+        },
+    );
+    await expectFound({}, 'tokens');
+  }, 60_000);
+
+  test('a grammar that is followed for ever', async () => {
+    replace(
+      GrammarDesk.prototype,
+      'take',
+      (old) =>
+        function (this: GrammarDesk, ask) {
+          if (ask.type !== 'close') old.call(this, ask);
+        },
+    );
+    await expectFound({}, 'leaks');
+  }, 60_000);
 
   test('an exception that ends a process', async () => {
     const fails = everyNth(50);
@@ -217,7 +249,7 @@ describe('the auditor sees', () => {
       return [event];
     });
     await expectFound({ wrapEngine: throwing }, 'no crash');
-  });
+  }, 60_000);
 
   test('a place that is counted for ever', async () => {
     const forgets = everyNth(10);
@@ -230,5 +262,5 @@ describe('the auditor sees', () => {
         },
     );
     await expectFound({}, 'leaks');
-  });
+  }, 60_000);
 });

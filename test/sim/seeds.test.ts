@@ -26,6 +26,9 @@ test(`${seedCount} seeds: every request ends as it should, nothing is left behin
     'prefix hit',
     'preemption',
     'pause',
+    'grammar thread',
+    'late mask',
+    'late mask in a pause',
   ]) {
     expect(seen.get(what) ?? 0, what).toBeGreaterThan(0);
   }
