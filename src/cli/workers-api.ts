@@ -33,6 +33,9 @@ const entrySchema = v.object({
   }),
   /** Since the worker's start; null until it has told them. */
   counters: v.nullable(v.object({ slot_moves: v.number(), preemptions: v.number() })),
+  /** Since the worker's start. Absent: an older gateway; null: an older worker. */
+  up_ms: v.nullish(v.number()),
+  /** Since the gateway first heard of it. */
   since_ms: v.number(),
   last_heard_ms: v.number(),
 });

@@ -28,7 +28,7 @@ describe('GET /workers', () => {
     const clock = new ManualClock();
     await using world = openWorld(undefined, { clock });
     const load = { ...idle, running: 1, waiting: 2, paused: 1, counters };
-    const beat = heartbeat('context-1', 'context', { jobs: 3, load, pid: 42 });
+    const beat = heartbeat('context-1', 'context', { jobs: 3, load, pid: 42, upMs: 99_000 });
     world.cluster.workers = [{ heartbeat: beat, sinceMs: 0, heardMs: 59_000 }];
     clock.advance(60_000);
     expect(await jsonOf(await world.fetch('/workers'))).toEqual({
@@ -47,6 +47,7 @@ describe('GET /workers', () => {
           load: { jobs: 3, running: 1, waiting: 2, paused: 1, slots: 8 },
           kv: { free_tokens: 1000, blocks: kvBlocks },
           counters: { slot_moves: 3, preemptions: 2 },
+          up_ms: 100_000,
           since_ms: 60_000,
           last_heard_ms: 1000,
         },
@@ -124,7 +125,11 @@ describe('tdist workers', () => {
   const open = () => {
     const world = openWorld();
     const load = { ...idle, running: 1, waiting: 2, paused: 1, counters };
-    const workers = [member('context-ab1', { load }), member('generate-a1'), member('generate-a2')];
+    const workers = [
+      member('context-ab1', { load, upMs: 99_000 }),
+      member('generate-a1'),
+      member('generate-a2'),
+    ];
     world.cluster.workers = workers;
     return world;
   };
@@ -135,7 +140,7 @@ describe('tdist workers', () => {
     expect(code).toBe(0);
     expect(out.trimEnd().split('\n')).toEqual([
       'ID           ROLE      MODEL  STATE  RUNNING  WAITING  PAUSED  SLOTS  MOVES  KV                PID  UP',
-      'context-ab1  context   llama  ready  1        2        1       8      3      4/64 blocks       42   65 s',
+      'context-ab1  context   llama  ready  1        2        1       8      3      4/64 blocks       42   99 s',
       'generate-a1  generate  llama  ready  0        0        0       8      -      1000 tokens free  42   65 s',
       'generate-a2  generate  llama  ready  0        0        0       8      -      1000 tokens free  42   65 s',
     ]);

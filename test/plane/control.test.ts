@@ -21,6 +21,19 @@ async function pair() {
   return { cluster, c, g, member, isSafe };
 }
 
+test('a gateway that comes later hears how long a worker has been there; an older one does not say', async () => {
+  const { cluster } = await pair();
+  await cluster.pass(7000);
+  const { bus } = cluster;
+  const later = cluster.gateway('late');
+  await settle();
+  const old: Partial<ReturnType<typeof heartbeat>> = heartbeat('old', 'baseline');
+  bus.publish('tdist.heartbeat.old', new TextEncoder().encode(JSON.stringify(old)));
+  await settle();
+  const ages = later.members().map(({ heartbeat: { worker, upMs } }) => [worker, upMs]);
+  expect(Object.fromEntries(ages)).toEqual({ c: 7000, g: 7000, old: undefined });
+});
+
 describe('drain', () => {
   test('an idle worker is safe to stop at once, again and again, and stays', async () => {
     const { cluster, isSafe, g } = await pair();
