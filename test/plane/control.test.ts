@@ -35,6 +35,20 @@ test('a gateway that comes later hears how long a worker has been there; an olde
 });
 
 describe('drain', () => {
+  test('of all that generate: what is missing says how to take one back', async () => {
+    const { cluster } = await pair();
+    await cluster.client.control('c', 'drain');
+    expect(cluster.client.unready()).toBeNull();
+    await cluster.client.control('g', 'drain');
+    expect(cluster.client.unready()).toContain('tdist workers resume ID');
+    await cluster.client.control('g', 'resume');
+    expect(cluster.client.unready()).toBeNull();
+    const { cluster: other, g } = await pair();
+    await g.node.close();
+    await settle();
+    expect(other.client.unready()).not.toContain('resume');
+  });
+
   test('an idle worker is safe to stop at once, again and again, and stays', async () => {
     const { cluster, isSafe, g } = await pair();
     for (let round = 0; round < 2; round++) {
