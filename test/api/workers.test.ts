@@ -1,12 +1,16 @@
 // The worker routes over HTTP, and the tool that uses them.
 
 import { describe, expect, test } from 'bun:test';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { runWorkers } from '../../src/cli/workers.ts';
 import type { Member } from '../../src/protocol/member.ts';
 import type { Heartbeat } from '../../src/protocol/message.ts';
 import { ManualClock, realClock } from '../../src/std/clock.ts';
 import { Fault } from '../../src/std/fault.ts';
+import { authority, certificate } from '../plane/certificate.ts';
 import { heartbeat } from '../plane/make.ts';
+import { temporaryFolder } from '../plane/nats-world.ts';
 import { jsonOf, openWorld, type World } from './world.ts';
 
 const kvBlocks = { free: 60, held: 1, leased: 2, cached: 1 };
@@ -202,6 +206,26 @@ describe('tdist workers', () => {
     await using world = open();
     const { code, out } = await run(world, words);
     expect([code, out.includes(part)]).toEqual(['usage', true]);
+  });
+
+  test('a certificate that nobody trusts is said to be one', async () => {
+    const folder = temporaryFolder();
+    const ca = authority('Test CA');
+    const names = ['127.0.0.1'];
+    for (const { pem, key } of [
+      certificate({ name: 'one', names, signer: ca }), // its issuer is unknown
+      ca, // signed by itself
+    ]) {
+      const files = { certFile: join(folder.path, 's.pem'), keyFile: join(folder.path, 's.key') };
+      writeFileSync(files.certFile, pem);
+      writeFileSync(files.keyFile, key);
+      await using world = openWorld(undefined, { tls: files });
+      const { code, out } = await run(world, '');
+      expect(code).toBe('no_worker');
+      expect(out).toContain('answers with a certificate that is not trusted');
+      expect(out).toContain('NODE_EXTRA_CA_CERTS');
+    }
+    folder.remove();
   });
 
   test('help; nobody listens; somebody else listens', async () => {
