@@ -76,6 +76,10 @@ function partsOf(role: Message['role'], content: Message['content']): object[] {
   const parts = typeof content === 'string' ? [{ type, text: content } as const] : content;
   return parts.map((part) => {
     if (part.type === 'refusal') return part;
-    return { type, text: part.text, ...(role === 'assistant' ? { annotations: [] } : {}) };
+    return {
+      type,
+      text: part.text,
+      ...(role === 'assistant' ? { annotations: [], logprobs: [] } : {}),
+    };
   });
 }
