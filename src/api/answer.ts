@@ -72,8 +72,9 @@ async function answer(
     await checkForm(gateway.grammars, ask);
     account.read(ask.model);
     const spentMs = gateway.clock.nowMs() - call.arrivedMs;
-    const clientLimitMs = timeoutMs === null ? null : Math.max(0, timeoutMs - spentMs);
-    const wishes = { route, clientLimitMs };
+    const clientLimit =
+      timeoutMs === null ? null : { givenMs: timeoutMs, leftMs: Math.max(0, timeoutMs - spentMs) };
+    const wishes = { route, clientLimit };
     const started = account.begin(await startGeneration(gateway, exchange, order, wishes));
     const shape = order.shapeOf(started);
     const stagesOf = (promptIndex: number) => order.stagesOf(started, promptIndex);

@@ -145,8 +145,17 @@ export function refuse(param: string, message: string): never {
   throw new Fault('invalid_request', message, { param });
 }
 
+/** No value in JSON is undefined. A message of our own says more. */
+function isAbsent({ received, message }: v.BaseIssue<unknown>): boolean {
+  return received === 'undefined' && message.startsWith('Invalid ');
+}
+
 export function issueFault(issue: v.BaseIssue<unknown>): Fault {
   const path = v.getDotPath(issue);
+  if (path !== null && isAbsent(issue)) {
+    const param = clip(path, 100);
+    return new Fault('invalid_request', `${param} is required.`, { param });
+  }
   const message = clip(issue.message, 300);
   return path === null
     ? new Fault('invalid_request', message)

@@ -5,7 +5,12 @@
 import { Fault } from '../std/fault.ts';
 import { clip } from './fault.ts';
 
-export type Neutral = { readonly wanted: string; readonly accepts: (value: unknown) => boolean };
+export type Neutral = {
+  readonly wanted: string;
+  readonly accepts: (value: unknown) => boolean;
+  /** What this route calls it. */
+  readonly ownName?: string;
+};
 
 export const only = (...values: readonly (string | number | boolean)[]): Neutral => ({
   wanted: values.map((value) => JSON.stringify(value)).join(' or '),
@@ -16,6 +21,11 @@ export const emptyList: Neutral = {
   accepts: (value) => Array.isArray(value) && value.length === 0,
 };
 const emptyObject: Neutral = { wanted: '{}', accepts: (value) => JSON.stringify(value) === '{}' };
+export const called = (ownName: string): Neutral => ({
+  wanted: 'null',
+  accepts: () => false,
+  ownName,
+});
 export const absent: Neutral = { wanted: 'null', accepts: () => false };
 const json = (wanted: string): Neutral => ({
   wanted,
@@ -75,6 +85,10 @@ export function checkOtherFields(
     if (neutral === undefined) {
       if (!ignoredFields.has(field)) unknown.push(field);
     } else if (value !== null && !neutral.accepts(value)) {
+      if (neutral.ownName !== undefined) {
+        const message = `${field} is called ${neutral.ownName} on this route.`;
+        throw new Fault('invalid_request', message, { param: field });
+      }
       throw new Fault(
         'invalid_request',
         `${field}: ${clip(JSON.stringify(value), 100)} is not supported yet. Leave the field out ` +

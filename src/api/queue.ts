@@ -10,6 +10,9 @@ import type { Exchange } from './gate.ts';
 /** A longer pause than this a client library does not make. */
 const retryAfterMaxS = 60;
 
+/** How long a client waits for its first token: as it said, and what of it is left. */
+export type ClientLimit = { readonly givenMs: number; readonly leftMs: number };
+
 type Work<T> = (signal: AbortSignal, onPlaced: (isPlaced: boolean) => void) => Promise<T>;
 
 export class AdmissionQueue {
@@ -53,17 +56,17 @@ export class AdmissionQueue {
   /**
    * Runs `work` as one of the waiting ones, until it says that workers have taken it on. When its time is up the exchange is aborted, with the
    * reason that `missing` gives (null: workers are there, they were busy). A client that waits less
-   * long than the queue lets it says so by `clientLimitMs`.
+   * long than the queue lets it says so by `clientLimit`.
    */
   async admit<T>(
     exchange: Exchange,
     missing: () => string | null,
     work: Work<T>,
-    clientLimitMs: number | null = null,
+    clientLimit: ClientLimit | null = null,
   ): Promise<T> {
     if (this.#isFull) await this.#hold(exchange.signal, missing);
     else this.#waitingCount++;
-    return this.#wait(exchange, missing, work, clientLimitMs);
+    return this.#wait(exchange, missing, work, clientLimit);
   }
 
   /**
@@ -79,7 +82,7 @@ export class AdmissionQueue {
     exchange: Exchange,
     missing: () => string | null,
     work: Work<T>,
-    clientLimitMs: number | null,
+    clientLimit: ClientLimit | null,
   ): Promise<T> {
     this.#count++;
     let waits = true;
@@ -90,11 +93,15 @@ export class AdmissionQueue {
       this.#waitingCount += isPlaced ? -1 : 1;
       this.#letIn();
     };
-    const isClients = clientLimitMs !== null && clientLimitMs < this.#timeoutMs;
-    const limitMs = isClients ? clientLimitMs : this.#timeoutMs;
-    const whose = isClients ? "the request's own time-out" : '--queue-timeout-ms';
-    const waited = `No answer began within ${Math.round(limitMs)} ms (${whose})`;
-    const timer = this.#clock.after(limitMs, () => exchange.abort(late(waited, missing())));
+    const own = clientLimit !== null && clientLimit.leftMs < this.#timeoutMs ? clientLimit : null;
+    const timer = this.#clock.after(own?.leftMs ?? this.#timeoutMs, () => {
+      const shownMs = Number((own?.givenMs ?? this.#timeoutMs).toPrecision(6));
+      const whose = own === null ? '--queue-timeout-ms' : "the request's own time-out";
+      const waited = `No answer began within ${shownMs} ms (${whose})`;
+      // A client may allow less than any answer takes: alone here it has not waited for others.
+      const isBusy = own === null || this.#count > 1;
+      exchange.abort(late(waited, missing(), isBusy));
+    });
     try {
       const result = await unlessAborted(exchange.signal, work(exchange.signal, onPlaced));
       this.#noteServed();
@@ -168,10 +175,12 @@ function full(count: number, missing: string | null): Fault {
     : new Fault('no_worker', `${why}: ${missing}`);
 }
 
-function late(waited: string, missing: string | null): Fault {
-  return missing === null
-    ? new Fault('timeout', `${waited}: the workers are busy. Try again later, or add workers.`)
-    : new Fault('no_worker', `${waited}: ${missing}`);
+function late(waited: string, missing: string | null, isBusy: boolean): Fault {
+  if (missing !== null) return new Fault('no_worker', `${waited}: ${missing}`);
+  const why = isBusy
+    ? ': the workers are busy. Try again later, or add workers.'
+    : '. Allow it more time.';
+  return new Fault('timeout', `${waited}${why}`);
 }
 
 /** `work`, or the signal's reason as soon as it fires, whatever `work` makes of it. */

@@ -10,6 +10,7 @@ import {
   neutralInResponse,
   passedFields,
   type ResponseFields,
+  responseNames,
   responseSchema,
 } from './response-schema.ts';
 
@@ -100,15 +101,6 @@ function formatOf({ text }: ResponseFields): object | null {
   return { type, json_schema };
 }
 
-/** What a field of the chat is called here. */
-const names = [
-  ['messages', 'input'],
-  ['response_format', 'text.format'],
-  ['max_completion_tokens', 'max_output_tokens'],
-  ['max_tokens', 'max_output_tokens'],
-  ['reasoning_effort', 'reasoning.effort'],
-] as const;
-
 /** Does `work`; its refusals then name the fields of this route. */
 export function renaming<T>(work: () => T): T {
   try {
@@ -135,5 +127,8 @@ function inOurWords(thrown: unknown): unknown {
 
 function renamed(text: string): string {
   const flat = text.replace(/\b(tools\.\d+)\.function\b/g, '$1');
-  return names.reduce((now, [from, to]) => now.replace(new RegExp(`\\b${from}\\b`, 'g'), to), flat);
+  return responseNames.reduce(
+    (now, [from, to]) => now.replace(new RegExp(`\\b${from}\\b`, 'g'), to),
+    flat,
+  );
 }

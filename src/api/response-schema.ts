@@ -5,7 +5,7 @@ import * as v from 'valibot';
 import { limit } from '../protocol/limit.ts';
 import { chatSchema } from './chat-schema.ts';
 import { flag, integer, object, wholeText } from './generation-fields.ts';
-import { absent, emptyList, type Neutral, neutralFields, only } from './neutral-field.ts';
+import { absent, called, emptyList, type Neutral, neutralFields, only } from './neutral-field.ts';
 import { itemsSchema } from './response-items.ts';
 
 const tool = v.object({
@@ -106,9 +106,19 @@ const known: ReadonlySet<string> = new Set([
 /** Fields of a chat that are none of a response: ignoring them would change the answer. */
 const ofChat = Object.keys(chatSchema.entries).filter((field) => !known.has(field));
 
+/** What a field of the chat is called here. */
+export const responseNames = [
+  ['messages', 'input'],
+  ['response_format', 'text.format'],
+  ['max_completion_tokens', 'max_output_tokens'],
+  ['max_tokens', 'max_output_tokens'],
+  ['reasoning_effort', 'reasoning.effort'],
+] as const;
+
 export const neutralInResponse: ReadonlyMap<string, Neutral> = new Map([
   ...neutralFields,
   ...ofChat.map((field) => [field, absent] as const),
+  ...responseNames.map(([field, name]) => [field, called(name)] as const),
   ['n', only(1)],
   ['background', only(false)],
   ['conversation', absent],

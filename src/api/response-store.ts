@@ -13,9 +13,15 @@ export type KeptResponse = {
   readonly body: Readonly<Record<string, unknown>>;
   /** The whole conversation up to and with it, but for instructions. */
   readonly items: readonly ResponseItem[];
+  /** So many of the items are what it answers. */
+  readonly inputCount: number;
 };
 
-const keptSchema = v.object({ body: v.record(v.string(), v.unknown()), items: keptItemsSchema });
+const keptSchema = v.object({
+  body: v.record(v.string(), v.unknown()),
+  items: keptItemsSchema,
+  inputCount: v.number(),
+});
 
 type Entry = { readonly owner: string; readonly text: string; readonly untilMs: number };
 
@@ -47,7 +53,10 @@ export class ResponseStore {
   put(
     id: string,
     owner: string,
-    response: { readonly body: object; readonly items: readonly object[] },
+    response: Pick<KeptResponse, 'inputCount'> & {
+      readonly body: object;
+      readonly items: readonly object[];
+    },
   ): void {
     this.#sweep();
     const text = JSON.stringify(response);

@@ -26,8 +26,12 @@ export function showResponse(gateway: Gateway, call: Call): Response {
     const message = 'A kept response is not streamed; leave stream out.';
     throw new Fault('invalid_request', message, { param: 'stream' });
   }
-  const owner = ownerOf(call.request.headers);
-  return Response.json(found(gateway, call.tail, owner, 'response_id').body);
+  return Response.json(keptResponse(gateway, call).body);
+}
+
+/** The one whose id the path has. */
+export function keptResponse(gateway: Gateway, call: Call): KeptResponse {
+  return found(gateway, call.tail, ownerOf(call.request.headers), 'response_id');
 }
 
 export function deleteResponse(gateway: Gateway, call: Call): Response {
@@ -48,7 +52,8 @@ function readOrder(gateway: Gateway, owner: string, body: JsonObject): Order {
     const said = answer.output.filter(
       (item) => item.status === 'completed' || item.type !== 'function_call',
     );
-    responses.put(answer.id, owner, { body: answer, items: [...items, ...said] });
+    const kept = { body: answer, items: [...items, ...said], inputCount: items.length };
+    responses.put(answer.id, owner, kept);
   };
   return {
     ask: chat,

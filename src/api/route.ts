@@ -16,7 +16,7 @@ export type Call = {
   /** The client's own, or ours. */
   readonly requestId: string;
   readonly arrivedMs: number;
-  /** What the path has where the route's has `*`, decoded. */
+  /** What the path has where the route's has `*` or `:id`, decoded. */
   readonly tail: string;
   /** Its account with the owner of its API key; ended by whoever ends the answer. */
   readonly lease: Lease;
@@ -25,7 +25,7 @@ export type Call = {
 export type Handler = (gateway: Gateway, call: Call) => Response | Promise<Response>;
 
 export type Route = {
-  /** Ends in `*` to take any rest. */
+  /** Ends in `*` to take any rest; `:id` stands for one step. */
   readonly path: string;
   /** The path as it is described: what `*` stands for by name, `/models/{model}`. */
   readonly shownPath?: string;
@@ -137,8 +137,10 @@ function isRead(request: Request): boolean {
 }
 
 function tailOf(route: Route, request: Request): string {
-  if (!route.path.endsWith('*')) return '';
-  const tail = new URL(request.url).pathname.slice(route.path.length - 1);
+  const { pathname } = new URL(request.url);
+  const step = route.path.split('/').indexOf(':id');
+  if (step < 0 && !route.path.endsWith('*')) return '';
+  const tail = step < 0 ? pathname.slice(route.path.length - 1) : (pathname.split('/')[step] ?? '');
   try {
     return decodeURIComponent(tail);
   } catch {

@@ -9,6 +9,7 @@ import { showMetrics } from './metrics.ts';
 import { listModels, showModel } from './model.ts';
 import { withDocs } from './openapi.ts';
 import { answerResponse, deleteResponse, showResponse } from './response.ts';
+import { listInputItems } from './response-input.ts';
 import { responseSchema } from './response-schema.ts';
 import type { Route } from './route.ts';
 import { detokenize, detokenizeSchema, tokenize, tokenizeSchema } from './tokenize.ts';
@@ -37,11 +38,17 @@ export const routes: readonly Route[] = withDocs([
     isWork: true,
   },
   {
-    path: '/v1/responses/*',
+    path: '/v1/responses/:id',
     shownPath: '/v1/responses/{id}',
     summary: 'A response that is kept (GET), or no longer (DELETE)',
     get: showResponse,
     delete: deleteResponse,
+  },
+  {
+    path: '/v1/responses/:id/input_items',
+    shownPath: '/v1/responses/{id}/input_items',
+    summary: 'What it was made of, a page of items at a time',
+    get: listInputItems,
   },
   { path: '/v1/models', summary: 'The models that workers serve now', get: listModels },
   {

@@ -20,6 +20,7 @@ import { checkForm } from './form.ts';
 import type { Exchange } from './gate.ts';
 import type { Gateway } from './gateway.ts';
 import { badWordIds, promptIdsOf, samplingFor } from './prompt.ts';
+import type { ClientLimit } from './queue.ts';
 import { type Flow, flowOf, type Running, run } from './running.ts';
 import { checkTokenIds } from './sampling-fields.ts';
 
@@ -53,7 +54,7 @@ export type Wishes = {
   /** The only route it may take; null: the router decides. */
   readonly route: Route | null;
   /** How long the client waits for the first token, from now; null: it does not say. */
-  readonly clientLimitMs: number | null;
+  readonly clientLimit: ClientLimit | null;
 };
 
 export function startGeneration(
@@ -133,7 +134,7 @@ export function startGeneration(
     exchange,
     missing,
     (_, onPlaced) => lead(onPlaced),
-    wishes.clientLimitMs,
+    wishes.clientLimit,
   );
 }
 

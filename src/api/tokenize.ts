@@ -9,7 +9,7 @@ import type { TextModel } from '../text/text-model.ts';
 import { type JsonObject, readJsonObject } from './body.ts';
 import { modelFault, servedModel, servedModels, unreadyReason } from './catalog.ts';
 import type { Gateway } from './gateway.ts';
-import { flag, integer } from './generation-fields.ts';
+import { flag, integer, refuse } from './generation-fields.ts';
 import { readFields } from './intake.ts';
 import type { Call } from './route.ts';
 import { readTemplateInput, templateEntries } from './template-fields.ts';
@@ -68,6 +68,7 @@ type Wish = {
 
 function readWish(body: JsonObject, log: Log): Wish {
   if (body['messages'] === undefined || body['messages'] === null) {
+    if (!Object.hasOwn(body, 'prompt')) refuse('prompt', 'prompt or messages is required.');
     const fields = readFields(textSchema, body, log);
     const addSpecialTokens = fields.add_special_tokens ?? true;
     return {

@@ -31,7 +31,7 @@ function isAction(word: string | undefined): word is ControlAction {
 }
 
 function workerObject({ heartbeat, sinceMs, heardMs }: Member, nowMs: number) {
-  const { worker, role, state, host, pid, build, card, load, jobs } = heartbeat;
+  const { worker, role, state, host, pid, build, card, load, jobs, upMs } = heartbeat;
   const { counters } = load;
   return {
     id: worker,
@@ -55,6 +55,7 @@ function workerObject({ heartbeat, sinceMs, heardMs }: Member, nowMs: number) {
       counters === undefined
         ? null
         : { slot_moves: counters.moves, preemptions: counters.preemptions },
+    up_ms: upMs === undefined ? null : Math.round(upMs + nowMs - heardMs),
     since_ms: Math.round(nowMs - sinceMs),
     last_heard_ms: Math.round(nowMs - heardMs),
   };

@@ -33,6 +33,9 @@ const entrySchema = v.object({
   }),
   /** Since the worker's start; null until it has told them. */
   counters: v.nullable(v.object({ slot_moves: v.number(), preemptions: v.number() })),
+  /** Since the worker's start. Absent: an older gateway; null: an older worker. */
+  up_ms: v.nullish(v.number()),
+  /** Since the gateway first heard of it. */
   since_ms: v.number(),
   last_heard_ms: v.number(),
 });
@@ -79,6 +82,13 @@ async function ask(address: string, method: 'GET' | 'POST'): Promise<unknown> {
     text = await response.text();
   } catch (cause) {
     const why = toFault(cause).message;
+    if (isUntrusted(cause)) {
+      throw new Fault(
+        'no_worker',
+        `${shown} answers with a certificate that is not trusted: ${why}; name a PEM file of who signed it in the environment variable NODE_EXTRA_CA_CERTS`,
+        { cause },
+      );
+    }
     throw new Fault('no_worker', `no gateway answers at ${shown}: ${why}; see --api-url`, {
       cause,
     });
@@ -88,6 +98,19 @@ async function ask(address: string, method: 'GET' | 'POST'): Promise<unknown> {
   const error = v.safeParse(errorSchema, body);
   const why = error.success ? error.output.error.message : 'no gateway of tdist?';
   throw new Fault('no_worker', `${method} ${shown}: ${response.status}: ${why}`);
+}
+
+/** Nobody who is trusted has signed it. */
+const untrustedCodes: ReadonlySet<unknown> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+function isUntrusted(thrown: unknown): boolean {
+  return thrown instanceof Error && 'code' in thrown && untrustedCodes.has(thrown.code);
 }
 
 function read<T>(schema: v.GenericSchema<unknown, T>, body: unknown, url: string): T {

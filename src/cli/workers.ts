@@ -20,6 +20,7 @@ resume    ID takes work again
 
 ID may be shortened as long as it means one worker. PAUSED: requests (with a slot or waiting) that
 rest until their clients have read on. MOVES: copies of a sequence to another slot so far.
+UP: since the worker's start; of one of an older release, since the gateway first heard of it.
 
   --api-url URL   the gateway  (default http://127.0.0.1:8005) [TDIST_API_URL]; its key: [TDIST_API_KEY]
   --wait          after drain: until the worker may be stopped without losing anything
@@ -136,7 +137,7 @@ function table(workers: readonly WorkerEntry[]): string {
     String(worker.counters?.slot_moves ?? '-'),
     kvText(worker),
     String(worker.pid),
-    `${Math.floor(worker.since_ms / 1000)} s`,
+    `${Math.floor((worker.up_ms ?? worker.since_ms) / 1000)} s`,
   ]);
   const all = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));

@@ -8,6 +8,7 @@ import { Fault } from '../std/fault.ts';
 import { chars, choice, type Expression, oneOf, type Rules, rule, text } from './expression.ts';
 import { jsonRules, valueRule } from './json-text.ts';
 import { arrayOf, type Convert, numberOf, objectOf, stringOf } from './json-type.ts';
+import { checkForms, idleTypes, innerSchemas } from './schema-idle.ts';
 import {
   checkKeywords,
   isObject,
@@ -88,10 +89,18 @@ class SchemaReader {
       if (schema[word] !== undefined) return this.#combined(word, schema, at);
     }
     const types = typesOf(schema, path);
-    return types === null
-      ? valueRule
-      : choice(...types.map((type) => this.#type(type, schema, at)));
+    if (types === null) return valueRule;
+    for (const type of idleTypes(schema, types)) this.#checkIdle(type, schema, at);
+    return choice(...types.map((type) => this.#type(type, schema, at)));
   };
+
+  /** Keywords of a type that no value here has say nothing, but are read all the same. */
+  #checkIdle(type: string, schema: SchemaObject, at: { path: string; depth: number }): void {
+    checkForms(type, schema, at.path);
+    for (const { schema: inner, path } of innerSchemas(type, schema, at.path)) {
+      this.#convert(inner, { path, depth: at.depth });
+    }
+  }
 
   #type(type: string, schema: SchemaObject, at: { path: string; depth: number }): Expression {
     const convert = { value: this.#convert, named: this.#named, shared: this.#shared };

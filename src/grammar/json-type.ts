@@ -28,6 +28,7 @@ import {
 } from './json-text.ts';
 import { parseRegex } from './regex.ts';
 import { checkRepeats } from './repeat-check.ts';
+import { checkForms } from './schema-idle.ts';
 import { countOf, isObject, refuse, type SchemaObject } from './schema-keyword.ts';
 
 export type At = { readonly path: string; readonly depth: number };
@@ -83,6 +84,7 @@ function patterned(pattern: unknown, anchored: boolean, path: string): Expressio
 }
 
 export function numberOf(type: string, schema: SchemaObject, path: string): Expression {
+  checkForms('number', schema, path);
   const { multipleOf } = schema;
   if (multipleOf !== undefined && !(type === 'integer' && multipleOf === 1)) {
     throw refuse(path, 'the keyword "multipleOf" is not supported');
@@ -128,11 +130,10 @@ export function arrayOf(schema: SchemaObject, { path, depth }: At, convert: Conv
   const min = countOf(schema, 'minItems', { path, otherwise: 0 });
   const max = countOf(schema, 'maxItems', { path, otherwise: endless });
   if (min > max) throw refuse(path, `minItems ${min} is more than maxItems ${max}`);
+  checkForms('array', schema, path);
   if (uniqueItems === true && max > 1)
     throw refuse(path, 'the keyword "uniqueItems" is not supported');
   if (!Array.isArray(prefix)) throw refuse(path, 'prefixItems must be a list');
-  if (Array.isArray(items))
-    throw refuse(path, 'a list of "items" is not supported; use prefixItems');
   const rest = convert.named(convert.value(items, { path: `${path}/items`, depth }));
   if (prefix.length === 0) return list('[', rest, ']', min, max);
   const firsts = prefix.map((item, i) =>

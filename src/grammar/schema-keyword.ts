@@ -24,7 +24,7 @@ const annotations: ReadonlySet<string> = new Set([
   'definitions',
 ]);
 
-const byType: Readonly<Record<string, readonly string[]>> = {
+export const byType: Readonly<Record<string, readonly string[]>> = {
   object: ['properties', 'required', 'additionalProperties', 'minProperties', 'maxProperties'],
   array: ['items', 'prefixItems', 'minItems', 'maxItems', 'uniqueItems'],
   string: ['minLength', 'maxLength', 'pattern', 'format'],

@@ -87,19 +87,21 @@ export class Answer {
     if (call.scope.signal.aborted || !movable.has(fault.code)) throw fault;
     if (++call.lossCount > migrationLimit) throw exhausted(fault, migrationLimit);
     const { ids, culprit } = this.#attempt;
-    log.warn('Answer goes on at another worker', {
-      request: call.request.requestId,
-      worker: culprit,
-      code: fault.code,
-      reason: fault.message,
-      tokens: ids.length,
-    });
+    const { requestId } = call.request;
+    const from = culprit ?? this.#attempt.timing().generateWorker;
+    const { code, message: reason } = fault;
+    log.warn('Answer lost its worker', { request: requestId, from, code, reason });
     goOnBehind(call, this.#attempt);
     call.tried.clear();
     if (culprit !== null) call.tried.set(culprit, fault);
     const timer = this.#deadline(fault);
     try {
-      return await place(call);
+      const next = await place(call);
+      const to = next.timing().generateWorker;
+      const where = to === from ? 'the same' : 'another';
+      const tokens = ids.length;
+      log.warn(`Answer goes on at ${where} worker`, { request: requestId, from, to, tokens });
+      return next;
     } finally {
       timer.cancel();
     }

@@ -155,7 +155,9 @@ class Client implements PlaneClient {
     const workers = this.#registry.workers();
     const alive = workers.map(({ role, state }) => `${role} ${state}`).join(', ');
     const found = workers.length === 0 ? 'no worker is alive' : `alive: ${alive}`;
-    return `no generate or baseline worker${of} is ready (${found}); start one with the same --request-plane-uri and --namespace`;
+    const isDrained = workers.some(({ role, state }) => state === 'draining' && role !== 'context');
+    const resume = isDrained ? 'take one that was drained back (tdist workers resume ID), or ' : '';
+    return `no generate or baseline worker${of} is ready (${found}); ${resume}start one with the same --request-plane-uri and --namespace`;
   }
 
   missing(model: string, route: Route): string | null {

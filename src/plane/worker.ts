@@ -88,6 +88,7 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
   let state: Heartbeat['state'] = 'starting';
   let idle: (() => void) | null = null;
   let stopping = false;
+  const startMs = clock.nowMs();
 
   const snapshot = (): Heartbeat => ({
     v: protocolVersion,
@@ -103,6 +104,7 @@ export function createWorkerNode(options: WorkerOptions): WorkerNode {
     card,
     load: engine.load(),
     jobs: jobs.count,
+    upMs: Math.floor(clock.nowMs() - startMs),
   });
   const onIdle = () => {
     if (state === 'draining') void heartbeat.announce(); // somebody waits for it to be safe to stop

@@ -287,6 +287,8 @@ export const heartbeatSchema = v.object({
   }),
   /** Requests that it has taken on and not ended, hand-overs not yet answered included. */
   jobs: v.optional(countSchema),
+  /** Milliseconds since its start; absent: an older worker. */
+  upMs: v.optional(countSchema),
 });
 export type Heartbeat = v.InferOutput<typeof heartbeatSchema>;
 

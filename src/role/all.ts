@@ -9,6 +9,7 @@ import { limit } from '../protocol/limit.ts';
 import { subjects } from '../protocol/subject.ts';
 import { realClock } from '../std/clock.ts';
 import { silentLog } from '../telemetry/log.ts';
+import { exampleRequest } from './example.ts';
 import { freePort } from './free-port.ts';
 import { openPlane } from './plane.ts';
 import { waitUntilReady } from './readiness.ts';
@@ -36,7 +37,8 @@ export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
       await waitForWorkers(config, uris, signal);
       await waitUntilReady(url, signal);
       io.log.say(`Ready: ${url}`);
-      io.log.say(`Try it: ${example(url, config)}`);
+      const { api, worker } = config;
+      io.log.say(`Try it: ${exampleRequest(url, worker.servedName, api, process.env)}`);
     },
   });
 }
@@ -69,18 +71,4 @@ async function waitForWorkers(
     await presence.stop();
     await plane.close();
   }
-}
-
-/** A request to paste into a shell. */
-function example(url: string, { api, worker }: AllConfig): string {
-  const needsKey = api.apiKeys.length > 0 || api.apiKeyFile !== null;
-  const key = needsKey ? ' -H "Authorization: Bearer $TDIST_API_KEY"' : '';
-  const body = JSON.stringify({
-    model: worker.servedName,
-    messages: [{ role: 'user', content: 'What is the capital of France?' }],
-    temperature: 0,
-    max_tokens: 25,
-    stream: true,
-  });
-  return `curl -N ${url}/v1/chat/completions -H 'Content-Type: application/json'${key} -d '${body}'`;
 }

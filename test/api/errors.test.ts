@@ -137,3 +137,36 @@ describe('routes and methods', () => {
     expect((await world.fetch(path, { method: 'HEAD' })).status).toBe(405);
   });
 });
+
+describe('a field that is required and absent is called so', () => {
+  const model = 'llama';
+  test.each([
+    ['/v1/chat/completions', {}, 'messages', 'messages is required.'],
+    ['/v1/chat/completions', { messages: [{}] }, 'messages.0.role', 'messages.0.role is required.'],
+    ['/v1/completions', { model }, 'prompt', 'prompt is required.'],
+    ['/v1/responses', { model }, 'input', 'input is required.'],
+    ['/tokenize', {}, 'prompt', 'prompt or messages is required.'],
+    ['/detokenize', {}, 'tokens', 'tokens is required.'],
+  ])('%s %j', async (route, body, param, message) => {
+    await using world = openWorld();
+    const response = await world.post(route, body);
+    expect(response.status).toBe(400);
+    expect((await jsonOf(response)).error).toMatchObject({ param, message });
+  });
+
+  test('an object that holds something else is not', async () => {
+    await using world = openWorld();
+    const { error } = await jsonOf(await world.post('/v1/chat/completions', { messages: [3] }));
+    expect(error.message).not.toContain('required');
+  });
+});
+
+test.each([
+  ['max_tokens', 5, 'max_output_tokens'],
+  ['max_completion_tokens', 5, 'max_output_tokens'],
+  ['messages', [], 'input'],
+])('/v1/responses: %s is told its name here', async (param, value, name) => {
+  await using world = openWorld();
+  const { error } = await jsonOf(await world.post('/v1/responses', { [param]: value }));
+  expect(error).toMatchObject({ param, message: `${param} is called ${name} on this route.` });
+});

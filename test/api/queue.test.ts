@@ -229,6 +229,28 @@ describe("the client's own time-out", () => {
     expect(message).toContain("1500 ms (the request's own time-out)");
   });
 
+  test('as it was given, whatever is left; the workers are blamed only where others wait', async () => {
+    const clock = new ManualClock();
+    await using world = openWorld(stalls(''), { clock });
+    const gone = async (headers: Readonly<Record<string, string>>, others: number) => {
+      const before = world.cluster.requests.length;
+      const response = world.chat({}, { headers });
+      await world.cluster.askedTimes(before + 1);
+      const waiting = Array.from({ length: others }, () => world.chat());
+      await world.cluster.askedTimes(before + 1 + others);
+      clock.advance(2);
+      const { error } = await jsonOf(await response);
+      clock.advance(5000);
+      await Promise.all(waiting);
+      return error.message;
+    };
+    const own = "(the request's own time-out)";
+    const alone = `No answer began within 1 ms ${own}. Allow it more time.`;
+    expect(await gone({ timeout: '0.001' }, 0)).toBe(alone);
+    expect(await gone({ timeout: '0.0004' }, 0)).toContain('within 0.4 ms');
+    expect(await gone({ timeout: '0.001' }, 1)).toContain(`1 ms ${own}: the workers are busy.`);
+  });
+
   test("the queue's is shorter, or the library rounded its own down to 0: the queue's counts", async () => {
     for (const headers of [{ timeout: '600' }, { 'x-stainless-timeout': '0' }]) {
       const { early, late, message } = await after(headers);

@@ -6,7 +6,7 @@ import { limit } from '../../src/protocol/limit.ts';
 import { ManualClock } from '../../src/std/clock.ts';
 
 const items = [{ role: 'user' as const, content: 'x' }];
-const kept = (name: string) => ({ body: { name }, items });
+const kept = (name: string) => ({ body: { name }, items, inputCount: 1 });
 const bytes = JSON.stringify(kept('a')).length * 2;
 
 function storeOf(bounds: { countMax?: number; bytesMax?: number }) {
@@ -32,7 +32,7 @@ describe('the store', () => {
   test('a conversation may be longer than a request', () => {
     const { store } = storeOf({ bytesMax: 1_000_000 });
     const long = Array.from({ length: limit.messageCountMax + 1 }, () => items).flat();
-    store.put('a', 'me', { body: {}, items: long });
+    store.put('a', 'me', { body: {}, items: long, inputCount: 1 });
     expect(store.get('a', 'me')?.items).toHaveLength(long.length);
   });
 

@@ -382,3 +382,76 @@ test('README.md names every field', () => {
   const names = [...Object.keys(responseSchema.entries), ...passedFields];
   expect(names.filter((name) => !part.includes(`\`${name}\``))).toEqual([]);
 });
+
+describe('what a kept response was made of', () => {
+  const list = async (world: World, of: string, query = '', headers = {}) => {
+    const response = await world.fetch(`${path}/${of}/input_items${query}`, { headers });
+    return { status: response.status, ...(await jsonOf(response)) };
+  };
+
+  test('its input and what it went on from, not its answer; the last one first, or in order', async () => {
+    await using world = openWorld(says('ok'));
+    const first = await answer(world, { instructions: 'be', input: 'a' });
+    const input = [
+      { type: 'function_call', call_id: 'c', name: 'f', arguments: '{}' },
+      { type: 'function_call_output', call_id: 'c', output: '1' },
+      { role: 'user', content: [{ type: 'input_text', text: 'b' }] },
+    ];
+    const { id } = await answer(world, { input, previous_response_id: first.id });
+    const { status, ...page } = await list(world, id, '?order=asc');
+    expect([status, page.object, page.has_more]).toEqual([200, 'list', false]);
+    expect(page.data).toMatchObject([
+      { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'a' }] },
+      { type: 'message', role: 'assistant', content: [{ type: 'output_text', text: 'ok' }] },
+      { type: 'function_call', call_id: 'c', name: 'f', arguments: '{}' },
+      { type: 'function_call_output', call_id: 'c', output: '1' },
+      { type: 'message', role: 'user', content: [{ type: 'input_text', text: 'b' }] },
+    ]);
+    const ids = page.data.map((item: { id: string }) => item.id);
+    expect(new Set(ids).size).toBe(5);
+    expect([page.first_id, page.last_id]).toEqual([ids[0], ids[4]]);
+    expect((await list(world, id)).data).toEqual(page.data.toReversed());
+    const middle = await list(world, id, `?order=asc&limit=2&after=${ids[0]}`);
+    expect(middle).toMatchObject({ first_id: ids[1], last_id: ids[2], has_more: true });
+    const last = await list(world, id, `?limit=4&after=${ids[1]}`);
+    expect(last).toMatchObject({ first_id: ids[0], last_id: ids[0], has_more: false });
+    const none = await list(world, id, `?after=${ids[0]}`);
+    expect(none).toMatchObject({ data: [], first_id: null, last_id: null, has_more: false });
+  });
+
+  test('another owner, a wrong order, limit or after: refused by name', async () => {
+    await using world = openWorld(says('ok'));
+    const { id } = await answer(world, { input: 'a' });
+    const other = { authorization: 'Bearer other' };
+    expect(await list(world, id, '', other)).toMatchObject({ status: 404 });
+    for (const [param, query] of [
+      ['order', '?order=up'],
+      ['limit', '?limit=0'],
+      ['limit', '?limit=101'],
+      ['limit', '?limit=x'],
+      ['after', '?after=msg_1'],
+    ] as const) {
+      const refused = await list(world, id, query);
+      expect(refused).toMatchObject({ status: 400, error: { param } });
+    }
+  });
+
+  test('what else stands behind an id is no route', async () => {
+    await using world = openWorld();
+    for (const [method, tail] of [
+      ['GET', 'abc/def'],
+      ['DELETE', 'x/cancel'],
+      ['POST', 'x/cancel'],
+      ['GET', 'x/input_items/y'],
+    ]) {
+      const response = await world.fetch(`${path}/${tail}`, { method: method ?? '' });
+      expect(response.status).toBe(404);
+      const { error } = await jsonOf(response);
+      expect(error.message).toBe(`There is no route ${method} ${path}/${tail}.`);
+    }
+    for (const id of ['%zz', 'a%2Fb'])
+      expect((await world.fetch(`${path}/${id}`)).status).toBe(404);
+    const wrong = await world.fetch(`${path}/x/input_items`, { method: 'DELETE' });
+    expect([wrong.status, wrong.headers.get('allow')]).toEqual([405, 'GET, HEAD, OPTIONS']);
+  });
+});

@@ -1,12 +1,16 @@
 // The worker routes over HTTP, and the tool that uses them.
 
 import { describe, expect, test } from 'bun:test';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { runWorkers } from '../../src/cli/workers.ts';
 import type { Member } from '../../src/protocol/member.ts';
 import type { Heartbeat } from '../../src/protocol/message.ts';
 import { ManualClock, realClock } from '../../src/std/clock.ts';
 import { Fault } from '../../src/std/fault.ts';
+import { authority, certificate } from '../plane/certificate.ts';
 import { heartbeat } from '../plane/make.ts';
+import { temporaryFolder } from '../plane/nats-world.ts';
 import { jsonOf, openWorld, type World } from './world.ts';
 
 const kvBlocks = { free: 60, held: 1, leased: 2, cached: 1 };
@@ -28,7 +32,7 @@ describe('GET /workers', () => {
     const clock = new ManualClock();
     await using world = openWorld(undefined, { clock });
     const load = { ...idle, running: 1, waiting: 2, paused: 1, counters };
-    const beat = heartbeat('context-1', 'context', { jobs: 3, load, pid: 42 });
+    const beat = heartbeat('context-1', 'context', { jobs: 3, load, pid: 42, upMs: 99_000 });
     world.cluster.workers = [{ heartbeat: beat, sinceMs: 0, heardMs: 59_000 }];
     clock.advance(60_000);
     expect(await jsonOf(await world.fetch('/workers'))).toEqual({
@@ -47,6 +51,7 @@ describe('GET /workers', () => {
           load: { jobs: 3, running: 1, waiting: 2, paused: 1, slots: 8 },
           kv: { free_tokens: 1000, blocks: kvBlocks },
           counters: { slot_moves: 3, preemptions: 2 },
+          up_ms: 100_000,
           since_ms: 60_000,
           last_heard_ms: 1000,
         },
@@ -124,7 +129,11 @@ describe('tdist workers', () => {
   const open = () => {
     const world = openWorld();
     const load = { ...idle, running: 1, waiting: 2, paused: 1, counters };
-    const workers = [member('context-ab1', { load }), member('generate-a1'), member('generate-a2')];
+    const workers = [
+      member('context-ab1', { load, upMs: 99_000 }),
+      member('generate-a1'),
+      member('generate-a2'),
+    ];
     world.cluster.workers = workers;
     return world;
   };
@@ -135,7 +144,7 @@ describe('tdist workers', () => {
     expect(code).toBe(0);
     expect(out.trimEnd().split('\n')).toEqual([
       'ID           ROLE      MODEL  STATE  RUNNING  WAITING  PAUSED  SLOTS  MOVES  KV                PID  UP',
-      'context-ab1  context   llama  ready  1        2        1       8      3      4/64 blocks       42   65 s',
+      'context-ab1  context   llama  ready  1        2        1       8      3      4/64 blocks       42   99 s',
       'generate-a1  generate  llama  ready  0        0        0       8      -      1000 tokens free  42   65 s',
       'generate-a2  generate  llama  ready  0        0        0       8      -      1000 tokens free  42   65 s',
     ]);
@@ -197,6 +206,26 @@ describe('tdist workers', () => {
     await using world = open();
     const { code, out } = await run(world, words);
     expect([code, out.includes(part)]).toEqual(['usage', true]);
+  });
+
+  test('a certificate that nobody trusts is said to be one', async () => {
+    const folder = temporaryFolder();
+    const ca = authority('Test CA');
+    const names = ['127.0.0.1'];
+    for (const { pem, key } of [
+      certificate({ name: 'one', names, signer: ca }), // its issuer is unknown
+      ca, // signed by itself
+    ]) {
+      const files = { certFile: join(folder.path, 's.pem'), keyFile: join(folder.path, 's.key') };
+      writeFileSync(files.certFile, pem);
+      writeFileSync(files.keyFile, key);
+      await using world = openWorld(undefined, { tls: files });
+      const { code, out } = await run(world, '');
+      expect(code).toBe('no_worker');
+      expect(out).toContain('answers with a certificate that is not trusted');
+      expect(out).toContain('NODE_EXTRA_CA_CERTS');
+    }
+    folder.remove();
   });
 
   test('help; nobody listens; somebody else listens', async () => {

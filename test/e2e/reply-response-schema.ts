@@ -134,6 +134,31 @@ const failed = v.strictObject({
   usage: v.null(),
 });
 export const response = v.variant('status', [completed, incomplete]);
+const inputPart = v.strictObject({ type: v.literal('input_text'), text: v.string() });
+const inputItem = v.union([
+  item,
+  v.strictObject({
+    id: idOf('msg_'),
+    type: v.literal('message'),
+    status,
+    role: v.picklist(['user', 'system', 'developer']),
+    content: v.array(inputPart),
+  }),
+  v.strictObject({
+    id: idOf('fco_'),
+    type: v.literal('function_call_output'),
+    status,
+    call_id: id,
+    output: v.union([v.string(), v.array(inputPart)]),
+  }),
+]);
+export const inputItemList = v.strictObject({
+  object: v.literal('list'),
+  data: v.array(inputItem),
+  first_id: nullable(id),
+  last_id: nullable(id),
+  has_more: v.boolean(),
+});
 export const deletedResponse = v.strictObject({
   id: idOf('resp_'),
   object: v.literal('response'),

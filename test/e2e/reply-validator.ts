@@ -2,7 +2,12 @@
 // and what the events of a stream promise together. Whoever reads HTTP there passes it by here.
 
 import * as v from 'valibot';
-import { deletedResponse, response, responseEvent } from './reply-response-schema.ts';
+import {
+  deletedResponse,
+  inputItemList,
+  response,
+  responseEvent,
+} from './reply-response-schema.ts';
 import {
   chatChunk,
   chatCompletion,
@@ -20,6 +25,7 @@ const kinds: readonly (readonly [RegExp, Kind])[] = [
   [/^\/v1\/chat\/completions$/, { whole: chatCompletion, event: chatChunk }],
   [/^\/v1\/completions$/, { whole: completion, event: completionChunk }],
   [/^\/v1\/responses$/, { whole: response, event: responseEvent }],
+  [/^\/v1\/responses\/[^/]+\/input_items$/, { whole: inputItemList }],
   [/^\/v1\/responses\/.+$/, { whole: v.union([response, deletedResponse]) }],
   [/^\/v1\/models$/, { whole: modelList }],
   [/^\/v1\/models\/.+$/, { whole: oneModel }],

@@ -144,6 +144,10 @@ describe('what the server remembers', () => {
   test('a response, until it is deleted', async () => {
     const made = await client.responses.create(france);
     expect((await client.responses.retrieve(made.id)).output_text).toBe(paris);
+    const items = await Array.fromAsync(client.responses.inputItems.list(made.id, { limit: 1 }));
+    expect(items).toMatchObject([
+      { type: 'message', role: 'user', content: [{ type: 'input_text', text: france.input }] },
+    ]);
     await client.responses.delete(made.id);
     const gone = async (): Promise<unknown> => await client.responses.retrieve(made.id);
     await expect(gone()).rejects.toBeInstanceOf(OpenAI.NotFoundError);

@@ -182,10 +182,35 @@ test.each([
   [{ oneOf: [{ type: 'string' }, { type: 'string' }] }, 'oneOf is supported only where'],
   [{ anyOf: [{ type: 'string' }], minLength: 1 }, '"minLength" beside "anyOf"'],
   [{ type: 'object', required: ['a'], additionalProperties: false }, '"a" is required and not'],
+  [{ type: 'object', uniqueItems: 'yes' }, '#: uniqueItems must be true or false'],
+  [{ type: 'array', uniqueItems: 1 }, '#: uniqueItems must be true or false'],
+  [{ type: 'object', multipleOf: true }, '#: multipleOf must be a number above 0'],
+  [{ type: 'object', items: { bogus: 1 } }, '#/items: the keyword "bogus"'],
+  [{ type: 'string', prefixItems: [{ not: {} }] }, '#/prefixItems/0: the keyword "not"'],
+  [{ type: 'array', additionalProperties: 1 }, '#/additionalProperties: a schema is an object'],
+  [{ type: 'array', properties: { a: { bogus: 1 } } }, '#/properties/a: the keyword "bogus"'],
+  [{ type: 'array', required: 'a' }, 'required must be a list of names'],
+  [{ type: 'string', minimum: 'abc' }, '#: minimum must be a number'],
+  [{ type: 'string', maxItems: -1 }, 'maxItems must be a whole number'],
+  [{ type: 'integer', pattern: '(' }, '#: '],
+  [{ type: 'integer', format: 3 }, 'format must be text'],
+  [{ type: ['string', 'null'], minLength: 1, minProperties: 'x' }, 'minProperties must be'],
+  [{ type: 'array', items: deep(40) }, 'nested deeper than 32'],
+  [{ type: 'string', items: deep(40) }, 'nested deeper than 32'],
   [false, 'nothing can match'],
   [3, 'a schema is an object'],
 ])('refused: %j', (schema, message) => {
   expect(refusal(schemaSpec(schema))).toContain(message);
+});
+
+test.each([
+  [{ type: 'object', uniqueItems: true, multipleOf: 0.5, maxLength: 1 }, '{"ab":1}'],
+  [{ type: 'string', minimum: 7, items: { type: 'integer' }, required: ['a'] }, '"abc"'],
+  [{ type: 'integer', format: 'int32', pattern: '^x$', minItems: 3, items: false }, '12'],
+  [{ type: ['string', 'null'], multipleOf: 3 }, 'null'],
+])('a keyword of another type has no effect: %j', (schema, text) => {
+  expect(judge(schemaSpec(schema), text)).toBe('whole');
+  expect(validator().validate(schema, JSON.parse(text))).toBeTrue();
 });
 
 test('a pattern that makes backtracking engines hang is as fast as any', () => {

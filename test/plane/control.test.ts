@@ -21,7 +21,34 @@ async function pair() {
   return { cluster, c, g, member, isSafe };
 }
 
+test('a gateway that comes later hears how long a worker has been there; an older one does not say', async () => {
+  const { cluster } = await pair();
+  await cluster.pass(7000);
+  const { bus } = cluster;
+  const later = cluster.gateway('late');
+  await settle();
+  const old: Partial<ReturnType<typeof heartbeat>> = heartbeat('old', 'baseline');
+  bus.publish('tdist.heartbeat.old', new TextEncoder().encode(JSON.stringify(old)));
+  await settle();
+  const ages = later.members().map(({ heartbeat: { worker, upMs } }) => [worker, upMs]);
+  expect(Object.fromEntries(ages)).toEqual({ c: 7000, g: 7000, old: undefined });
+});
+
 describe('drain', () => {
+  test('of all that generate: what is missing says how to take one back', async () => {
+    const { cluster } = await pair();
+    await cluster.client.control('c', 'drain');
+    expect(cluster.client.unready()).toBeNull();
+    await cluster.client.control('g', 'drain');
+    expect(cluster.client.unready()).toContain('tdist workers resume ID');
+    await cluster.client.control('g', 'resume');
+    expect(cluster.client.unready()).toBeNull();
+    const { cluster: other, g } = await pair();
+    await g.node.close();
+    await settle();
+    expect(other.client.unready()).not.toContain('resume');
+  });
+
   test('an idle worker is safe to stop at once, again and again, and stays', async () => {
     const { cluster, isSafe, g } = await pair();
     for (let round = 0; round < 2; round++) {

@@ -60,6 +60,11 @@ describe('the generate worker', () => {
       { promptIds: [1, 2, 3], emittedIds: [7, 8], sampling: { maxTokens: 16 }, source: 'local' },
     ]);
     expect(counts).toEqual(['tdist_migrations_total']);
+    const said = cluster.lines.filter((line) => line.includes('Answer '));
+    expect(said).toEqual([
+      expect.stringMatching(/Answer lost its worker .*request=req.* from=g code=no_worker reason=/),
+      expect.stringMatching(/Answer goes on at another worker .*from=g to=g2 tokens=2/),
+    ]);
     expect(generation.timing()).toMatchObject({ generateWorker: 'g2', migrations: 1 });
   });
 
