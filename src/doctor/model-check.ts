@@ -96,8 +96,10 @@ export function checkMemory(facts: MemoryFacts): readonly Finding[] {
     const { freeBytes, weightBytes } = device ?? facts;
     const where = device === undefined ? '' : ` on ${device.name}`;
     const free = `${sizeText(freeBytes)} free${where}`;
-    if ('fault' in sizing)
-      return failOf('memory', `${free}; ${kind}: ${sizing.fault}`, 'free some');
+    if ('fault' in sizing) {
+      const { finding, mend } = failOf('memory', `${kind}: ${sizing.fault}`, 'free some');
+      return { name: 'memory', status: 'fail', finding: `${free}; ${finding}`, mend };
+    }
     const { maxModelLen, tokensMax, slots, arenaBytes } = sizing.value;
     const text =
       `${free}; ${kind}: ${sizeText(weightBytes)} of weights, ${sizeText(arenaBytes)} of arena, ` +
