@@ -41,6 +41,12 @@ describe('help', () => {
     expect(out).not.toContain('--max-num-seqs');
   });
 
+  test.each(['verify', 'sim', 'pull'])('of the tool %s', async (tool) => {
+    const { code, out, err } = await ran(`${tool} --help`);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toStartWith(`Usage: tdist ${tool}`);
+  });
+
   test.each(['workers', 'doctor'])('of the tool %s, wherever it is asked for', async (tool) => {
     for (const words of ['--help', '-h', '--json --help', '--rol x -h']) {
       const { code, out, err } = await ran(`${tool} ${words}`);
