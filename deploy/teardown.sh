@@ -9,6 +9,13 @@
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/process.sh"
+case ${1:-} in
+  -h | --help)
+    echo "Usage: [TEARDOWN_S=N] [TDIST_RUN_DIR=FOLDER] $0"
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    exit 0
+    ;;
+esac
 (($# == 0)) || fail "takes no arguments, found: $*; it ends everything that $run_dir names" 2
 TEARDOWN_S=${TEARDOWN_S:-120}
 [[ $TEARDOWN_S =~ ^[0-9]+$ ]] || fail "TEARDOWN_S=$TEARDOWN_S: wanted a number of seconds, for example 120" 2

@@ -78,7 +78,7 @@ export function createServer(options: ServerOptions): ApiServer {
   const { log, corsOrigins } = options;
   const gateway = buildGateway(options);
   const origins = corsOrigins.map((origin) => `'${origin}'`).join(', ');
-  log.warn(`Adding CORS for the following origins: [${origins}]`);
+  log.info(`Adding CORS for the following origins: [${origins}]`);
   const app = buildApp(gateway, corsPolicy(corsOrigins), (options.tls ?? null) !== null);
   prepareTexts(gateway);
   measureGateway(gateway);

@@ -5,6 +5,7 @@ import { keysOfFlag } from '../api/key-file.ts';
 import { natsFileNames, natsFlags } from '../plane/nats-files.ts';
 import { type WorkerRole, workerRoles } from '../protocol/message.ts';
 import { Fault } from '../std/fault.ts';
+import { cautionsOf } from './caution.ts';
 import type {
   AllConfig,
   ApiSettings,
@@ -35,9 +36,10 @@ export function roleOf(values: Values): Role | null {
 
 export function configure(parsed: Parsed, role: Role, env: Env): Configured {
   refuseUnavailable(parsed.values, role);
-  const warnings = noticesOf(parsed, role).map((notice) => notice.line);
+  const notices = noticesOf(parsed, role).map((notice) => notice.line);
   const config = configOf(parsed, role, env);
   refuseConflicts(config, parsed);
+  const warnings = [...notices, ...cautionsOf(config, env)];
   return { config: deepFreeze(config), warnings };
 }
 

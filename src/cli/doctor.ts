@@ -11,8 +11,8 @@ import { type Env, parseFlags } from './parse.ts';
 const help = `Usage: tdist doctor [flags of a role] [--json]
 
 Checks what a deployment with these flags needs, before it starts or while it runs: NATS, its rights,
-JetStream, max_payload and clock; ports; processor; /dev/shm; memory; ONNX Runtime; the model's files; and
-whether the workers that are alive fit together. Without --role: everything on one host. A
+JetStream, max_payload and clock; ports; files and folders that flags name; processor; /dev/shm; the
+device and its memory; ONNX Runtime; the model's files; whether the workers that are alive fit together. Without --role: everything on one host. A
 --request-plane-uri that is given must answer, unless --initialize-request-plane or --role all starts it.
 Changes nothing; takes up to three seconds where workers may be alive.
 

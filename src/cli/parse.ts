@@ -5,7 +5,7 @@ import { Fault } from '../std/fault.ts';
 import type { FlagValue } from './flag.ts';
 import { envTwin, type FlagName, flagNames, flagOf, isFlagName, type Values } from './flags.ts';
 import { redactUri } from './plane-uri.ts';
-import { nearest } from './suggest.ts';
+import { hintFor } from './suggest.ts';
 import { type Origin, parseValue } from './value.ts';
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -97,8 +97,10 @@ function readWord(word: string, alsoKnown: readonly string[]): Word {
     ? booleans.map((name) => `no-${name}`)
     : [...flagNames, ...alsoKnown];
   const shown = word.split('=')[0] ?? word;
-  throw new Fault(
-    'usage',
-    `unknown flag ${shown}; the nearest known one is --${nearest(typed, known) ?? 'help'}`,
+  const hint = hintFor(
+    `--${typed}`,
+    known.map((name) => `--${name}`),
+    'tdist --help lists them',
   );
+  throw new Fault('usage', `unknown flag ${shown}; ${hint}`);
 }

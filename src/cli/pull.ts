@@ -16,7 +16,7 @@ import { Fault } from '../std/fault.ts';
 import { hubOf } from './hub-env.ts';
 import type { Output } from './output.ts';
 import type { Env } from './parse.ts';
-import { nearest } from './suggest.ts';
+import { hintFor } from './suggest.ts';
 
 const help = `Usage: tdist pull ORG/REPO[@REVISION] [--json]
 
@@ -90,8 +90,9 @@ function readWords(argv: readonly string[]): { readonly repo: Repo; readonly jso
   const flags = argv.filter((word) => word.startsWith('-'));
   const unknown = flags.find((word) => word !== '--json');
   if (unknown !== undefined) {
-    const hint = nearest(unknown, ['--json', '--help']);
-    throw new Fault('usage', `pull: unknown flag ${unknown}; the nearest known one is ${hint}`);
+    const known = ['--json', '--help'];
+    const hint = hintFor(unknown, known, `it knows ${known.join(', ')}`);
+    throw new Fault('usage', `pull: unknown flag ${unknown}; ${hint}`);
   }
   const [name, ...more] = argv.filter((word) => !word.startsWith('-'));
   if (name === undefined || more.length > 0) {

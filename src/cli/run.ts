@@ -13,7 +13,7 @@ import { openLog } from './log-file.ts';
 import { exitCodeOf, failureText, type Output, processOutput } from './output.ts';
 import { type Env, parseFlags } from './parse.ts';
 import type { RoleIo } from './role-io.ts';
-import { nearest } from './suggest.ts';
+import { hintFor } from './suggest.ts';
 import { toolHelp, tools } from './tools.ts';
 import { build, version, versionLine } from './version.ts';
 
@@ -41,8 +41,16 @@ async function runTool(
 ): Promise<number> {
   const tool = tools.get(name);
   if (tool !== undefined) return tool.run(argv, output, env);
-  const hint = nearest(name, [...tools.keys()]);
-  throw new Fault('usage', `unknown tool ${name}; the nearest known one is ${hint}`);
+  if (name === 'help') {
+    const [topic = ''] = argv;
+    const asked = tools.get(topic);
+    if (asked !== undefined) return asked.run(['--help'], output, env);
+    output.out(helpText(toolHelp, null));
+    return 0;
+  }
+  const otherwise = 'tdist --help lists them, and a deployment begins with tdist --role all';
+  const hint = hintFor(name, [...tools.keys()], otherwise);
+  throw new Fault('usage', `unknown tool ${name}; ${hint}`);
 }
 
 async function runRole(argv: readonly string[], env: Env, output: Output): Promise<number> {

@@ -1,10 +1,21 @@
 // The nearest known word to a mistyped one, for error messages.
 
-/** The candidate with the fewest edits to `word`; the first one among equals. */
+/** `the nearest known one is X`, or where none is near what to say instead. */
+export function hintFor(word: string, candidates: readonly string[], otherwise: string): string {
+  const found = nearest(word, candidates);
+  return found === undefined ? otherwise : `the nearest known one is ${found}`;
+}
+
+/** Edits that are still a slip of the fingers; with more it is another word. */
+function slipMax(word: string): number {
+  return Math.max(1, Math.floor(word.length / 3));
+}
+
+/** The candidate with the fewest edits to `word`, the first one among equals; none that is far off. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const wanted = word.toLowerCase().replaceAll('_', '-');
   let best: string | undefined;
-  let bestEdits = Number.POSITIVE_INFINITY;
+  let bestEdits = slipMax(wanted) + 1;
   for (const candidate of candidates) {
     const edits = editCount(wanted, candidate);
     if (edits < bestEdits) {

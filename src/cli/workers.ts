@@ -7,7 +7,7 @@ import { printedHelp } from './asked-help.ts';
 import type { Output } from './output.ts';
 import type { Env } from './parse.ts';
 import { redactUri } from './plane-uri.ts';
-import { nearest } from './suggest.ts';
+import { hintFor } from './suggest.ts';
 import { fetchWorkers, findWorker, postControl, type WorkerEntry } from './workers-api.ts';
 
 const help = `Usage: tdist workers [list] [flags]
@@ -93,14 +93,15 @@ function readWords(argv: readonly string[], env: Env): Words {
     else if (word.startsWith('--api-url=')) url = word.slice('--api-url='.length);
     else if (word === '--api-url') url = argv[++at] ?? '';
     else if (word.startsWith('-')) {
-      const hint = nearest(word, ['--api-url', '--wait', '--json', '--help']);
-      throw new Fault('usage', `workers: unknown flag ${word}; the nearest known one is ${hint}`);
+      const known = ['--api-url', '--wait', '--json', '--help'];
+      const hint = hintFor(word, known, `it knows ${known.join(', ')}`);
+      throw new Fault('usage', `workers: unknown flag ${word}; ${hint}`);
     } else positional.push(word);
   }
   const [command = 'list', id, ...more] = positional;
   if (!isCommand(command)) {
-    const hint = nearest(command, commands);
-    throw new Fault('usage', `workers: unknown command ${command}; the nearest known is ${hint}`);
+    const hint = hintFor(command, commands, `it knows ${commands.join(', ')}`);
+    throw new Fault('usage', `workers: unknown command ${command}; ${hint}`);
   }
   const wanted = command === 'list' ? 0 : 1;
   if (more.length > 0 || (id === undefined ? 0 : 1) !== wanted) {

@@ -22,7 +22,8 @@ import { sizeWorker } from '../role/sizing.ts';
 import { realClock } from '../std/clock.ts';
 import { realChance } from '../std/prng.ts';
 import { silentLog } from '../telemetry/log.ts';
-import { type Finding, fail } from './finding.ts';
+import { examineDevices, sizeOnFirst } from './devices.ts';
+import { type Finding, failOf } from './finding.ts';
 import { type ArenaNeed, checkCache, checkCpu, checkPort, checkShm } from './host-check.ts';
 import * as look from './look.ts';
 import {
@@ -47,6 +48,7 @@ import {
   type PlaneNeed,
 } from './plane-check.ts';
 import { askPlane, connectionTrouble, type ProbePorts, watchWorkers } from './plane-probe.ts';
+import { checkGatewayFiles, checkLogDir, checkNatsFiles } from './start-check.ts';
 import { checkWorkers, type OwnModel } from './worker-check.ts';
 
 export type DoctorOptions = {
@@ -66,9 +68,26 @@ const connectMs = 5000;
 export async function examine(options: DoctorOptions): Promise<readonly Finding[]> {
   const worker = workerOf(options.config);
   const model = worker === null ? null : await modelOf(worker, options.hub);
-  const [plane, ports] = await Promise.all([examinePlane(options, model), examinePorts(options)]);
+  const natsFiles = await checkNatsFiles(options.config);
+  const [plane, ports] = await Promise.all([
+    // With files that cannot be read there is no connection to ask anything over.
+    natsFiles?.status === 'fail' ? [] : examinePlane(options, model),
+    examinePorts(options),
+  ]);
   const host = worker === null || model === null ? [] : await examineWorker(options, worker, model);
-  return [...plane, ...ports, checkCpu(look.lookAtCpu()), ...host];
+  const files = await examineFiles(options);
+  const nats = natsFiles === null ? plane : [natsFiles, ...plane];
+  return [...nats, ...ports, ...files, checkCpu(look.lookAtCpu()), ...host];
+}
+
+/** What is read or written before anything else: each of these alone ends a start. */
+async function examineFiles({ config, hub }: DoctorOptions): Promise<readonly Finding[]> {
+  const api = apiOf(config);
+  const { logDir } = config;
+  return [
+    ...(api === null ? [] : await checkGatewayFiles(api, hub)),
+    ...(logDir === null ? [] : [checkLogDir(logDir, look.lookAtFolder(logDir))]),
+  ];
 }
 
 function workerOf(config: RoleConfig): WorkerSettings | null {
@@ -254,37 +273,43 @@ async function examineWorker(
     new Ort(await ortLibraryPath(cache));
     return ortVersion;
   });
-  const findings = [checkLibrary(library), checkModel(known.model, known.hub)];
+  const kinds = kindsOf(config);
+  const share = settings.memoryShare / kinds.length;
+  const readable = 'value' in known.model ? known.model.value : null;
+  const devices = await examineDevices(settings, readable, share);
+  const findings = [...devices.findings, checkLibrary(library), checkModel(known.model, known.hub)];
   const shm = look.lookAtShm();
   const geometry = geometryOf(known);
   if (geometry === null || 'fault' in known.model) return [checkShm(shm, null), ...findings];
   const model = known.model.value;
-  const kinds = kindsOf(config);
   const freeBytes = freeMemoryBytes();
   const shmBytes = 'error' in shm ? 0 : Math.floor(shm.freeBytes / 3); // as role/worker.ts
   const weightBytes = model.memoryBytes;
-  const sizings: MemoryFacts['sizings'] = await Promise.all(
-    [...new Set(kinds)].map(async (kind) => ({
-      kind,
-      sizing: await tried(() =>
-        sizeWorker({
-          geometry,
-          kvDtype: settings.kvDtype,
-          positions: model.config.positions,
-          isContext: kind === 'context',
-          hasArena: hasArena(kind, settings),
-          requestCountMax: settings.requestCountMax,
-          arenaBytes: settings.kvArenaBytes,
-          maxModelLen: settings.maxModelLen,
-          seqCountMax: settings.seqCountMax,
-          shmBytes,
-          freeBytes: Math.floor((freeBytes * settings.memoryShare) / kinds.length),
-          memoryBytes: Math.floor((memoryBytes() * settings.memoryShare) / kinds.length),
-          weightBytes,
-        }),
-      ),
-    })),
-  );
+  const sizings: MemoryFacts['sizings'] = (
+    await Promise.all(
+      [...new Set(kinds)].map(async (kind) => {
+        const found = await sizeOnFirst(devices.rooms, weightBytes, (device) =>
+          sizeWorker({
+            geometry,
+            kvDtype: settings.kvDtype,
+            positions: model.config.positions,
+            isContext: kind === 'context',
+            hasArena: hasArena(kind, settings),
+            requestCountMax: settings.requestCountMax,
+            arenaBytes: settings.kvArenaBytes,
+            maxModelLen: settings.maxModelLen,
+            seqCountMax: settings.seqCountMax,
+            shmBytes,
+            freeBytes: Math.floor(freeBytes * share),
+            memoryBytes: Math.floor(memoryBytes() * share),
+            weightBytes,
+            device,
+          }),
+        );
+        return found.map((one) => ({ kind, ...one }));
+      }),
+    )
+  ).flat();
   const cacheFinding = await tried(() => checkCache(look.lookAtCache(cache), weightBytes));
   return [
     checkShm(shm, arenaNeed(kinds, settings, sizings)),
@@ -292,7 +317,7 @@ async function examineWorker(
     ...findings,
     'value' in cacheFinding
       ? cacheFinding.value
-      : fail('cache', cacheFinding.fault, 'see XDG_CACHE_HOME'),
+      : failOf('cache', cacheFinding.fault, 'see XDG_CACHE_HOME'),
   ];
 }
 

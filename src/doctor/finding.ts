@@ -25,6 +25,13 @@ export function fail(name: string, finding: string, mend: string): Finding {
   return { name, status: 'fail', finding, mend };
 }
 
+/** A refusal in one line, which mostly ends with its own mend: `…; lower it`. Else `mend` is said. */
+export function failOf(name: string, refusal: string, mend: string): Finding {
+  const at = refusal.lastIndexOf('; ');
+  if (at < 0) return fail(name, refusal, mend);
+  return fail(name, refusal.slice(0, at), refusal.slice(at + 2));
+}
+
 export function hasFailed(findings: readonly Finding[]): boolean {
   return findings.some(({ status }) => status === 'fail');
 }

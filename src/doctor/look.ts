@@ -3,16 +3,20 @@
 
 import {
   closeSync,
+  existsSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmdirSync,
   rmSync,
   statfsSync,
   writeSync,
 } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { dirname, join, resolve as resolvePath } from 'node:path';
 import * as v from 'valibot';
 import { shmFolder } from '../kv/arena.ts';
 import type { PlaneUri } from '../plane/uri.ts';
@@ -50,6 +54,22 @@ export function lookAtShm(): ShmFacts {
 export function lookAtCache(path: string): CacheFacts {
   const { bavail, bsize } = statfsSync(path);
   return { path, freeBytes: bavail * bsize };
+}
+
+/** Why nothing can be made in a folder, as a code; null: something can. */
+export type Folder = { readonly error: string | null };
+
+/** Makes a folder for a moment, there or where the path would begin. */
+export function lookAtFolder(path: string): Folder {
+  let there = resolvePath(path);
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  try {
+    rmdirSync(mkdtempSync(join(there, '.tdist-doctor-')));
+    return { error: null };
+  } catch (thrown) {
+    const hasCode = thrown instanceof Error && 'code' in thrown;
+    return { error: hasCode ? String(thrown.code) : 'error' };
+  }
 }
 
 /** Binds it for a moment. */

@@ -5,7 +5,7 @@ import type { Cached } from '../hub/cache.ts';
 import type { Model } from '../model/folder.ts';
 import type { Sizing } from '../role/sizing.ts';
 import { toFault } from '../std/fault.ts';
-import { type Finding, fail, ok, sizeText, warn } from './finding.ts';
+import { type Finding, fail, failOf, ok, sizeText, warn } from './finding.ts';
 
 /** What was tried, or the line that says why it cannot be. */
 export type Tried<T> = { readonly value: T } | { readonly fault: string };
@@ -33,9 +33,9 @@ export function isWhole({ cached }: HubModel): boolean {
 
 /** @param hub null: the model is a folder, or built in. */
 export function checkModel(model: Tried<Model>, hub: HubModel | null = null): Finding {
-  if (hub !== null && !isWhole(hub)) return notCached(hub);
+  if (hub !== null && !isWhole(hub)) return checkCached('model', hub);
   if ('fault' in model) {
-    return fail('model', model.fault, 'see --model-name: a folder in Hugging Face layout');
+    return failOf('model', model.fault, 'see --model-name: a folder in Hugging Face layout');
   }
   const { source, config, modelDigest, textDigest, weightBytes, quantization } = model.value;
   const kind = quantization === 'none' ? '' : `, as ${quantization}`;
@@ -51,15 +51,16 @@ function cachedText(hub: HubModel | null): string {
   return commit === undefined ? '' : `, in the cache at commit ${commit.slice(0, 12)}`;
 }
 
-function notCached({ name, cacheDir, offline, cached }: HubModel): Finding {
+/** Of one that is not whole. */
+export function checkCached(what: string, { name, cacheDir, offline, cached }: HubModel): Finding {
   const found =
     cached === null
       ? `${name} is not in ${cacheDir}`
       : `${name} is in ${cacheDir} in part; missing: ${cached.missing.join(', ')}`;
   const mend = `tdist pull ${name} downloads it`;
   return offline
-    ? fail('model', `${found}, and HF_HUB_OFFLINE is set`, `unset it; ${mend}`)
-    : warn('model', `${found}: a start downloads it, and waits for that`, `${mend} before`);
+    ? fail(what, `${found}, and HF_HUB_OFFLINE is set`, `unset it; ${mend}`)
+    : warn(what, `${found}: a start downloads it, and waits for that`, `${mend} before`);
 }
 
 export function checkLibrary(version: Tried<string>): Finding {
@@ -75,17 +76,30 @@ export type MemoryFacts = {
   readonly freeBytes: number;
   readonly weightBytes: number;
   /** By the kind of worker. */
-  readonly sizings: readonly { readonly kind: string; readonly sizing: Tried<Sizing> }[];
+  readonly sizings: readonly {
+    readonly kind: string;
+    readonly sizing: Tried<Sizing>;
+    /** Where the weights and the KV in use lie; left out: in the machine's memory. */
+    readonly device?: {
+      readonly name: string;
+      readonly freeBytes: number;
+      readonly weightBytes: number;
+    };
+  }[];
   /** What the user, or else the model, would allow. */
   readonly wantedLen: number;
 };
 
 export function checkMemory(facts: MemoryFacts): readonly Finding[] {
-  const { freeBytes, weightBytes, sizings, wantedLen } = facts;
-  const free = `${sizeText(freeBytes)} free`;
-  return sizings.map(({ kind, sizing }) => {
-    if ('fault' in sizing)
-      return fail('memory', `${free}; ${kind}: ${sizing.fault}`, 'or free some');
+  const { sizings, wantedLen } = facts;
+  return sizings.map(({ kind, sizing, device }) => {
+    const { freeBytes, weightBytes } = device ?? facts;
+    const where = device === undefined ? '' : ` on ${device.name}`;
+    const free = `${sizeText(freeBytes)} free${where}`;
+    if ('fault' in sizing) {
+      const { finding, mend } = failOf('memory', `${kind}: ${sizing.fault}`, 'free some');
+      return { name: 'memory', status: 'fail', finding: `${free}; ${finding}`, mend };
+    }
     const { maxModelLen, tokensMax, slots, arenaBytes } = sizing.value;
     const text =
       `${free}; ${kind}: ${sizeText(weightBytes)} of weights, ${sizeText(arenaBytes)} of arena, ` +

@@ -1,6 +1,6 @@
 // Findings about the request plane, from what plane-probe.ts was told. Pure.
 
-import { type Finding, fail, ok, sizeText, warn } from './finding.ts';
+import { type Finding, fail, failOf, ok, sizeText, warn } from './finding.ts';
 
 export type JetStreamFacts =
   | { readonly state: 'off'; readonly why: string }
@@ -44,11 +44,13 @@ const payloadBytesMin = 64 * 1024;
 export function checkReach(facts: PlaneFacts): Finding {
   const { address, trouble, version } = facts;
   if (trouble === null) return ok('nats', `nats-server ${version ?? '?'} at ${address}`);
-  const mend =
-    version === null
+  const isMute = version === null && /no answer within/.test(trouble);
+  const mend = isMute
+    ? 'see that the address is that of a nats-server, and to firewalls between'
+    : version === null
       ? 'start it (or let a worker: --initialize-request-plane), or see to address and firewall'
       : 'put user:password@ or token@ before the host or give --nats-creds-file, and use tls:// with --nats-ca-file if the server wants it';
-  return fail('nats', trouble.replace('; trying again', ''), mend);
+  return failOf('nats', trouble.replace('; trying again', ''), mend);
 }
 
 /** Where this deployment starts its own server, and nobody is there yet. */

@@ -39,15 +39,20 @@ const accountSchema = v.looseObject({
 const createdSchema = v.looseObject({ created: v.string() });
 const userInfoSchema = v.looseObject({ server: v.looseObject({ time: v.string() }) });
 
+/** As a bus says it that has not heard of anybody yet. */
+const connecting = /: connecting$/;
+
 /** Null when the bus has connected, else why it has not within the time. */
 export function connectionTrouble(
   { bus, clock }: ProbePorts,
   limitMs: number,
 ): Promise<string | null> {
   return new Promise((resolve) => {
-    const timer = clock.after(limitMs, () => resolve(bus.trouble()));
+    const timer = clock.after(limitMs, () =>
+      resolve(bus.trouble()?.replace(connecting, `: no answer within ${limitMs / 1000} s`) ?? null),
+    );
     const look = (trouble: string | null): void => {
-      if (trouble?.endsWith(': connecting') === true) return;
+      if (trouble !== null && connecting.test(trouble)) return;
       timer.cancel();
       resolve(trouble);
     };

@@ -7,7 +7,7 @@ import type { Clock } from '../std/clock.ts';
 import { Fault, toFault } from '../std/fault.ts';
 import type { Repo } from './name.ts';
 import { foreignRefusal, refusalOf } from './refusal.ts';
-import type { HubSettings } from './settings.ts';
+import { defaultEndpoint, type HubSettings } from './settings.ts';
 
 export type HubHttpOptions = {
   readonly settings: HubSettings;
@@ -100,7 +100,7 @@ export class HubHttp {
       if (thrown instanceof Fault) throw thrown;
       if (this.#options.signal.aborted) throw stopped();
       if (deadline.signal.aborted) {
-        const text = `${this.host} has not answered within ${limitMs / 1000} s`;
+        const text = this.#silent(`has not answered within ${limitMs / 1000} s`);
         throw new Fault('timeout', text, { reason: 'network' });
       }
       throw networkFault(`the answer of ${this.host} broke off (${causeText(thrown)})`, thrown);
@@ -143,8 +143,17 @@ export class HubHttp {
       return await fetch(url.href, body === undefined ? init : { ...init, body });
     } catch (thrown) {
       if (signal.aborted) throw thrown;
-      throw networkFault(`${url.host} cannot be reached (${causeText(thrown)})`, thrown);
+      const text = `cannot be reached (${causeText(thrown)})`;
+      const isHub = url.origin === this.#origin;
+      throw networkFault(isHub ? this.#silent(text) : `${url.host} ${text}`, thrown);
     }
+  }
+
+  /** Who the hub is was a variable's to say, and without a hub a start has one other way. */
+  #silent(what: string): string {
+    const isDefault = this.#options.settings.endpoint === defaultEndpoint;
+    const whence = isDefault ? 'the hub while HF_ENDPOINT is not set' : 'the hub of HF_ENDPOINT';
+    return `${this.host} (${whence}) ${what}; set HF_ENDPOINT to a hub that answers, or HF_HUB_OFFLINE=1 to use a model that is in the cache`;
   }
 
   #next(from: URL, location: string): URL {

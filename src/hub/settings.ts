@@ -21,7 +21,7 @@ export type SettingsPorts = {
   readonly readText: (path: string) => string | null;
 };
 
-const defaultEndpoint = 'https://huggingface.co';
+export const defaultEndpoint = 'https://huggingface.co';
 
 /** Faults with code `config` where a variable has a value we cannot use. */
 export function hubSettings(env: Env, { home, readText }: SettingsPorts): HubSettings {

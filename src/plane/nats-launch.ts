@@ -28,6 +28,8 @@ export type LaunchOptions = {
   readonly self?: readonly string[] | undefined;
   readonly log: Log;
   readonly clock: Clock;
+  /** How a server that runs there already would be used, said where the port is taken. */
+  readonly joining?: string | undefined;
 };
 
 export type NatsLife = {
@@ -77,7 +79,7 @@ export function launchNats(options: LaunchOptions): NatsLife {
     } catch (error) {
       await stop();
       const words = error instanceof Error ? error.message : String(error);
-      throw startFault(uri, words === '' ? `it ${await how}` : words);
+      throw startFault(uri, words === '' ? `it ${await how}` : words, options.joining);
     }
   };
   return { pid: child.pid, ready: becomeReady(), ended, stop };
@@ -147,14 +149,14 @@ function greeting(host: string, port: number): Promise<void> {
   });
 }
 
-function startFault(uri: PlaneUri, words: string): Fault {
+/** Of who has asked for the server by its flag. */
+const joiningDefault =
+  'leave out --initialize-request-plane to use what runs there, stop it, or choose another port in --request-plane-uri';
+
+function startFault(uri: PlaneUri, words: string, joining = joiningDefault): Fault {
   const where = `cannot start nats-server at ${uri.shown}`;
   if (words.includes('address already in use')) {
-    return new Fault(
-      'config',
-      `${where}: the port is taken; leave out --initialize-request-plane to use what runs there, stop it, or choose another port in --request-plane-uri`,
-      { reason: 'port' },
-    );
+    return new Fault('config', `${where}: the port is taken; ${joining}`, { reason: 'port' });
   }
   if (words.includes('cannot assign requested address')) {
     return new Fault(

@@ -24,6 +24,8 @@ export type NatsServerOptions = BinarySearch & {
   readonly log: Log;
   /** Folder in which the store folder is made. */
   readonly storeRoot: string;
+  /** How a server that runs there already would be used, said where the port is taken. */
+  readonly joining?: string | undefined;
   /** How to start this program again; tests give their own. */
   readonly self?: readonly string[];
   readonly clock?: Clock;
@@ -52,10 +54,10 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   const uri = token === null ? written : { ...written, token };
   const program = await findNatsServer(options);
   const store = createStore(options.storeRoot);
-  const { log, self, clock = realClock, launch = launchNats } = options;
+  const { log, self, joining, clock = realClock, launch = launchNats } = options;
   const launchAt = (port: number): NatsLife => {
     const shown = uri.shown.replace(/:\d+$/, `:${port}`);
-    return launch({ uri: { ...uri, port, shown }, program, store, self, log, clock });
+    return launch({ uri: { ...uri, port, shown }, program, store, self, log, clock, joining });
   };
   const first = launchAt(uri.port);
   let port = uri.port;

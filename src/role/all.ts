@@ -15,6 +15,10 @@ import { openPlane } from './plane.ts';
 import { waitUntilReady } from './readiness.ts';
 import { supervise } from './supervisor.ts';
 
+/** Nobody had to give the flag that starts it: `all` implies it. */
+export const joining =
+  'add --no-initialize-request-plane to use the one that runs there, or choose another port by --request-plane-uri';
+
 export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
   const { host } = config.api;
   const port = config.api.port === 0 ? await freePort(host) : config.api.port;
@@ -30,6 +34,7 @@ export async function runAll(config: AllConfig, io: RoleIo): Promise<number> {
     modelName: config.worker.modelName,
     initializePlane: config.initializePlane,
     isPlanePrivate: true,
+    joining,
     memoryShare: config.worker.memoryShare,
     firstIndex: 0,
     api: [`--api-server-host=${host}`, `--api-server-port=${port}`],

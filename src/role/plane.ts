@@ -29,11 +29,12 @@ export type OwnServer = {
 /**
  * nats-server at the first address of the request plane. Throws a Fault with the mend. `isPrivate`: all
  * its clients are ours, so on this host's loopback it gets a random token, unless the address has one.
+ * `joining`: as of NatsServerOptions.
  */
 export async function startPlane(
   config: CommonConfig,
   log: Log,
-  isPrivate = false,
+  { isPrivate = false, joining }: { isPrivate?: boolean; joining?: string | undefined } = {},
 ): Promise<OwnServer> {
   const [uri] = config.planeUris;
   if (uri === undefined) throw new Fault('usage', '--request-plane-uri is empty');
@@ -51,6 +52,7 @@ export async function startPlane(
     uri,
     token,
     log,
+    joining,
     storeRoot: tmpdir(),
     embedded: embeddedNatsServer,
     cacheDir: cacheDir(),

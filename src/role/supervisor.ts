@@ -37,6 +37,8 @@ export type Plan = {
   readonly initializePlane: boolean;
   /** All clients of our nats-server are our children. */
   readonly isPlanePrivate: boolean;
+  /** What is said to do where our nats-server's port is taken; left out: as after the flag for it. */
+  readonly joining?: string;
   /** Of the machine's memory, for all workers together. */
   readonly memoryShare: number;
   /** Number of the first worker. */
@@ -53,7 +55,10 @@ export async function supervise(config: CommonConfig, io: RoleIo, plan: Plan): P
   sweepArenas();
   const place = await placeModel(plan.modelName, { io, part: 'model', stop });
   if (place === null) return 0; // asked to end while it came
-  const server = plan.initializePlane ? await startPlane(config, log, plan.isPlanePrivate) : null;
+  const { isPlanePrivate: isPrivate, joining } = plan;
+  const server = plan.initializePlane
+    ? await startPlane(config, log, { isPrivate, joining })
+    : null;
   const children = new Children({ clock: realClock, log });
   const uris = server === null ? config.planeUris : [server.uri];
   startChildren(children, uris, io, { ...plan, modelName: place.name });

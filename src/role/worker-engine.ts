@@ -1,7 +1,7 @@
 // The engine of a worker process: its size from flags, model and memory, and the device that it starts on.
 
 import { availableParallelism } from 'node:os';
-import type { WorkerConfig } from '../cli/config.ts';
+import type { WorkerConfig, WorkerSettings } from '../cli/config.ts';
 import type { Model } from '../model/folder.ts';
 import type { Geometry } from '../protocol/ticket.ts';
 import { assert, Fault, toFault } from '../std/fault.ts';
@@ -63,7 +63,13 @@ export async function startWorkerEngine(
 }
 
 /** The graphs of others compute in float32 as they are. Throws a Fault `config` where that cannot be. */
-function dtypeOf({ config, model }: EngineOrder): WorkerConfig['weightDtype'] {
+export function dtypeOf({
+  config,
+  model,
+}: {
+  readonly config: WorkerSettings;
+  readonly model: Model;
+}): WorkerSettings['weightDtype'] {
   if (model.foreign === null) return config.weightDtype;
   if (config.device !== 'cuda') return 'float32';
   throw new Fault(
@@ -130,6 +136,6 @@ async function engineOptions(
 }
 
 /** Where no driver tells, as of GPUs that share the host's memory: the host's. */
-function deviceMemory({ memory }: DeviceFacts): DeviceMemory {
+export function deviceMemory({ memory }: DeviceFacts): DeviceMemory {
   return memory ?? { totalBytes: memoryBytes(), freeBytes: freeMemoryBytes() };
 }

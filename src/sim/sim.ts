@@ -5,7 +5,7 @@ import { Fault } from '../std/fault.ts';
 import { type Options, simulate, type Verdict } from './simulate.ts';
 import { Tally } from './tally.ts';
 
-const help = `tdist sim [--seed N] [--seeds N] [--trace] [--keep-going]
+const help = `Usage: tdist sim [--seed N] [--seeds N] [--trace] [--keep-going]
 
 Runs the cluster's production code on simulated time, network, memory and model, with faults.
 
@@ -26,7 +26,7 @@ export async function runSim(
   argv: readonly string[],
   print: (line: string) => void,
 ): Promise<number> {
-  if (argv.includes('--help')) {
+  if (argv.includes('--help') || argv.includes('-h')) {
     print(help);
     return 0;
   }

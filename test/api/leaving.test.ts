@@ -122,6 +122,7 @@ describe('a server that starts', () => {
     await (await world.chat({ messages })).text();
     const text = lines.join('\n');
     expect(text).toContain("Adding CORS for the following origins: ['http://localhost']");
+    expect(text).not.toContain('WARN'); // nothing is wrong with the default
     expect(text).toContain('Application startup complete.');
     expect(text).toContain(`Listening on http://127.0.0.1:${world.server.port}`);
     expect(text).toContain('chat answered');

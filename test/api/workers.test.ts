@@ -194,12 +194,14 @@ describe('tdist workers', () => {
   });
 
   test.each([
-    ['drian x', 'unknown command drian; the nearest known is drain'],
+    ['drian x', 'unknown command drian; the nearest known one is drain'],
     ['drain', 'needs one ID'],
     ['drain a b', 'needs one ID'],
     ['list a', 'takes no ID'],
     ['list --wait', '--wait goes with'],
+    ['stop x', 'unknown command stop; it knows '],
     ['--jsn', 'nearest known one is --json'],
+    ['--bogus', 'unknown flag --bogus; it knows --api-url'],
     ['--api-url=ftp://x', 'wanted a URL'],
     ['--api-url', 'wanted a URL'],
   ])('%s: usage', async (words, part) => {

@@ -120,11 +120,14 @@ describe('refusals', () => {
     ['--api-server-prot', '--api-server-port'],
     ['--max_model_len', '--max-model-len'],
     ['--no-ignore-eoss', '--no-ignore-eos'],
-    ['--no-threads', '--no-'],
-    ['-x', '--'],
+    ['--rol', '--role'],
   ])('unknown %s suggests %s', (word, nearest) => {
     const message = refusal([word]);
     expect(message).toStartWith(`unknown flag ${word}; the nearest known one is ${nearest}`);
+  });
+
+  test.each(['--bogus', '-x', '--no-threads', '--'])('%s is near to none', (word) => {
+    expect(refusal([word])).toBe(`unknown flag ${word}; tdist --help lists them`);
   });
 
   test.each<[string[], string]>([

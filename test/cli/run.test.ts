@@ -41,12 +41,23 @@ describe('help', () => {
     expect(out).not.toContain('--max-num-seqs');
   });
 
+  test.each(['verify', 'sim', 'pull'])('of the tool %s', async (tool) => {
+    const { code, out, err } = await ran(`${tool} --help`);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toStartWith(`Usage: tdist ${tool}`);
+  });
+
   test.each(['workers', 'doctor'])('of the tool %s, wherever it is asked for', async (tool) => {
     for (const words of ['--help', '-h', '--json --help', '--rol x -h']) {
       const { code, out, err } = await ran(`${tool} ${words}`);
       expect([code, err]).toEqual([0, '']);
       expect(out).toStartWith(`Usage: tdist ${tool}`);
     }
+  });
+
+  test('as a word, and of a tool', async () => {
+    expect(await ran('help')).toEqual(await ran('--help'));
+    expect(await ran('help doctor')).toEqual(await ran('doctor --help'));
   });
 
   test('nothing asked: help on stderr, exit 2', async () => {
@@ -66,17 +77,18 @@ describe('exit codes', () => {
   test.each([
     ['--rol api', 'unknown flag --rol; the nearest known one is --role'],
     ['demoo', 'unknown tool demoo; the nearest known one is demo'],
+    ['start', 'unknown tool start; tdist --help lists them'],
     ['--role apy', 'wanted one of api, context'],
-    ['demo --bogus', 'unknown flag --bogus; the nearest known one is --'],
+    ['demo --bogus', 'unknown flag --bogus; tdist --help lists them'],
     ['demo --worker-nam x', 'unknown flag --worker-nam; the nearest known one is --worker-name'],
     ['demo --threads x', '--threads "x": wanted a whole number'],
     ['demo --role api', 'demo starts --role all, not --role api'],
     ['demo paris', 'unexpected argument "paris"'],
-    ['bench --bogus', 'unknown flag --bogus; the nearest known one is --'],
+    ['bench --bogus', 'unknown flag --bogus; tdist --help lists them'],
     ['bench --dump-config', '--dump-config starts nothing: give it without bench'],
     ['bench engine --bogus', 'bench engine: --bogus: wanted --quick or one of'],
     ['verify --api-ulr x', 'unknown flag --api-ulr; the nearest known one is --api-url'],
-    ['verify --model x --bogus', 'unknown flag --bogus; the nearest known one is --'],
+    ['verify --model x --bogus', 'unknown flag --bogus; tdist --help lists them'],
     ['verify --against int8', 'verify --against int8: wanted float32'],
     ['verify --against float32 --api-url http://x', 'give --model-name instead of --api-url'],
     ['bench model 7b', 'bench model 7b: wanted one of 135m, 1b, 8b, 8b-fp8'],

@@ -2,12 +2,16 @@
 // bus with a JetStream played by the test.
 
 import { describe, expect, test } from 'bun:test';
-import { askPlane, watchWorkers } from '../../src/doctor/plane-probe.ts';
+import { type AddressInfo, createServer } from 'node:net';
+import { checkReach } from '../../src/doctor/plane-check.ts';
+import { askPlane, connectionTrouble, watchWorkers } from '../../src/doctor/plane-probe.ts';
 import { checkWorkers, type Heard } from '../../src/doctor/worker-check.ts';
 import { encode } from '../../src/plane/codec.ts';
 import { MemoryHub } from '../../src/plane/memory.ts';
+import { openNatsBus } from '../../src/plane/nats.ts';
 import type { Heartbeat } from '../../src/protocol/message.ts';
 import { ManualClock } from '../../src/std/clock.ts';
+import { silentLog } from '../../src/telemetry/log.ts';
 
 type Change = Partial<Omit<Heartbeat, 'card'>> & { readonly card?: Partial<Heartbeat['card']> };
 
@@ -155,6 +159,22 @@ describe('the probe', () => {
     });
     expect(answers.roundTripMs).not.toBeNull();
     expect(asked.at(-1)).toContain('DELETE');
+  });
+
+  test('a server that is mute, as behind a firewall or not of NATS', async () => {
+    const mute = createServer();
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+    const { port } = mute.address() as AddressInfo; // listening on TCP
+    const bus = openNatsBus({ uris: [`nats://127.0.0.1:${port}`], name: 'test', log: silentLog });
+    const { ports, clock } = world();
+    const trouble = connectionTrouble({ ...ports, bus }, 5000);
+    clock.advance(5000);
+    const address = `nats://127.0.0.1:${port}`;
+    expect(await trouble).toBe(`request plane ${address}: no answer within 5 s`);
+    const found = checkReach({ address, trouble: await trouble, version: null });
+    expect(found).toMatchObject({ status: 'fail', mend: expect.stringContaining('firewall') });
+    await bus.close();
+    mute.close();
   });
 
   test('a newer server tells its time without a stream', async () => {

@@ -59,6 +59,15 @@ test.each([disaggregated, 'deploy_llama_8b_baseline.sh'])(
   },
 );
 
+test('teardown.sh --help says what it does, and does nothing', async () => {
+  const env = await settings();
+  writeFileSync(`${env['TDIST_RUN_DIR']}/deploy-1-1-api.pid`, 'not read');
+  const { code, stdout } = await script('teardown.sh', env, ['--help']).exit();
+  expect([code, stdout[0]]).toEqual([0, expect.stringMatching(/^Usage: .*teardown\.sh$/)]);
+  expect(stdout.join('\n')).toContain('TEARDOWN_S');
+  expect(pidFiles(env).length).toBe(1);
+});
+
 test('Ctrl-C ends a deployment, and teardown finds nothing more', async () => {
   const env = await settings();
   const program = await serving(env);

@@ -186,7 +186,14 @@ describe('what is taken or too small', () => {
       '--initialize-request-plane',
       `--request-plane-uri=127.0.0.1:${port}`,
     ]);
-    expectFault(exit, 1, `${port}`, 'taken', '--initialize-request-plane');
+    expectFault(exit, 1, `${port}`, 'taken', 'leave out --initialize-request-plane');
+    // `all` starts it without that flag.
+    const all = await world.run([
+      '--role=all',
+      '--api-server-port=0',
+      `--request-plane-uri=127.0.0.1:${port}`,
+    ]);
+    expectFault(all, 1, `${port}`, 'taken', 'add --no-initialize-request-plane');
     server.close();
   });
 

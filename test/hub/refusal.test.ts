@@ -62,7 +62,10 @@ test('a hub that does not listen', async () => {
   await world.hub.stop();
   const fault = await faultOf(world.pull('org/tiny', { endpoint }));
   expect([fault.code, fault.reason]).toEqual(['config', 'network']);
-  expect(fault.message).toBe(`${new URL(endpoint).host} cannot be reached (ECONNREFUSED)`);
+  expect(fault.message).toBe(
+    `${new URL(endpoint).host} (the hub of HF_ENDPOINT) cannot be reached (ECONNREFUSED); ` +
+      'set HF_ENDPOINT to a hub that answers, or HF_HUB_OFFLINE=1 to use a model that is in the cache',
+  );
 });
 
 test.each([

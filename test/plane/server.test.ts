@@ -15,6 +15,7 @@ import type { Bus } from '../../src/plane/bus.ts';
 import { openNatsBus } from '../../src/plane/nats.ts';
 import { findNatsServer } from '../../src/plane/nats-binary.ts';
 import { sweepStores } from '../../src/plane/nats-store.ts';
+import { startNatsServer } from '../../src/plane/server.ts';
 import { Fault } from '../../src/std/fault.ts';
 import { createLog, silentLog } from '../../src/telemetry/log.ts';
 import { connected, guardSelf, startTestNats, temporaryFolder } from './nats-world.ts';
@@ -71,6 +72,11 @@ describe('nats-server as a child', () => {
     expect(error).toBeInstanceOf(Fault);
     expect(error).toMatchObject({ code: 'config' });
     expect(String(error)).toContain('the port is taken; leave out --initialize-request-plane');
+    // Under --role all nobody has given that flag, and it says what to do instead.
+    const options = { uri: server.uri, log: silentLog, cacheDir: folder.path, self: guardSelf };
+    const joining = 'add a flag';
+    const starting = startNatsServer({ ...options, storeRoot: folder.path, joining });
+    await expect(starting).rejects.toThrow('the port is taken; add a flag');
     await server.stop();
     expect(stores()).toEqual([]);
   });

@@ -9,8 +9,8 @@ import { fillTo } from './filler.ts';
 import { type Shape, shapes } from './shape.ts';
 import { type Body, Refusal, transcribe } from './transcript.ts';
 
-export const verifyHelp = `tdist verify [--api-url URL] [--model NAME] [flags of --role all]
-tdist verify --against float32 [--model-name MODEL] [--quantization KIND] [--threads N]
+export const verifyHelp = `Usage: tdist verify [--api-url URL] [--model NAME] [flags of --role all]
+       tdist verify --against float32 [--model-name MODEL] [--quantization KIND] [--threads N]
 
 Sends ${shapes.length} built-in prompts through the aggregated and through the disaggregated route and
 compares the answers token by token. Exits 1 on any difference; the last line is one JSON object.
