@@ -40,6 +40,8 @@ export type StageOptions = {
   readonly logDir: string | null;
   /** How long NATS keeps KV. */
   readonly objectTtlS: number;
+  /** More flags for all workers. */
+  readonly workerFlags?: readonly string[];
   /** More environment for all processes. */
   readonly env?: Readonly<Record<string, string>>;
 };
@@ -162,6 +164,7 @@ export class Stage implements AsyncDisposable {
       `--kv-object-ttl=${this.#options.objectTtlS}`,
       `--gpu-memory-utilization=${memoryShare}`,
       '--threads=1',
+      ...(this.#options.workerFlags ?? []),
     ];
     return this.#start(role, [...own, ...flags], /Worker started\.\.\. worker=(\S+)/);
   }
