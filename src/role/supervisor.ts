@@ -80,6 +80,7 @@ export async function supervise(config: CommonConfig, io: RoleIo, plan: Plan): P
   await children.stop((name) => name === 'api', config.drainTimeoutMs);
   await children.stop(() => true, config.drainTimeoutMs);
   await server?.stop();
+  sweepArenas(); // of children that were killed: there is no next start of theirs
   return failure === null ? 0 : 1;
 }
 
