@@ -19,6 +19,15 @@ export type DeviceFacts = {
   readonly memory: DeviceMemory | null;
 };
 
+/** What a machine without any looks like. */
+export const noDevices: DeviceFacts = {
+  hasVulkan: false,
+  hasGpu: false,
+  cudaDir: null,
+  cudaSearched: [],
+  memory: null,
+};
+
 export type ComputeKind = 'cpu' | DeviceKind;
 
 export type Choice = { readonly device: ComputeKind; readonly precision: Precision };

@@ -13,6 +13,7 @@ import {
   chooseDevices,
   type DeviceFacts,
   type DeviceMemory,
+  noDevices,
 } from './device-choice.ts';
 import { libraryFor, lookAtDevices } from './device-look.ts';
 import { type EngineHandle, startEngine } from './engine-handle.ts';
@@ -36,8 +37,9 @@ export async function startWorkerEngine(
   onCrash: (reason: string) => void,
 ): Promise<{ readonly engine: EngineHandle; readonly options: EngineOptions }> {
   const { config, log, signal } = order;
-  const found = lookAtDevices(config.ortDir);
   const { device } = config;
+  // Looking wakes drivers: not for a worker that computes on the CPU in any case.
+  const found = device === 'cpu' ? noDevices : lookAtDevices(config.ortDir);
   const dtype = dtypeOf(order);
   const facts = order.model.foreign === null ? found : { ...found, cudaDir: null };
   const candidates = chooseDevices({ device, dtype }, facts);
